@@ -1,0 +1,1 @@
+//! Shards, views and the link between front-ends and nodes.

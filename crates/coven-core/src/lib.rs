@@ -1,0 +1,1 @@
+//! Pure rules: channel state, commands, decide, events, apply, queries.

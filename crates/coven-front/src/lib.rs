@@ -1,0 +1,1 @@
+//! Upstream streams, routing, rosters, fan-out.

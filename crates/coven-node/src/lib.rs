@@ -1,0 +1,1 @@
+//! Channel actors, commit pipeline, output gate.

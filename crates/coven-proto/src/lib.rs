@@ -1,0 +1,1 @@
+//! Journal records and gRPC types, and their conversions.

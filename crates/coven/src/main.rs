@@ -1,0 +1,3 @@
+//! The coven binary: configuration, roles, HTTP, wiring.
+
+fn main() {}
