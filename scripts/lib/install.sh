@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# Brings what the scripts need onto a fresh Debian machine. Sourced after common.sh.
+# Says what it installs; does nothing, and needs no root, where all is there already.
+
+# need_packages NAME=PACKAGE... - installs each PACKAGE whose command NAME is missing.
+need_packages() {
+	local pair missing=()
+	for pair in "$@"; do
+		# Servers live in /usr/sbin, which is not on everybody's PATH.
+		PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || die "please install: ${missing[*]} (no apt-get here)"
+	say "installing Debian packages as root: ${missing[*]} (their services are not started)"
+	as_root "$COVEN_ROOT/scripts/lib/apt-install" "${missing[@]}"
+}
+
+# Packages that any build needs: SQLite is compiled from C.
+need_build_packages() {
+	need_packages cc=gcc openssl=openssl python3=python3
+	need_cargo
+}
+
+need_prosody() { need_packages prosody=prosody; }
+
+need_ejabberd() { need_packages ejabberdctl=ejabberd; }
+
+# Prints a Python 3.11 or newer that can make virtual environments; Debian's is preferred.
+find_python() {
+	local python
+	for python in /usr/bin/python3 python3; do
+		if "$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+			printf '%s\n' "$python"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# need_venv - makes $COVEN_VENV with tests/requirements.txt in it; made anew when that file changes.
+need_venv() {
+	local wanted
+	export COVEN_VENV=$COVEN_CACHE/venv
+	wanted=$(sha256sum "$COVEN_ROOT/tests/requirements.txt" | cut -d' ' -f1)
+	mkdir -p "$COVEN_CACHE"
+	(
+		flock 9
+		[ "$(cat "$COVEN_VENV/requirements.sha256" 2>/dev/null)" != "$wanted" ] || exit 0
+		make_venv
+		printf '%s\n' "$wanted" >"$COVEN_VENV/requirements.sha256"
+	) 9>"$COVEN_CACHE/venv.lock"
+}
+
+make_venv() {
+	local python
+	if ! python=$(find_python); then
+		need_packages no-such-command=python3-venv
+		python=$(find_python) || die "no Python 3.11 with venv found"
+	fi
+	say "installing the tests' Python packages in $COVEN_VENV"
+	rm -rf "$COVEN_VENV"
+	"$python" -m venv "$COVEN_VENV"
+	"$COVEN_VENV/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
+		--requirement "$COVEN_ROOT/tests/requirements.txt"
+}

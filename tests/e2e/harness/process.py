@@ -1,0 +1,137 @@
+"""One child process: started with its output in a file, stopped by its process id.
+
+A child dies with the test run even if that is killed: the kernel sends it SIGKILL then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    """Runs in the child before exec. A group of its own keeps Ctrl-C for the parent, which then stops it."""
+    os.setpgrp()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class ProcessFailed(Exception):
+    """A process ended or did not come up in time; the message has the end of its output."""
+
+
+class Process:
+    """A child process with its output in `log`."""
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        log: pathlib.Path,
+        cwd: pathlib.Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as out:
+            self._popen = subprocess.Popen(
+                [os.fspath(a) for a in argv],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                preexec_fn=_die_with_parent,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, `-N` for signal N, None while it runs."""
+        return self._popen.poll()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    async def exited(self, timeout: float) -> int:
+        """Waits for the end; returns the exit code."""
+        await eventually(lambda: self.exit_code is not None, timeout, lambda: f"{self.name} still runs")
+        assert self.exit_code is not None
+        return self.exit_code
+
+    async def terminate(self, timeout: float = 10.0) -> int:
+        """SIGTERM, and SIGKILL after `timeout` seconds; returns the exit code."""
+        if self.exit_code is None:
+            self.send_signal(signal.SIGTERM)
+        try:
+            return await self.exited(timeout)
+        except TimeoutError:
+            return await self.kill()
+
+    async def kill(self) -> int:
+        """SIGKILL; returns the exit code."""
+        if self.exit_code is None:
+            self.send_signal(signal.SIGKILL)
+        return await self.exited(10.0)
+
+    async def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
+        """Waits until `ready()`; a process that ends meanwhile is an error at once."""
+
+        def check() -> bool:
+            if self.exit_code is not None:
+                raise ProcessFailed(f"{self.name} ended with {self.exit_code}\n{self.tail()}")
+            return ready()
+
+        await eventually(check, timeout, lambda: f"{self.name} is not ready\n{self.tail()}")
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of the output, for error messages."""
+        text = self.log.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join([f"--- end of {self.log}:", *text])
+
+
+async def eventually(
+    condition: Callable[[], bool],
+    timeout: float,
+    what: Callable[[], str] = lambda: "the condition did not come true",
+) -> None:
+    """Waits until `condition()` is true; TimeoutError with `what()` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"after {timeout} s: {what()}")
+        await asyncio.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    """Different TCP ports that are free on loopback now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for s in sockets:
+            s.bind(("127.0.0.1", 0))
+        return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets:
+            s.close()
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on this loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False

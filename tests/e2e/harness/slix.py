@@ -1,0 +1,56 @@
+"""Clients of a public library (slixmpp): what others' code makes of our stanzas."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import slixmpp
+
+from .client import DEADLINE, Account
+from .process import eventually
+
+_PLUGINS = ("xep_0030", "xep_0045", "xep_0059", "xep_0060", "xep_0199", "xep_0313", "xep_0359", "xep_0369", "xep_0405", "xep_0410")
+
+
+class SlixClient:
+    """A slixmpp client that is online. `xmpp` is the library's object, `xmpp.plugin["xep_0045"]` a plugin."""
+
+    def __init__(self, account: Account, resource: str) -> None:
+        self.xmpp: Any = slixmpp.ClientXMPP(f"{account.bare}/{resource}", account.password)
+        #: Every message that the library has read.
+        self.messages: list[Any] = []
+        self.xmpp.add_event_handler("message", self.messages.append)
+        for plugin in _PLUGINS:
+            self.xmpp.register_plugin(plugin)
+        # There is no TLS on the tests' loopback listeners.
+        self.xmpp.enable_direct_tls = False
+        self.xmpp.enable_starttls = False
+        self.xmpp.enable_plaintext = True
+        self.xmpp.plugin["feature_mechanisms"].unencrypted_plain = True
+
+    @classmethod
+    async def connect(cls, account: Account, resource: str = "slix") -> SlixClient:
+        """Logs in and sends initial presence."""
+        client = cls(account, resource)
+        online = asyncio.get_running_loop().create_future()
+        client.xmpp.add_event_handler("session_start", lambda _: online.done() or online.set_result(None))
+        client.xmpp.add_event_handler("failed_all_auth", lambda e: online.done() or online.set_exception(PermissionError(str(e))))
+        client.xmpp.connect("127.0.0.1", account.port)
+        async with asyncio.timeout(DEADLINE):
+            await online
+        client.xmpp.send_presence()
+        return client
+
+    async def hears(self, body: str, timeout: float = DEADLINE) -> Any:
+        """Waits for a message with this body, of any type, unless it has come already."""
+
+        def found() -> list[Any]:
+            return [m for m in self.messages if m["body"] == body]
+
+        await eventually(lambda: bool(found()), timeout, lambda: f"no {body!r} among {self.messages}")
+        return found()[0]
+
+    async def close(self) -> None:
+        """Logs out."""
+        await self.xmpp.disconnect()
