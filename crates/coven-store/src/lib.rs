@@ -1,1 +1,39 @@
-//! The store trait, and its memory and SQLite implementations.
+//! What coven keeps: the store trait, and its memory and SQLite implementations.
+//!
+//! Owns: ownership of shards, commits, channels (journal, snapshot, acknowledgements, outcomes, timers), the archive,
+//! and the directory. Owns no rule of MUC or MIX: records are bytes here, and archive ids are made by the caller (the
+//! store knows only places, see [`Place`]).
+//!
+//! Read next: [`Store`] for the contract, [`Commit`] for what one commit carries, [`MemoryStore`] for the shortest
+//! statement of what each call means.
+
+mod archive;
+mod channel;
+mod commit;
+mod directory;
+mod error;
+pub mod fail;
+mod ids;
+mod memory;
+mod pending;
+mod random;
+mod state;
+mod store;
+
+pub use archive::{
+    ArchiveBounds, ArchivePage, ArchiveQuery, Filter, Place, Retention, UnknownPlace,
+};
+pub use channel::{Ack, Loaded, Snapshot, StoredOutcome};
+pub use commit::{
+    Acknowledgement, Answered, ArchiveMeta, ChannelCommit, Commit, Entry, Life, Outcome, Receipts,
+    Rewrite, Sent, TimerChange,
+};
+pub use directory::{DirectoryPage, DirectoryQuery, Listing, UnknownChannel};
+pub use error::Error;
+pub use ids::{
+    ChannelKey, CommitNumber, ConnectionId, Epoch, LeaseNumber, Owner, ProcessId, SenderId,
+    Sequence, SessionId, ShardId, StoreId, Timestamp,
+};
+pub use memory::MemoryStore;
+pub use pending::{Pending, Reply};
+pub use store::{Claim, Ownership, Store};

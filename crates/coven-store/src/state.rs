@@ -1,0 +1,213 @@
+//! What a store knows of a channel apart from its entries: the part that all implementations in this process share.
+//!
+//! Says which commits, receipts and snapshots are accepted, and what they change. Holds no record and no snapshot: where
+//! these are kept is each implementation's own matter.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Ack, Acknowledgement, ChannelCommit, CommitNumber, ConnectionId, Entry, Error, Life, Loaded,
+    Outcome, ProcessId, Sequence, Snapshot, StoredOutcome, TimerChange, Timestamp,
+};
+
+/// The numbers and marks of one channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ChannelState {
+    /// Newest sequence.
+    pub(crate) head: Sequence,
+    /// Stamp of the newest entry.
+    pub(crate) stamp: Timestamp,
+    /// Created and not destroyed.
+    pub(crate) alive: bool,
+    /// Archived messages up to here are hidden: expired, or of a channel that was destroyed.
+    pub(crate) floor: Sequence,
+    /// The commit of the newest output not known to be acknowledged.
+    pub(crate) unsent: Option<CommitNumber>,
+    /// The deadline.
+    pub(crate) timer: Option<Timestamp>,
+    acks: BTreeMap<ConnectionId, Ack>,
+    outcomes: BTreeMap<(ProcessId, u64), StoredOutcome>,
+}
+
+impl ChannelState {
+    /// Makes `change`, which passed [`check`], part of the state.
+    pub(crate) fn apply(&mut self, change: &ChannelCommit, number: CommitNumber) {
+        if self.head < change.expected {
+            self.head = change.expected;
+            self.floor = change.expected;
+        }
+        for entry in &change.entries {
+            self.append(entry);
+        }
+        for outcome in &change.outcomes {
+            self.keep(outcome, number);
+        }
+        if change.unsent {
+            self.unsent = Some(number);
+        }
+        match change.timer {
+            TimerChange::Keep => {}
+            TimerChange::Clear => self.timer = None,
+            TimerChange::Set(at) => self.timer = Some(at),
+        }
+    }
+
+    /// Stores an acknowledgement; one of an older lease is passed over, and numbers never go back.
+    pub(crate) fn acknowledge(&mut self, ack: &Acknowledgement) {
+        let stored = self
+            .acks
+            .entry(ack.connection.clone())
+            .or_insert_with(|| Ack {
+                connection: ack.connection.clone(),
+                lease: ack.lease,
+                sequence: Sequence(0),
+                commit: CommitNumber(0),
+            });
+        if ack.lease < stored.lease {
+            return;
+        }
+        stored.lease = ack.lease;
+        stored.sequence = stored.sequence.max(ack.sequence);
+        stored.commit = stored.commit.max(ack.commit);
+    }
+
+    /// Drops what a connection acknowledged.
+    pub(crate) fn gone(&mut self, connection: &ConnectionId) {
+        self.acks.remove(connection);
+    }
+
+    /// Takes the mark away unless a commit after `commit` has set it (IL-21).
+    pub(crate) fn sent(&mut self, commit: CommitNumber) {
+        if self.unsent.is_some_and(|mark| mark <= commit) {
+            self.unsent = None;
+        }
+    }
+
+    /// Forgets outcomes of `process` up to `base`.
+    pub(crate) fn answered(&mut self, process: ProcessId, base: u64) {
+        self.outcomes
+            .retain(|(of, n), _| *of != process || *n > base);
+    }
+
+    /// Forgets all outcomes of `process`.
+    pub(crate) fn forget(&mut self, process: ProcessId) {
+        self.answered(process, u64::MAX);
+    }
+
+    /// Whether nothing of the channel is needed any more.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        !self.alive && self.unsent.is_none() && self.timer.is_none() && self.outcomes.is_empty()
+    }
+
+    /// Whether a snapshot at `sequence` covers only what is committed and acknowledged.
+    pub(crate) fn admits_snapshot(&self, sequence: Sequence) -> bool {
+        let acknowledged =
+            || !self.acks.is_empty() && self.acks.values().all(|ack| ack.sequence >= sequence);
+        sequence <= self.head && (self.unsent.is_none() || acknowledged())
+    }
+
+    /// Acknowledgements in order of connection.
+    pub(crate) fn acks(&self) -> impl Iterator<Item = &Ack> {
+        self.acks.values()
+    }
+
+    /// Outcomes in order of (process, n).
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = &StoredOutcome> {
+        self.outcomes.values()
+    }
+
+    /// What a new owner is told.
+    pub(crate) fn loaded(&self, snapshot: Option<Snapshot>, journal: Vec<Entry>) -> Loaded {
+        Loaded {
+            head: self.head,
+            dead: !self.alive,
+            snapshot,
+            journal,
+            acks: self.acks().cloned().collect(),
+            outcomes: self.outcomes().cloned().collect(),
+            unsent: self.unsent,
+            timer: self.timer,
+        }
+    }
+
+    fn append(&mut self, entry: &Entry) {
+        self.head = entry.sequence;
+        self.stamp = entry.stamp;
+        match entry.life {
+            Life::Within => {}
+            Life::Creates => self.alive = true,
+            Life::Destroys => {
+                self.alive = false;
+                self.floor = entry.sequence;
+                self.timer = None;
+            }
+        }
+    }
+
+    fn keep(&mut self, outcome: &Outcome, commit: CommitNumber) {
+        self.answered(outcome.process, outcome.base);
+        self.outcomes.insert(
+            (outcome.process, outcome.n),
+            StoredOutcome {
+                commit,
+                outcome: outcome.clone(),
+            },
+        );
+    }
+}
+
+/// The little that decides whether a commit fits a channel; cheap to copy, so that it can run ahead of what is durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tip {
+    pub(crate) head: Sequence,
+    pub(crate) stamp: Timestamp,
+    pub(crate) alive: bool,
+}
+
+impl From<&ChannelState> for Tip {
+    fn from(state: &ChannelState) -> Self {
+        Self {
+            head: state.head,
+            stamp: state.stamp,
+            alive: state.alive,
+        }
+    }
+}
+
+/// Checks `change` against the channel's tip (`None`: unknown channel) and answers the tip after it.
+pub(crate) fn check(tip: Option<Tip>, change: &ChannelCommit) -> Result<Tip, Error> {
+    let stored = tip.map_or(Sequence(0), |tip| tip.head);
+    let creates = change
+        .entries
+        .first()
+        .is_some_and(|entry| entry.life == Life::Creates);
+    if change.expected != stored && !(tip.is_none() && creates) {
+        return Err(Error::Sequence {
+            key: change.key.clone(),
+            expected: change.expected,
+            stored,
+        });
+    }
+    let start = Tip {
+        head: change.expected,
+        ..tip.unwrap_or_default()
+    };
+    change.entries.iter().try_fold(start, step)
+}
+
+fn step(tip: Tip, entry: &Entry) -> Result<Tip, Error> {
+    if entry.sequence != tip.head.next() {
+        return Err(Error::Invalid("the sequences of a commit have a gap"));
+    }
+    if entry.stamp < tip.stamp {
+        return Err(Error::Invalid("a stamp goes back"));
+    }
+    if !tip.alive && entry.life != Life::Creates {
+        return Err(Error::Invalid("an event of a channel that is not created"));
+    }
+    Ok(Tip {
+        head: entry.sequence,
+        stamp: entry.stamp,
+        alive: entry.life != Life::Destroys,
+    })
+}
