@@ -1,0 +1,198 @@
+//! What must hold between sections, and how problems are collected.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::Config;
+use super::domain::{self, Create, Domain};
+use super::file::File;
+use super::place::{Places, Problem};
+use super::upstream::{Upstream, UpstreamSection};
+use super::value::DomainName;
+
+/// Collects what is wrong.
+pub(super) struct Checker<'a> {
+    places: &'a Places,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_> {
+    /// Notes that the value of `key` cannot be accepted.
+    pub(super) fn refuse(&mut self, key: &str, why: impl Into<String>) {
+        self.problems.push(self.places.problem(key, why));
+    }
+}
+
+/// Checks everything; all problems are reported at once.
+pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config, Vec<Problem>> {
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut checker = Checker {
+        places,
+        problems: Vec::new(),
+    };
+    let domains = domain::resolve(&file.domain, &mut checker);
+    let upstreams = upstreams(&file.upstream, base, &mut checker);
+    check_spaces(&domains, &mut checker);
+    check_served(&file, &mut checker);
+    check_doubles(&file.upstream, &mut checker);
+    check_hosts(&file, &mut checker);
+    check_create(&domains, &upstreams, &mut checker);
+    let store = file.store.resolve(base, &mut checker);
+    file.node.check(&mut checker);
+    file.archive.check(&mut checker);
+    if !checker.problems.is_empty() {
+        return Err(checker.problems);
+    }
+    let File {
+        role,
+        node,
+        archive,
+        http,
+        limits,
+        log,
+        ..
+    } = file;
+    Ok(Config {
+        role,
+        store,
+        domains,
+        upstreams,
+        node,
+        archive,
+        http,
+        limits,
+        log,
+    })
+}
+
+fn upstreams(
+    sections: &[UpstreamSection],
+    base: &Path,
+    checker: &mut Checker<'_>,
+) -> Vec<Upstream> {
+    if sections.is_empty() {
+        checker.refuse("upstream", "at least one [[upstream]] is needed");
+    }
+    let resolved = sections.iter().enumerate();
+    resolved
+        .filter_map(|(index, section)| section.resolve(&upstream_key(index), base, checker))
+        .collect()
+}
+
+fn upstream_key(index: usize) -> String {
+    format!("upstream[{index}]")
+}
+
+/// A space belongs to one domain or to one mirrored pair.
+fn check_spaces(domains: &[Domain], checker: &mut Checker<'_>) {
+    let mut owners: BTreeMap<&DomainName, &Domain> = BTreeMap::new();
+    for (index, domain) in domains.iter().enumerate() {
+        match owners.get(&domain.space) {
+            Some(owner) if owner.mirror.as_ref() != Some(&domain.name) => {
+                let why = format!(
+                    "{} is the space of {} already, which is not its mirror",
+                    domain.space, owner.name
+                );
+                checker.refuse(&format!("domain[{index}].space"), why);
+            }
+            Some(_) => {}
+            None => drop(owners.insert(&domain.space, domain)),
+        }
+    }
+}
+
+/// Each domain has an upstream and the reverse.
+fn check_served(file: &File, checker: &mut Checker<'_>) {
+    let known = |name: &DomainName| {
+        file.domain
+            .iter()
+            .any(|domain| domain.name.as_ref() == Some(name))
+    };
+    for (at, upstream) in file.upstream.iter().enumerate() {
+        for (index, name) in upstream
+            .domains
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !known(name))
+        {
+            let why = format!("there is no [[domain]] with name = \"{name}\"");
+            checker.refuse(&format!("upstream[{at}].domains[{index}]"), why);
+        }
+    }
+    for (index, domain) in file.domain.iter().enumerate() {
+        let Some(name) = &domain.name else { continue };
+        if !file
+            .upstream
+            .iter()
+            .any(|upstream| upstream.domains.contains(name))
+        {
+            checker.refuse(
+                &format!("domain[{index}].name"),
+                format!("no [[upstream]] has {name} in its domains"),
+            );
+        }
+    }
+}
+
+/// One stream per upstream and domain: the same address takes a domain once.
+fn check_doubles(upstreams: &[UpstreamSection], checker: &mut Checker<'_>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (at, upstream) in upstreams.iter().enumerate() {
+        let Some(address) = &upstream.address else {
+            continue;
+        };
+        for (index, name) in upstream.domains.iter().enumerate() {
+            if !seen.insert((address.to_string(), name)) {
+                let key = format!("upstream[{at}].domains[{index}]");
+                checker.refuse(&key, format!("{name} is attached to {address} twice"));
+            }
+        }
+    }
+}
+
+/// A users' domain belongs to one group and is none of ours.
+fn check_hosts(file: &File, checker: &mut Checker<'_>) {
+    let mut groups: BTreeMap<&DomainName, &str> = BTreeMap::new();
+    let ours = |name: &DomainName| {
+        file.domain
+            .iter()
+            .any(|domain| domain.name.as_ref() == Some(name))
+    };
+    for (at, upstream) in file.upstream.iter().enumerate() {
+        for (index, host) in upstream.hosts.iter().enumerate() {
+            let key = format!("upstream[{at}].hosts[{index}]");
+            if ours(host) {
+                checker.refuse(
+                    &key,
+                    format!("{host} is a [[domain]] of this service, not a domain of users"),
+                );
+            }
+            let group = groups.entry(host).or_insert(&upstream.group);
+            if *group != upstream.group {
+                checker.refuse(
+                    &key,
+                    format!("{host} is a host of the group {group} already"),
+                );
+            }
+        }
+    }
+}
+
+/// `create = "local"` needs to know who is local.
+fn check_create(domains: &[Domain], upstreams: &[Upstream], checker: &mut Checker<'_>) {
+    for (index, domain) in domains
+        .iter()
+        .enumerate()
+        .filter(|(_, domain)| domain.create == Create::Local)
+    {
+        let serving = |upstream: &&Upstream| upstream.domains.contains(&domain.name);
+        if upstreams
+            .iter()
+            .filter(serving)
+            .any(|upstream| upstream.hosts.is_empty())
+        {
+            let why = "\"local\" needs hosts = [...] in each [[upstream]] of this domain";
+            checker.refuse(&format!("domain[{index}].create"), why);
+        }
+    }
+}
