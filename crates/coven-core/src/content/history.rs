@@ -1,0 +1,117 @@
+//! The history on joining (XEP-0045 §7.2.13, §7.2.14; MUC-HIST): the tail of the archive, and which of it is sent.
+
+use super::archive;
+use crate::command::HistoryRequest;
+use crate::event::{Event, Message, Record};
+use crate::ids::Timestamp;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Most entries in a tail.
+pub const MAX_ENTRIES: usize = 20;
+/// Most bytes of payload in a tail.
+pub const MAX_BYTES: usize = 64 * 1024;
+
+/// The newest messages that count as history. After loading it is empty and not known, until the node fills it.
+#[derive(Debug, Clone, Default)]
+pub struct Tail {
+    entries: VecDeque<Arc<Record>>,
+    bytes: usize,
+    filled: bool,
+}
+
+impl Tail {
+    /// Adds a record if it is a message of the history.
+    pub(crate) fn push(&mut self, record: &Arc<Record>) {
+        let Some(message) = history_message(record) else {
+            return;
+        };
+        self.bytes += message.payload.len();
+        self.entries.push_back(Arc::clone(record));
+        while self.entries.len() > MAX_ENTRIES || (self.bytes > MAX_BYTES && self.entries.len() > 1)
+        {
+            let gone = self.entries.pop_front();
+            self.bytes -= gone
+                .as_deref()
+                .and_then(history_message)
+                .map_or(0, |m| m.payload.len());
+        }
+    }
+
+    /// Whether the tail reaches back as far as it may. False after loading.
+    #[must_use]
+    pub const fn filled(&self) -> bool {
+        self.filled
+    }
+
+    /// Puts entries of the archive, oldest first, before those already here.
+    pub fn fill(&mut self, older: impl IntoIterator<Item = Arc<Record>>) {
+        let newer = std::mem::take(self);
+        let from = newer.entries.front().map(|r| r.sequence);
+        self.filled = true;
+        for record in older
+            .into_iter()
+            .filter(|r| from.is_none_or(|from| r.sequence < from))
+        {
+            self.push(&record);
+        }
+        for record in &newer.entries {
+            self.push(record);
+        }
+    }
+
+    /// The entries, oldest first.
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> + ExactSizeIterator {
+        self.entries.iter()
+    }
+
+    /// What a newcomer gets, oldest first. `max`: the smaller of the room's and the service's limit; `size`: the length
+    /// in characters of an entry as it will be sent.
+    ///
+    /// Source: MUC-HIST-03..08: all limits together, the smallest set.
+    #[must_use]
+    pub fn select(
+        &self,
+        wanted: HistoryRequest,
+        max: u32,
+        now: Timestamp,
+        size: impl Fn(&Record) -> u64,
+    ) -> Vec<Arc<Record>> {
+        let most = wanted
+            .max_stanzas
+            .map_or(u64::from(max), |n| n.min(u64::from(max)));
+        let oldest = wanted
+            .seconds
+            .map(|s| now.plus_ms(-i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX)));
+        let mut left = wanted.max_chars.unwrap_or(u64::MAX);
+        let mut chosen = Vec::new();
+        for record in self.entries.iter().rev() {
+            let too_old = oldest
+                .max(wanted.since)
+                .is_some_and(|from| record.stamp < from);
+            let length = if wanted.max_chars.is_some() {
+                size(record)
+            } else {
+                0
+            };
+            if chosen.len() as u64 >= most || too_old || length > left {
+                break;
+            }
+            left -= length;
+            chosen.push(Arc::clone(record));
+        }
+        chosen.reverse();
+        chosen
+    }
+}
+
+/// The message of a record that belongs to the history: kept, with something to read, no subject (MUC-HIST-10, MUC-SUBJ-08).
+#[must_use]
+pub fn history_message(record: &Record) -> Option<&Arc<Message>> {
+    match &record.event {
+        Event::Message(m) if m.archived && m.subject.is_none() && archive::is_history(m.traits) => {
+            Some(m)
+        }
+        _ => None,
+    }
+}

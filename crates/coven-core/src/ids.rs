@@ -1,0 +1,226 @@
+//! Numbers and names that identify things: people, sessions, events, channels, archive entries.
+//!
+//! Owns the forms and their text; where they are assigned is said at each. Next: [`crate::event`].
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use smol_str::SmolStr;
+use std::fmt;
+
+/// A person of one channel, by a number that is never used again in that channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PersonNo(pub u32);
+
+/// A session of one channel, by a number that is never used again in that channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct SessionNo(pub u32);
+
+/// The number of a committed event of a channel: from 1, without gaps. 0 stands before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// The number of an ownership of a shard; each new owner gets a higher one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Epoch(pub u64);
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This time plus `ms` milliseconds.
+    #[must_use]
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+/// The name of a channel: its space and its normalised localpart. Never holds a domain of a view.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelName {
+    /// What channel names live in; one domain or a mirrored pair.
+    pub space: SmolStr,
+    /// Localpart after nodeprep.
+    pub local: SmolStr,
+}
+
+/// The secret of a channel, drawn in its created event: stable ids and archive ids come from it. Dies with the channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ChannelKey(pub [u8; 32]);
+
+impl fmt::Debug for ChannelKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChannelKey(..)")
+    }
+}
+
+impl ChannelKey {
+    /// HMAC-SHA-256 of `data` under this key.
+    #[must_use]
+    pub fn mac(&self, data: &[u8]) -> [u8; 32] {
+        #[allow(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(data);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The stable id of a person in one channel: XEP-0421 occupant-id and MIX participant id (MAP-09).
+///
+/// HMAC-SHA-256(key of the channel, bare JID), first 160 bits. Source: MUC-OCCID-04, 05; MIX-PART-03..06.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StableId(pub [u8; 20]);
+
+impl StableId {
+    /// The id of `bare` (normalised bare JID) in the channel with this key.
+    #[must_use]
+    pub fn of(key: &ChannelKey, bare: &str) -> Self {
+        let mac = key.mac(bare.as_bytes());
+        let mut id = [0; 20];
+        id.copy_from_slice(mac.split_at(20).0);
+        Self(id)
+    }
+
+    /// Reads the text form, 32 characters of lower-case base32; `None` if it is anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        base32_decode::<20>(text).map(Self)
+    }
+}
+
+impl fmt::Display for StableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        base32(&self.0, f)
+    }
+}
+
+impl fmt::Debug for StableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StableId({self})")
+    }
+}
+
+/// The id of an archive entry: an encrypted place, 26 characters of base32 (see [`crate::content::archive`]).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ArchiveId(pub [u8; 16]);
+
+impl ArchiveId {
+    /// Reads the text form; `None` if it is anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        base32_decode::<16>(text).map(Self)
+    }
+}
+
+impl fmt::Display for ArchiveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        base32(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ArchiveId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ArchiveId({self})")
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// RFC 4648 base32 in lower case, without padding.
+fn base32(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = [0u8; 32];
+    let mut len = 0;
+    let (mut bits, mut held) = (0u32, 0u32);
+    for byte in bytes {
+        bits = (bits << 8) | u32::from(*byte);
+        held += 8;
+        while held >= 5 {
+            held -= 5;
+            push(&mut text, &mut len, bits >> held);
+        }
+    }
+    if held > 0 {
+        push(&mut text, &mut len, bits << (5 - held));
+    }
+    f.write_str(std::str::from_utf8(text.split_at(len).0).unwrap_or_default())
+}
+
+fn push(text: &mut [u8; 32], len: &mut usize, bits: u32) {
+    if let (Some(slot), Some(c)) = (text.get_mut(*len), ALPHABET.get((bits & 31) as usize)) {
+        *slot = *c;
+        *len += 1;
+    }
+}
+
+fn base32_decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.len() != (N * 8).div_ceil(5) {
+        return None;
+    }
+    let mut out = [0u8; N];
+    let (mut bits, mut held, mut at) = (0u32, 0u32, 0);
+    for c in text.bytes() {
+        let value = match c {
+            b'a'..=b'z' => c - b'a',
+            b'2'..=b'7' => c - b'2' + 26,
+            _ => return None,
+        };
+        bits = (bits << 5) | u32::from(value);
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            *out.get_mut(at)? = (bits >> held) as u8;
+            at += 1;
+            bits &= (1 << held) - 1;
+        }
+    }
+    (at == N && bits == 0).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mix_part_03_04_stable_id_is_32_lower_case_letters_and_digits() {
+        let id = StableId::of(&ChannelKey([7; 32]), "hag66@shakespeare.example");
+        let text = id.to_string();
+        assert_eq!(text.len(), 32);
+        assert!(
+            text.bytes()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        );
+        assert_eq!(StableId::parse(&text), Some(id));
+    }
+
+    #[test]
+    fn muc_occid_04_05_id_depends_on_channel_key_and_bare_jid_only() {
+        let (a, b) = (ChannelKey([1; 32]), ChannelKey([2; 32]));
+        assert_eq!(StableId::of(&a, "x@y"), StableId::of(&a, "x@y"));
+        assert_ne!(StableId::of(&a, "x@y"), StableId::of(&b, "x@y"));
+        assert_ne!(StableId::of(&a, "x@y"), StableId::of(&a, "z@y"));
+    }
+
+    #[test]
+    fn archive_id_text_round_trips_and_rejects_anything_else() {
+        let id = ArchiveId([0xfe; 16]);
+        assert_eq!(id.to_string().len(), 26);
+        assert_eq!(ArchiveId::parse(&id.to_string()), Some(id));
+        for bad in [
+            "",
+            "a",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "77777777777777777777777777",
+        ] {
+            assert_eq!(ArchiveId::parse(bad), None, "{bad}");
+        }
+    }
+}

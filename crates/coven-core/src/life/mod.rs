@@ -1,0 +1,5 @@
+//! How channels begin and end.
+
+pub mod create;
+pub mod destroy;
+pub mod persistence;

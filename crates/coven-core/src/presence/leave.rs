@@ -1,0 +1,37 @@
+//! Leaving by MUC (XEP-0045 §7.14): one session ends; the occupant leaves with its last.
+
+use crate::channel::{Channel, Decision};
+use crate::command::Sender;
+use crate::event::{Cause, Event};
+use crate::life::persistence;
+use crate::{Refusal, Session};
+use bytes::Bytes;
+
+/// Unavailable presence. From a full JID that is not here it is ignored (MUC-LEAVE-03); the nick does not matter
+/// (MUC-LEAVE-05).
+pub fn decide(channel: &Channel, sender: &Sender, payload: &Bytes) -> Result<Decision, Refusal> {
+    let Some(session) = channel.muc_session(sender) else {
+        return Ok(Decision::default());
+    };
+    Ok(ended(channel, session, Cause::Left, payload.clone()))
+}
+
+/// A session ends; with it perhaps a temporary or unconfigured room (MUC-LEAVE-06, MUC-CREATE-08).
+pub(crate) fn ended(
+    channel: &Channel,
+    session: &Session,
+    cause: Cause,
+    payload: Bytes,
+) -> Decision {
+    let mut decision = Decision::event(Event::Left {
+        session: session.no,
+        cause,
+        payload,
+    });
+    decision.events.extend(persistence::after_leaving(
+        channel,
+        session.person,
+        Some(session.no),
+    ));
+    decision
+}

@@ -1,0 +1,486 @@
+//! Reads: what is asked of a channel without changing it, and the answers.
+//!
+//! Answers carry data, not XML. They leave through the output gate like everything else (I2).
+
+use crate::channel::Channel;
+use crate::event::{Record, Subject};
+use crate::people::participation::{Node, Nodes, Participation};
+use crate::people::visibility::Visibility;
+use crate::presence::{participate, selfping};
+use crate::settings::config::Config;
+use crate::settings::{form, service::Service};
+use crate::{
+    Affiliation, ArchiveId, BareJid, Condition, Nick, Person, Refusal, Sender, StableId, Timestamp,
+    View,
+};
+use smol_str::SmolStr;
+use std::sync::Arc;
+
+/// A read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// disco#info on the channel: may the sender see it, and its properties ([`Answer::Info`]).
+    Info {
+        /// Which view's rules hold.
+        view: View,
+    },
+    /// disco#items on the room (MUC-DISCO-24) or nodes of the channel (MIX-DSC-07).
+    Items {
+        /// Which view's rules hold.
+        view: View,
+    },
+    /// The nick reserved for the sender (MUC-DISCO-26).
+    ReservedNick,
+    /// `muc#owner` get ([`Answer::Form`]).
+    OwnerForm,
+    /// Ping from a session to its own or another occupant JID, or to the room ([`crate::presence::selfping`]).
+    Ping {
+        /// Resource of the address, raw.
+        nick: Option<SmolStr>,
+    },
+    /// Items of a node (MIX-NODE-09).
+    NodeItems {
+        /// Which node.
+        node: Node,
+        /// Only these ids, if any are named.
+        ids: Vec<SmolStr>,
+        /// At most so many, the newest; 0 for no limit.
+        max_items: u32,
+        /// Continue after this item id (RSM).
+        after: Option<SmolStr>,
+    },
+    /// The sender's subscriptions and affiliations per node (MIX-NODE-14).
+    OwnSubscriptions,
+    /// A page of the archive (MUC-MAM, MIX-MAM). The node reads the store after the core has allowed it.
+    Archive(Box<ArchiveQuery>),
+    /// First and last entry of the archive (`<metadata/>`).
+    ArchiveBounds {
+        /// Which view's rules hold.
+        view: View,
+    },
+}
+
+/// A page of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveQuery {
+    /// Which view's rules and forms hold; `None`: decided by MAP-06.
+    pub view: Option<View>,
+    /// Only by this sender.
+    pub with: Option<With>,
+    /// Not before this.
+    pub start: Option<Timestamp>,
+    /// Not after this.
+    pub end: Option<Timestamp>,
+    /// Form field `before-id`.
+    pub before_id: Option<ArchiveId>,
+    /// Form field `after-id`.
+    pub after_id: Option<ArchiveId>,
+    /// Form field `ids`; empty for all.
+    pub ids: Vec<ArchiveId>,
+    /// RSM `<after/>`.
+    pub after: Option<ArchiveId>,
+    /// RSM `<before/>`: `Some(None)` is the empty one, the last page.
+    pub before: Option<Option<ArchiveId>>,
+    /// RSM `<max/>`; `None` if not given. The service caps it.
+    pub max: Option<u32>,
+    /// `<flip-page/>`.
+    pub flip: bool,
+}
+
+/// A sender in an archive query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum With {
+    /// `room@service/nick`.
+    Nick(SmolStr),
+    /// `channel/stableid` or `stableid#channel`.
+    Id(StableId),
+    /// A real bare JID: only for those entitled (MUC-MAM-20).
+    Jid(BareJid),
+}
+
+/// The answer to a read, or the result of a command that was an IQ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// An empty result.
+    Done,
+    /// To [`Query::Info`].
+    Info(Box<Info>),
+    /// To [`Query::Items`] in the MUC view: occupants' nicks, empty when private.
+    Occupants(Vec<SmolStr>),
+    /// To [`Query::Items`] in the MIX view.
+    Nodes(Nodes),
+    /// To [`Query::ReservedNick`].
+    ReservedNick(Option<Nick>),
+    /// To [`Query::OwnerForm`].
+    Form(Arc<Config>),
+    /// To [`crate::Command::Participate`]: id, nodes in force, nick in force.
+    Participating {
+        /// Stable id.
+        id: StableId,
+        /// Nodes that the join subscribed to.
+        nodes: Nodes,
+        /// The nick in force.
+        nick: Option<Nick>,
+    },
+    /// To [`crate::Command::Subscribe`]: what took effect.
+    Subscribed {
+        /// Added.
+        added: Nodes,
+        /// Taken away.
+        removed: Nodes,
+    },
+    /// To [`crate::Command::Depart`].
+    Departed,
+    /// To [`crate::Command::SetNick`].
+    NickSet(Nick),
+    /// To [`crate::Command::Create`]: the channel was made.
+    Created,
+    /// To [`crate::Command::Destroy`] of MIX.
+    Destroyed,
+    /// To [`Query::NodeItems`].
+    Items(NodeItems),
+    /// To [`Query::OwnSubscriptions`].
+    Own {
+        /// Subscribed nodes; `None` if no participant.
+        participation: Option<Arc<Participation>>,
+        /// Affiliation.
+        affiliation: Affiliation,
+        /// Nodes that the sender may read.
+        readable: Nodes,
+    },
+    /// To [`Query::Archive`]: filled in by the node.
+    Archive(Box<ArchivePage>),
+    /// To [`Query::ArchiveBounds`].
+    Bounds(Option<((ArchiveId, Timestamp), (ArchiveId, Timestamp))>),
+}
+
+/// What disco#info tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The subject, if the requester may see it (MUC-DISCO-16).
+    pub subject: Option<Arc<Subject>>,
+    /// Number of occupants (nicks).
+    pub occupants: usize,
+    /// Contact addresses that may be shown (MUC-DISCO-19).
+    pub contacts: Vec<BareJid>,
+    /// Nodes present.
+    pub nodes: Nodes,
+}
+
+/// Items of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NodeItems {
+    /// Of the participants node.
+    Participants {
+        /// The page, in stable order.
+        items: Vec<ParticipantItem>,
+        /// How many there are in all.
+        count: usize,
+        /// The place of the first of this page.
+        index: usize,
+        /// Whether this page ends the list.
+        complete: bool,
+    },
+    /// Of the info node: when it was last changed.
+    Info(Timestamp, Arc<Config>),
+    /// A node that holds nothing that can be read.
+    Empty(Node),
+}
+
+/// An item of the participants node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParticipantItem {
+    /// Whose.
+    pub person: Arc<Person>,
+    /// Whether the real bare JID may be shown to this requester.
+    pub jid_visible: bool,
+}
+
+/// A page of archive entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchivePage {
+    /// Which view's form the entries take.
+    pub view: View,
+    /// Oldest first.
+    pub entries: Vec<Arc<Record>>,
+    /// The page reaches the end of what matches (in its direction).
+    pub complete: bool,
+    /// How many match in all, if cheap to tell.
+    pub count: Option<u64>,
+    /// Place of the first entry among all that match, if cheap to tell.
+    pub index: Option<u64>,
+    /// Send newest first.
+    pub flip: bool,
+    /// Whether the requester may see real JIDs, of entries sent while these were visible to the same (MIX-MAM-15).
+    pub sees_jids: bool,
+    /// Visibility now.
+    pub visibility: Visibility,
+}
+
+/// Most items of a list in one answer; the rest is asked for by RSM (I9).
+pub const PAGE: usize = 500;
+
+/// The answer to a read, or why it is refused.
+pub(crate) fn answer(
+    channel: &Channel,
+    sender: &Sender,
+    query: &Query,
+    service: &Service,
+) -> Result<Answer, Refusal> {
+    if let Query::Ping { nick } = query {
+        return selfping::answer(channel, sender, nick.as_deref());
+    }
+    channel.must_exist_for(sender)?;
+    match query {
+        Query::Info { view } => info(channel, sender, *view),
+        Query::Items { view: View::Muc } => Ok(Answer::Occupants(Vec::new())),
+        Query::Items { view: View::Mix } => {
+            admitted(channel, sender)?;
+            Ok(Answer::Nodes(participate::SUBSCRIBABLE))
+        }
+        Query::ReservedNick => Ok(Answer::ReservedNick(reserved(channel, sender))),
+        Query::OwnerForm => form::may_configure(channel, sender)
+            .map(|()| Answer::Form(Arc::clone(channel.roster.config()))),
+        Query::Ping { .. } => Ok(Answer::Done),
+        Query::NodeItems {
+            node,
+            ids,
+            max_items,
+            after,
+        } => {
+            node_items(channel, sender, *node, ids, *max_items, after.as_deref()).map(Answer::Items)
+        }
+        Query::OwnSubscriptions => own(channel, sender),
+        Query::Archive(query) => {
+            let view = archive_view(channel, sender, query.view, service);
+            may_read_archive(channel, sender)?;
+            archive_filter_allowed(channel, sender, query)?;
+            Ok(Answer::Archive(Box::new(ArchivePage {
+                view,
+                entries: Vec::new(),
+                complete: true,
+                count: None,
+                index: None,
+                flip: query.flip,
+                sees_jids: sees_jids(channel, sender, view),
+                visibility: channel.roster.config().visibility,
+            })))
+        }
+        Query::ArchiveBounds { .. } => {
+            may_read_archive(channel, sender).map(|()| Answer::Bounds(None))
+        }
+    }
+}
+
+/// Source: MAP-06.
+fn archive_view(
+    channel: &Channel,
+    sender: &Sender,
+    named: Option<View>,
+    service: &Service,
+) -> View {
+    let participant = participate::participant(channel, sender).is_some();
+    match named {
+        Some(view) => view,
+        None if !service.muc => View::Mix,
+        None if service.mix && channel.muc_session(sender).is_none() && participant => View::Mix,
+        None => View::Muc,
+    }
+}
+
+/// Source: MUC-MAM-17, 18; MAP-64 (messages right `allowed`).
+fn may_read_archive(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
+    let config = channel.roster.config();
+    let affiliation = channel.affiliation(&sender.bare);
+    let here = channel
+        .roster
+        .person_of(&sender.bare)
+        .and_then(|p| channel.roster.view(p.no))
+        .is_some_and(|v| v.present());
+    let shut = config.members_only && affiliation < Affiliation::Member;
+    let secret = config.password.is_some() && affiliation < Affiliation::Member && !here;
+    if affiliation == Affiliation::Outcast || shut || secret {
+        return Err(Refusal::usual(Condition::Forbidden));
+    }
+    Ok(())
+}
+
+/// A real JID as filter is for those who may see real JIDs (MUC-MAM-20).
+fn archive_filter_allowed(
+    channel: &Channel,
+    sender: &Sender,
+    query: &ArchiveQuery,
+) -> Result<(), Refusal> {
+    let view = query.view.unwrap_or(View::Muc);
+    match &query.with {
+        Some(With::Jid(jid)) if *jid != sender.bare && !sees_jids(channel, sender, view) => {
+            Err(Refusal::usual(Condition::Forbidden))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sees_jids(channel: &Channel, sender: &Sender, view: View) -> bool {
+    let person = channel.roster.person_of(&sender.bare);
+    person.is_some_and(|person| channel.roster.sees_jids(person, view))
+}
+
+/// Whether the sender could join (MIX-DSC-06).
+fn admitted(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
+    let config = channel.roster.config();
+    let affiliation = channel.affiliation(&sender.bare);
+    let shut = config.members_only && affiliation < Affiliation::Member;
+    if affiliation == Affiliation::Outcast || shut {
+        let condition = if config.public {
+            Condition::Forbidden
+        } else {
+            Condition::ItemNotFound
+        };
+        return Err(Refusal::usual(condition));
+    }
+    Ok(())
+}
+
+fn info(channel: &Channel, sender: &Sender, view: View) -> Result<Answer, Refusal> {
+    if view == View::Mix {
+        admitted(channel, sender)?;
+    }
+    let config = channel.roster.config();
+    let open = config.public && !config.members_only && config.password.is_none();
+    let known = channel
+        .roster
+        .person_of(&sender.bare)
+        .is_some_and(|p| p.affiliation != Affiliation::Outcast);
+    Ok(Answer::Info(Box::new(Info {
+        config: Arc::clone(config),
+        subject: channel.roster.subject().filter(|_| open || known).cloned(),
+        occupants: channel.roster.occupants(),
+        contacts: Vec::new(),
+        nodes: participate::SUBSCRIBABLE,
+    })))
+}
+
+fn reserved(channel: &Channel, sender: &Sender) -> Option<Nick> {
+    let person = channel.roster.person_of(&sender.bare)?;
+    let mix = channel
+        .roster
+        .participation(person.no)
+        .and(person.nick.clone());
+    person.reserved.clone().or(mix)
+}
+
+fn own(channel: &Channel, sender: &Sender) -> Result<Answer, Refusal> {
+    let person = channel.roster.person_of(&sender.bare);
+    let participation = person
+        .and_then(|p| channel.roster.participation(p.no))
+        .cloned();
+    let readable = if participation.is_some() {
+        participate::SUBSCRIBABLE
+    } else {
+        Nodes::default().with(Node::Info)
+    };
+    Ok(Answer::Own {
+        participation,
+        affiliation: channel.affiliation(&sender.bare),
+        readable,
+    })
+}
+
+/// Source: MIX-NODE-02, 04, 09..11.
+fn node_items(
+    channel: &Channel,
+    sender: &Sender,
+    node: Node,
+    ids: &[SmolStr],
+    max_items: u32,
+    after: Option<&str>,
+) -> Result<NodeItems, Refusal> {
+    if channel.affiliation(&sender.bare) == Affiliation::Outcast {
+        return Err(Refusal::usual(Condition::Forbidden));
+    }
+    match node {
+        Node::Info => Ok(NodeItems::Info(
+            channel.roster.configured(),
+            Arc::clone(channel.roster.config()),
+        )),
+        Node::Participants => {
+            if !present(channel, sender) {
+                return Err(closed_node());
+            }
+            participants(channel, sender, ids, max_items, after)
+        }
+        Node::Messages => Err(Refusal::usual(Condition::FeatureNotImplemented).specific(
+            PUBSUB_ERRORS,
+            "unsupported",
+            Some(("feature", "persistent-items")),
+        )),
+        Node::Presence => Err(Refusal::usual(Condition::Forbidden)),
+        _ => Err(Refusal::usual(Condition::ItemNotFound)),
+    }
+}
+
+fn present(channel: &Channel, sender: &Sender) -> bool {
+    let person = channel.roster.person_of(&sender.bare);
+    let view = person.and_then(|p| channel.roster.view(p.no));
+    view.is_some_and(|v| v.present() || v.affiliation() >= Affiliation::Admin)
+}
+
+fn closed_node() -> Refusal {
+    Refusal::usual(Condition::NotAllowed).specific(PUBSUB_ERRORS, "closed-node", None)
+}
+
+fn participants(
+    channel: &Channel,
+    sender: &Sender,
+    ids: &[SmolStr],
+    max_items: u32,
+    after: Option<&str>,
+) -> Result<NodeItems, Refusal> {
+    let all: Vec<_> = channel
+        .roster
+        .people()
+        .filter(|v| v.present())
+        .map(|v| v.person)
+        .collect();
+    let index = match after {
+        None => 0,
+        Some(id) => {
+            let at = all.iter().position(|p| p.id.to_string() == id);
+            at.map(|i| i + 1)
+                .ok_or_else(|| Refusal::usual(Condition::ItemNotFound))?
+        }
+    };
+    let jid_visible = sees_jids(channel, sender, View::Mix);
+    let wanted =
+        |person: &Arc<Person>| ids.is_empty() || ids.iter().any(|id| *id == person.id.to_string());
+    let chosen: Vec<_> = all
+        .iter()
+        .filter(|p| wanted(p))
+        .skip(index)
+        .cloned()
+        .collect();
+    let most = if max_items == 0 {
+        PAGE
+    } else {
+        PAGE.min(max_items as usize)
+    };
+    let complete = chosen.len() <= most;
+    let items = chosen
+        .into_iter()
+        .take(most)
+        .map(|person| ParticipantItem {
+            person,
+            jid_visible,
+        })
+        .collect();
+    Ok(NodeItems::Participants {
+        items,
+        count: all.len(),
+        index,
+        complete,
+    })
+}
+
+const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";

@@ -1,0 +1,100 @@
+//! Policies of a space that channels decide by: who may create, defaults, limits, protocols. Configuration, not state.
+
+use super::config::Config;
+use crate::{BareJid, View};
+use smol_str::SmolStr;
+
+/// Who may create channels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Creation {
+    /// Everybody.
+    #[default]
+    Anyone,
+    /// The service's administrators.
+    Admins,
+    /// These bare JIDs and domains, and the administrators.
+    Listed(Vec<BareJid>),
+}
+
+/// Policies of a space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// The MUC view is served.
+    pub muc: bool,
+    /// The MIX view is served.
+    pub mix: bool,
+    /// Both views share one domain (XEP-0408 fully integrated).
+    pub one_domain: bool,
+    /// Who may create.
+    pub creation: Creation,
+    /// Administrators of the service.
+    pub admins: Vec<BareJid>,
+    /// Settings of new channels.
+    pub defaults: Config,
+    /// After how many milliseconds an unconfigured room is destroyed; `None`: rooms are created unlocked (MUC-CREATE-11).
+    pub lock_timeout_ms: Option<i64>,
+    /// Most messages of history on joining.
+    pub max_history: u32,
+    /// Longest nick in bytes.
+    pub max_nick_bytes: usize,
+    /// Longest subject in bytes.
+    pub max_subject_bytes: usize,
+    /// Longest name, description, reason in bytes.
+    pub max_text_bytes: usize,
+}
+
+impl Service {
+    /// Whether this bare JID administers the service.
+    #[must_use]
+    pub fn is_admin(&self, bare: &BareJid) -> bool {
+        self.admins.contains(bare)
+    }
+
+    /// Whether this bare JID may create channels (MUC-CREATE-03, MIX-SVC-04).
+    #[must_use]
+    pub fn may_create(&self, bare: &BareJid) -> bool {
+        match &self.creation {
+            Creation::Anyone => true,
+            Creation::Admins => self.is_admin(bare),
+            Creation::Listed(list) => {
+                self.is_admin(bare)
+                    || list
+                        .iter()
+                        .any(|j| j == bare || j.as_str() == bare.domain())
+            }
+        }
+    }
+
+    /// Whether this view is served.
+    #[must_use]
+    pub const fn serves(&self, view: View) -> bool {
+        match view {
+            View::Muc => self.muc,
+            View::Mix => self.mix,
+        }
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            muc: true,
+            mix: true,
+            one_domain: true,
+            creation: Creation::Anyone,
+            admins: Vec::new(),
+            defaults: Config::default(),
+            lock_timeout_ms: Some(3_600_000),
+            max_history: 20,
+            max_nick_bytes: 256,
+            max_subject_bytes: 4096,
+            max_text_bytes: 4096,
+        }
+    }
+}
+
+/// A text within its bound, as shared string.
+#[must_use]
+pub fn bounded(text: &str, max_bytes: usize) -> Option<SmolStr> {
+    (text.len() <= max_bytes).then(|| SmolStr::new(text))
+}
