@@ -1,1 +1,10 @@
-//! Shards, views and the link between front-ends and nodes.
+//! What nodes and front-ends share: shards of channels, and the link between the two.
+//!
+//! Membership, ownership and views over Redis come with the cluster; in one process a node owns every shard and one
+//! front-end holds every connection. Read next: [`link`].
+
+pub mod link;
+pub mod shard;
+
+pub use link::{Delivery, Operation, OperationId, Output, Request, ToNode};
+pub use shard::{Channel, ShardId};

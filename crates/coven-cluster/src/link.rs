@@ -1,0 +1,159 @@
+//! The link: what front-ends and nodes say to each other. In one process these types travel through memory; the gRPC link
+//! of the cluster converts them, with the same meaning (design §3).
+//!
+//! Front to node is try-send: full means refuse. Node to front may wait. For one channel both directions keep order.
+
+use crate::Channel;
+use coven_core::content::relay::Relayed;
+use coven_core::event::Message;
+use coven_core::{
+    Answer, Command, Origin, PersonNo, Query, Record, Refusal, Roster, Sender, Sequence, SessionNo,
+};
+use smol_str::SmolStr;
+use std::sync::Arc;
+
+/// An operation's name on a remote link: repeats carry the same (design §3.2). The in-process link has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperationId {
+    /// The front-end process, drawn at its start.
+    pub process: u128,
+    /// Counts per front-end process.
+    pub n: u64,
+    /// The previous unanswered operation on this channel, or `base`.
+    pub prev: u64,
+    /// All operations on this channel up to here are answered.
+    pub base: u64,
+}
+
+/// What a front-end sends to a node.
+#[derive(Debug)]
+pub enum ToNode {
+    /// Something to be decided, or read.
+    Operation(Box<Operation>),
+    /// Connections have taken in output, at least every 500 ms while there is any.
+    Acknowledge(Vec<Acknowledged>),
+    /// The present stream of a connection is lost: what it has not acknowledged is to be sent again.
+    StreamLost {
+        /// The connection.
+        connection: SmolStr,
+    },
+}
+
+/// A command or query for a channel.
+#[derive(Debug)]
+pub struct Operation {
+    /// The channel.
+    pub channel: Channel,
+    /// Who asks.
+    pub sender: Sender,
+    /// What.
+    pub request: Request,
+    /// Where an answer goes.
+    pub origin: Arc<Origin>,
+    /// Its name, on a remote link.
+    pub id: Option<OperationId>,
+}
+
+/// What is asked of a channel.
+#[derive(Debug)]
+pub enum Request {
+    /// Changes something.
+    Command(Command),
+    /// Reads.
+    Query(Query),
+}
+
+/// A connection has taken in all output of a channel up to a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The channel.
+    pub channel: Channel,
+    /// The connection.
+    pub connection: SmolStr,
+    /// Up to here, all that was given to the front-end for this connection.
+    pub sequence: Sequence,
+    /// Nothing of this channel is unacknowledged on any connection of this front-end.
+    pub all: bool,
+}
+
+/// What a node sends to a front-end for one channel: leaves after the commit it depends on (I2).
+#[derive(Debug)]
+pub struct Output {
+    /// The channel.
+    pub channel: Channel,
+    /// In order.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// One thing to be rendered.
+#[derive(Debug)]
+pub enum Delivery {
+    /// The front-end lacks the roster, or has to begin again: the state that what follows builds on.
+    Base {
+        /// As of its own sequence.
+        roster: Box<Roster>,
+        /// What connections have acknowledged: events up to there are applied, not rendered for them.
+        acknowledged: Vec<(SmolStr, Sequence)>,
+    },
+    /// A committed event. For [`coven_core::Event::Joined`] with the history that the newcomer gets.
+    Event {
+        /// The event.
+        record: Arc<Record>,
+        /// Oldest first.
+        history: Vec<Arc<Record>>,
+    },
+    /// Everything once more for one session (MUC-ENTER-21).
+    Sync {
+        /// To which session.
+        session: SessionNo,
+        /// Oldest first.
+        history: Vec<Arc<Record>>,
+        /// Status 210.
+        altered: bool,
+        /// `id` of the join stanza.
+        stanza_id: Option<SmolStr>,
+    },
+    /// All items of the presence node to a participant's bare JID.
+    PresenceDump {
+        /// To whom.
+        to: PersonNo,
+    },
+    /// A message that is neither archived nor journaled, to everybody.
+    Passing(Arc<Message>),
+    /// An IQ between occupants.
+    Relay(Relayed),
+    /// The answer to a read or to an IQ.
+    Answer {
+        /// To whom.
+        origin: Arc<Origin>,
+        /// What.
+        answer: Box<Answer>,
+    },
+    /// The command was refused.
+    Refused {
+        /// To whom.
+        origin: Arc<Origin>,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// Presence of somebody who is not here (MUC-ENTER-19).
+    NotJoined {
+        /// To whom.
+        origin: Arc<Origin>,
+    },
+    /// The channel has left the node's memory: its roster is not needed either.
+    Forget,
+}
+
+/// Where a front-end's operations go.
+pub trait NodeLink: std::fmt::Debug + Send + Sync {
+    /// Sends without waiting. Errors: gives the operation back when the queue for it is full; the caller answers
+    /// `resource-constraint` (I9).
+    fn try_send(&self, message: ToNode) -> Result<(), ToNode>;
+}
+
+/// Where a node's output goes. May wait: that is the back-pressure.
+pub trait FrontLink: std::fmt::Debug + Send + Sync {
+    /// Hands over output of one channel; a channel's output is handed over in order.
+    fn send(&self, output: Output) -> impl std::future::Future<Output = ()> + Send;
+}
