@@ -7,7 +7,8 @@ use crate::Channel;
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
 use coven_core::{
-    Answer, Command, Origin, PersonNo, Query, Record, Refusal, Roster, Sender, Sequence, SessionNo,
+    Answer, Command, Group, Origin, PersonNo, Query, Record, Refusal, Roster, Sender, Sequence,
+    Session, SessionNo,
 };
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -32,6 +33,13 @@ pub enum ToNode {
     Operation(Box<Operation>),
     /// Connections have taken in output, at least every 500 ms while there is any.
     Acknowledge(Vec<Acknowledged>),
+    /// A page of the directory (disco#items on the service).
+    Directory(Box<DirectoryRequest>),
+    /// A connection is up again, or this process has just started: probe every session that is reached through it.
+    Sweep {
+        /// The group whose sessions are meant.
+        group: Group,
+    },
     /// The present stream of a connection is lost: what it has not acknowledged is to be sent again.
     StreamLost {
         /// The connection.
@@ -52,6 +60,19 @@ pub struct Operation {
     pub origin: Arc<Origin>,
     /// Its name, on a remote link.
     pub id: Option<OperationId>,
+}
+
+/// disco#items on a service: the channels of a space that the sender may know of (MUC-DISCO-03..05, MIX-SVC-08, 09).
+#[derive(Debug)]
+pub struct DirectoryRequest {
+    /// The space.
+    pub space: SmolStr,
+    /// Who asks.
+    pub sender: Sender,
+    /// RSM.
+    pub page: coven_core::query::DirectoryPage,
+    /// Where the answer goes; its view says whose rules hold.
+    pub origin: Arc<Origin>,
 }
 
 /// What is asked of a channel.
@@ -79,8 +100,8 @@ pub struct Acknowledged {
 /// What a node sends to a front-end for one channel: leaves after the commit it depends on (I2).
 #[derive(Debug)]
 pub struct Output {
-    /// The channel.
-    pub channel: Channel,
+    /// The channel; `None` for answers of the directory.
+    pub channel: Option<Channel>,
     /// In order.
     pub deliveries: Vec<Delivery>,
 }
@@ -122,7 +143,7 @@ pub enum Delivery {
     Passing(Arc<Message>),
     /// An IQ between occupants.
     Relay(Relayed),
-    /// The answer to a read or to an IQ.
+    /// The answer to a read or to an IQ; of a channel, or of the directory.
     Answer {
         /// To whom.
         origin: Arc<Origin>,
@@ -141,6 +162,8 @@ pub enum Delivery {
         /// To whom.
         origin: Arc<Origin>,
     },
+    /// Ask a session whether it is still there (MUC-LEAVE-12). Needs no roster.
+    Probe(Arc<Session>),
     /// The channel has left the node's memory: its roster is not needed either.
     Forget,
 }

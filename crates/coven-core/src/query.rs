@@ -87,6 +87,30 @@ pub struct ArchiveQuery {
     pub flip: bool,
 }
 
+/// Which page of the directory (RSM, XEP-0059).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DirectoryPage {
+    /// `<after/>`: a localpart.
+    pub after: Option<SmolStr>,
+    /// `<before/>`: `Some(None)` is the empty one, the last page.
+    pub before: Option<Option<SmolStr>>,
+    /// `<max/>`; the service caps it.
+    pub max: Option<u32>,
+}
+
+/// A page of the directory, answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// Localpart and name (empty for none) of each channel, in stable order.
+    pub items: Vec<(SmolStr, SmolStr)>,
+    /// How many there are.
+    pub count: u64,
+    /// The place of the first of this page.
+    pub index: u64,
+    /// Whether this page reaches the end.
+    pub complete: bool,
+}
+
 /// A sender in an archive query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum With {
@@ -150,6 +174,8 @@ pub enum Answer {
     },
     /// To [`Query::Archive`]: filled in by the node.
     Archive(Box<ArchivePage>),
+    /// Of the directory.
+    Listing(Box<Listing>),
     /// To [`Query::ArchiveBounds`].
     Bounds(Option<((ArchiveId, Timestamp), (ArchiveId, Timestamp))>),
 }
@@ -367,7 +393,7 @@ fn reserved(channel: &Channel, sender: &Sender) -> Option<Nick> {
     let mix = channel
         .roster
         .participation(person.no)
-        .and(person.nick.clone());
+        .and_then(|_| person.nick.clone());
     person.reserved.clone().or(mix)
 }
 

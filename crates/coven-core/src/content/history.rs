@@ -79,7 +79,7 @@ impl Tail {
     ) -> Vec<Arc<Record>> {
         let most = wanted
             .max_stanzas
-            .map_or(u64::from(max), |n| n.min(u64::from(max)));
+            .map_or_else(|| u64::from(max), |n| n.min(u64::from(max)));
         let oldest = wanted
             .seconds
             .map(|s| now.plus_ms(-i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX)));
