@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if why is None or os.environ.get("COVEN_REQUIRED") == "1":
         return
     for item in items:
-        if {"coven", "start_coven"} & set(getattr(item, "fixturenames", ())):
+        if "coven_binary" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.skip(reason=why))
 
 
@@ -79,8 +79,14 @@ StartCoven = Callable[..., Awaitable[Coven]]
 Login = Callable[..., Awaitable[Client]]
 
 
+@pytest.fixture(scope="session")
+def coven_binary() -> pathlib.Path:
+    """The binary under test; a story that runs it without `coven` or `start_coven` asks for this."""
+    return coven_module.binary()
+
+
 @pytest.fixture
-async def start_coven(tmp_path: pathlib.Path) -> AsyncIterator[StartCoven]:
+async def start_coven(tmp_path: pathlib.Path, coven_binary: pathlib.Path) -> AsyncIterator[StartCoven]:
     """Starts covens of any configuration: `await start_coven(Config.for_server(server, Domain(...)))`."""
     started: list[Coven] = []
 

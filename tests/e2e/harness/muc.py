@@ -110,6 +110,19 @@ async def read_archive(client: Client, room: str, rsm: str = "<max>50</max>", **
     return results, answer
 
 
+async def read_whole_archive(client: Client, room: str, **fields: str) -> list[Stanza]:
+    """The results of all pages, in order."""
+    every: list[Stanza] = []
+    after = ""
+    while True:
+        results, answer = await read_archive(client, room, tag("max", "100") + after, **fields)
+        assert answer.type == "result", answer
+        every += results
+        if answer.get("mam:fin", "complete") == "true" or not results:
+            return every
+        after = text("after", every[-1].get("mam:result", "id") or "")
+
+
 def is_subject(stanza: Stanza) -> bool:
     """Whether this is a subject message (XEP-0045 §8.1)."""
     return stanza.kind == "message" and stanza.has("client:subject") and not stanza.has("client:body")
