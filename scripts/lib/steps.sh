@@ -4,20 +4,22 @@
 
 # The process id, and process group, of the running step.
 STEP_PID=
-# The exit code of the last step.
+# The exit code of the last step, and the name of a step that failed.
 STEP_CODE=0
-# Where the output of the steps is kept until the end, for the summaries.
-STEP_LOGS=
+STEP_FAILED=
+# A folder for what steps write. It stays if a step fails: the logs of servers are in there.
+SCRATCH=
 
 # run_step NAME DESCRIPTION COMMAND... - runs a command; the script ends with its exit code if it fails.
 run_step() {
 	local name=$1 description=$2 started=$SECONDS code
 	shift 2
 	printf '\n=== %s: %s\n' "$name" "$description"
-	run_group logged "$STEP_LOGS/$name" "$@"
+	run_group logged "$SCRATCH/$name.log" "$@"
 	code=$STEP_CODE
 	if [ "$code" -ne 0 ]; then
-		printf '=== %s FAILED with exit code %s after %s s\n' "$name" "$code" "$((SECONDS - started))"
+		printf '=== %s FAILED with exit code %s after %s s; logs: %s\n' "$name" "$code" "$((SECONDS - started))" "$SCRATCH"
+		STEP_FAILED=$name
 		exit "$code"
 	fi
 	printf '=== %s: done in %s s\n' "$name" "$((SECONDS - started))"
@@ -47,8 +49,8 @@ finish_log() {
 # Prints the summary lines of the test runners again, as they wrote them.
 print_summaries() {
 	local file
-	for file in "$STEP_LOGS"/*; do
-		grep -hE '^test result: .*[1-9][0-9]* (passed|failed)|^=+ .*(passed|failed|skipped).* =+$' "$file" || true
+	for file in "$SCRATCH"/*.log; do
+		grep -hE '^test result: .*[1-9][0-9]* (passed|failed)|^(=+ )?[0-9]+ (passed|failed|skipped).* in [0-9]' "$file" || true
 	done
 }
 
@@ -81,7 +83,7 @@ stop_step() {
 
 # stop_steps_at_exit MARK - sets the traps: however the script ends, what carries MARK ends with it.
 stop_steps_at_exit() {
-	STEP_LOGS=$(mktemp -d)
+	SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/coven-test.XXXXXX")
 	# shellcheck disable=SC2064  # the mark of now is meant
 	trap "end_of_steps '$1'" EXIT
 	trap 'exit 130' INT
@@ -92,7 +94,7 @@ end_of_steps() {
 	local pid
 	stop_step
 	left_behind "$1" | while read -r pid _; do kill -KILL "$pid" 2>/dev/null || true; done
-	rm -rf "$STEP_LOGS"
+	[ -n "$STEP_FAILED" ] || rm -rf "$SCRATCH"
 }
 
 # left_behind MARK - prints the processes that have MARK in their environment, except this shell's own.

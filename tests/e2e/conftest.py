@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import pathlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from harness import coven as coven_module
-from harness.client import Client
-from harness.coven import Config, Coven, Domain
+from harness.client import Client, Login
+from harness.coven import Config, Coven, Domain, StartCoven
 from harness.ejabberd import Ejabberd
 from harness.prosody import Prosody
 from harness.server import XmppServer
@@ -73,10 +73,6 @@ async def own_server(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., Any]
     yield start
     for server in started:
         await server.stop()
-
-
-StartCoven = Callable[..., Awaitable[Coven]]
-Login = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture(scope="session")

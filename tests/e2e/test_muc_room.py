@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Login
-from harness.client import Client
+from harness.client import Client, Login
 from harness.coven import Coven
 from harness.muc import Occupant, is_subject, read_archive, read_whole_archive
 

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import itertools
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from .stanza import BIND, CLIENT, PING, SASL, STREAM, Stanza, StreamReader, tag, text
 
@@ -244,3 +244,7 @@ class Client(Stream):
         if bound is None:
             raise ConnectionError(f"{self.jid}: {answer}")
         self.jid = self.inbox.name = bound
+
+
+#: The fixture `login`: a user's name and a resource.
+Login = Callable[..., Awaitable[Client]]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .process import Process, eventually, free_ports
@@ -185,6 +186,10 @@ class Coven:
         """SIGCONT."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+
+#: The fixture `start_coven`: a configuration, and whether to wait until it is ready.
+StartCoven = Callable[..., Awaitable[Coven]]
 
 
 def _get(url: str) -> tuple[int, str]:
