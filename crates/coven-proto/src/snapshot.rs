@@ -1,0 +1,114 @@
+//! A channel's state as a snapshot.
+
+use crate::event::{channel_key, message_from, message_to};
+use crate::people::{participation_from, participation_to, person_from, person_to};
+use crate::people::{session_from, session_to};
+use crate::settings::{config_from, config_to};
+use crate::{Error, wire};
+use bytes::Bytes;
+use coven_core::event::Subject;
+use coven_core::ids::ChannelKey;
+use coven_core::roster::Parts;
+use coven_core::settings::lock::Lock;
+use coven_core::{PersonNo, Roster, Sequence, Timestamp};
+use prost::Message as _;
+use std::sync::Arc;
+
+/// What a snapshot holds.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// People, sessions, settings.
+    pub roster: Roster,
+    /// The secret, while the channel exists.
+    pub key: Option<ChannelKey>,
+    /// The lock of a room not yet configured.
+    pub lock: Option<Lock>,
+}
+
+/// The bytes of a channel's state.
+#[must_use]
+pub fn encode_snapshot(roster: &Roster, key: Option<&ChannelKey>, lock: Option<&Lock>) -> Bytes {
+    let parts = roster.parts();
+    let member = |(person, participation): &(Arc<_>, Option<Arc<_>>)| wire::Member {
+        person: Some(person_to(person)),
+        participation: participation.as_deref().map(participation_to),
+    };
+    let subject = |s: &Arc<Subject>| wire::Subject {
+        stamp: s.stamp.0,
+        message: Some(message_to(&s.message)),
+    };
+    let snapshot = wire::Snapshot {
+        at: parts.at.0,
+        stamp: parts.stamp.0,
+        exists: parts.exists,
+        key: key.map(|k| k.0.to_vec().into()).unwrap_or_default(),
+        config: Some(config_to(&parts.config)),
+        configured: parts.configured.0,
+        subject: parts.subject.as_ref().map(subject),
+        people: parts.people.iter().map(member).collect(),
+        sessions: parts.sessions.iter().map(|s| session_to(s)).collect(),
+        next_person: parts.next_person,
+        next_session: parts.next_session,
+        lock: lock.map(|l| wire::Lock {
+            creator: l.creator.0,
+            until: l.until.0,
+        }),
+    };
+    snapshot.encode_to_vec().into()
+}
+
+/// The state of a snapshot's bytes.
+pub fn decode_snapshot(bytes: Bytes) -> Result<State, Error> {
+    let s = wire::Snapshot::decode(bytes).map_err(|source| Error::Format {
+        what: "snapshot",
+        source,
+    })?;
+    let key = if s.key.is_empty() {
+        None
+    } else {
+        Some(channel_key(&s.key)?)
+    };
+    let member = |m: wire::Member| {
+        Ok((
+            person_from(m.person)?,
+            m.participation.map(participation_from).transpose()?,
+        ))
+    };
+    let parts = Parts {
+        at: Sequence(s.at),
+        stamp: Timestamp(s.stamp),
+        exists: s.exists,
+        config: config_from(s.config)?,
+        configured: Timestamp(s.configured),
+        subject: s.subject.map(subject_from).transpose()?,
+        people: s
+            .people
+            .into_iter()
+            .map(member)
+            .collect::<Result<_, Error>>()?,
+        sessions: s
+            .sessions
+            .into_iter()
+            .map(|w| session_from(Some(w)))
+            .collect::<Result<_, _>>()?,
+        next_person: s.next_person,
+        next_session: s.next_session,
+    };
+    let lock = s.lock.map(|l| Lock {
+        creator: PersonNo(l.creator),
+        until: Timestamp(l.until),
+    });
+    Ok(State {
+        roster: Roster::from_parts(parts),
+        key,
+        lock,
+    })
+}
+
+fn subject_from(s: wire::Subject) -> Result<Arc<Subject>, Error> {
+    let message = message_from(s.message.ok_or(Error::Missing("subject message"))?)?;
+    Ok(Arc::new(Subject {
+        stamp: Timestamp(s.stamp),
+        message: Arc::new(message),
+    }))
+}
