@@ -20,10 +20,7 @@ from pam_people import MIX, MixService, Person  # noqa: E402
 
 HOST = "shakespeare.example"
 DOMAINS = ("mix.example", "evil.example")
-MODULES = (
-    "roster", "saslauth", "disco", "ping", "carbons", "pep", "blocklist", "mam", "offline", "smacks", "posix",
-    "admin_shell", "user_account_management", "mix_pam",
-)  # fmt: skip
+MODULES = ("blocklist", "mam", "offline", "smacks", "admin_shell", "mix_pam")
 #: Short, so that the tests of time-outs are; everything else answers at once.
 TIMEOUT = 2
 MAX_CHANNELS = 30
@@ -38,11 +35,11 @@ def options(extra: str = "", host: str = HOST, domains: tuple[str, ...] = DOMAIN
     """Prosody with the module, and with the modules that it must get on with."""
     names = ", ".join(f'"{m}"' for m in MODULES)
     lines = [
-        f"modules_enabled = {{ {names} }}",
-        'modules_disabled = { "s2s" }',
         f"mix_pam_request_timeout = {TIMEOUT}",
         f"mix_pam_max_channels = {MAX_CHANNELS}",
         extra,
+        f'VirtualHost "{host}"',
+        f"modules_enabled = {{ {names} }}",
     ]
     return ProsodyOptions(host=host, components=tuple(ComponentOptions(d) for d in domains), extra="\n".join(lines))
 

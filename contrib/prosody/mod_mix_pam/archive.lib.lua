@@ -10,6 +10,7 @@ local modules = prosody.hosts[host].modules;
 local xmlns_core = "urn:xmpp:mix:core:1";
 local xmlns_event = "http://jabber.org/protocol/pubsub#event";
 local xmlns_hints = "urn:xmpp:hints";
+local xmlns_sid = "urn:xmpp:sid:0";
 
 local wanted = module:get_option_boolean("mix_pam_archive", true);
 local default_policy = module:get_option("default_archive_policy", true);
@@ -18,7 +19,7 @@ local prefs_store = module:open_store(module:get_option_string("archive_store", 
 
 -- A message with nothing but these is not kept.
 local passing = {
-	[xmlns_core] = true; [xmlns_hints] = true; ["urn:xmpp:sid:0"] = true; ["urn:xmpp:occupant-id:0"] = true;
+	[xmlns_core] = true; [xmlns_hints] = true; [xmlns_sid] = true; ["urn:xmpp:occupant-id:0"] = true;
 	["http://jabber.org/protocol/chatstates"] = true;
 };
 
@@ -49,6 +50,16 @@ return function (channels, requests)
 		return stanza.attr.type == "groupchat" and username and domain == host and not resource
 			and requests.expected(username, stanza.attr.from);
 	end
+
+	-- Only the archive gives ids in the account's name. (mod_mam of 0.12 lets others through beside its own.)
+	module:hook("message/bare", function (event)
+		local stanza = event.stanza;
+		if not is_channel_copy(stanza) then return; end
+		stanza:maptags(function (tag)
+			local is_forged = tag.name == "stanza-id" and tag.attr.xmlns == xmlns_sid and jid.prep(tag.attr.by) == stanza.attr.to;
+			if not is_forged then return tag; end
+		end);
+	end, 20);
 
 	module:hook("archive-should-store", function (event)
 		if wanted and is_channel_copy(event.stanza) and is_worth_keeping(event.stanza) then

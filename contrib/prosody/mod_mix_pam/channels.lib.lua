@@ -52,7 +52,7 @@ end
 -- in an encoded JID (MIX-PAMS-17).
 function channels.at(address)
 	local node, domain = jid.split(address);
-	return node and jid.join(node:match("^[^#]*#(.+)$") or node, domain);
+	return node and jid.join(node:match("^[^#]+#(.+)$") or node, domain);
 end
 
 -- The channel of this address, if the account has joined it.
