@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 /// A process whose heart has not beaten for this long is stuck.
 pub const STUCK: Duration = Duration::from_secs(10);

@@ -1,8 +1,13 @@
 //! The coven binary: configuration, roles, HTTP, wiring.
 //!
-//! A library so that tests can use the parts; `main.rs` only calls it.
+//! A library so that tests can use the parts; `main.rs` only calls it. Read next: [`config`]
+//! for what can be set.
 
+pub mod cli;
 pub mod config;
+pub mod failure;
 pub mod health;
 pub mod http;
 pub mod log;
+pub mod signals;
+pub mod spaces;

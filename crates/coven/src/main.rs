@@ -1,3 +1,8 @@
-//! The coven binary: configuration, roles, HTTP, wiring.
+//! The coven binary. Everything is in the library.
 
-fn main() {}
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    coven::cli::main()
+}

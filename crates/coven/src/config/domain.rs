@@ -1,6 +1,7 @@
 //! `[[domain]]`: the domains that are served, and what channels there are like.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jid::{BareJid, Jid};
@@ -28,10 +29,11 @@ pub(crate) struct DomainSection {
     pub(crate) contacts: Contacts,
     /// Who may create channels: `"anyone"` (default), `"local"`, `"admins"`, or a list of JIDs and domains.
     pub(crate) create: Option<Create>,
-    /// How many messages of history a join brings at most; 0 brings none. Default 20.
+    /// How many messages of history a join brings at most, 0 to 20. Default 20.
     pub(crate) history: Option<u16>,
-    /// After what time a new channel that its creator did not configure is destroyed. Default `"10m"`.
-    pub(crate) lock_timeout: Option<Period>,
+    /// After what time a new channel that its creator did not configure is destroyed. Default `"1h"`. `"off"`: new
+    /// channels need no configuring and are open at once.
+    pub(crate) lock_timeout: Option<LockTimeout>,
     /// What new channels are like.
     pub(crate) defaults: Option<Defaults>,
     /// Administrators of the service: bare JIDs. They may do in each channel what its owners may.
@@ -147,20 +149,63 @@ fn bare(text: &str) -> Result<BareJid, String> {
         .ok_or_else(|| format!("{text:?} has a resource: write user@domain or domain"))
 }
 
+/// How long a new channel stays locked. MUC-CREATE-09, MUC-CREATE-11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum LockTimeout {
+    /// Not at all: it is open at once.
+    Off,
+    /// Until it is configured; after this time it is destroyed.
+    After(Duration),
+}
+
+impl Default for LockTimeout {
+    fn default() -> Self {
+        Self::After(Duration::from_secs(60 * 60))
+    }
+}
+
+impl std::str::FromStr for LockTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let Period(time) = text
+            .parse()
+            .map_err(|e: String| format!("{e}, or \"off\""))?;
+        if time < MIN_LOCK_TIMEOUT {
+            return Err(format!(
+                "{text:?} is shorter than one second: use \"off\" for no lock"
+            ));
+        }
+        Ok(Self::After(time))
+    }
+}
+
 /// What new channels are like; their owners can change it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Defaults {
-    /// Listed, so that everybody finds it.
+    /// Listed, so that everybody finds it (MUC-CFG-05).
     pub public: bool,
-    /// Stays when the last occupant has left.
+    /// Stays when the last occupant has left (MUC-CFG-04). A channel created by MIX always does.
     pub persistent: bool,
-    /// For members only.
+    /// For members only (MUC-CFG-06).
     pub members_only: bool,
-    /// Who joins must be given voice before speaking.
+    /// Who joins must be given voice before speaking (MUC-CFG-07).
     pub moderated: bool,
-    /// Who sees the real JIDs of occupants: `"moderators"` (default) or `"anyone"`.
+    /// Who sees the real JIDs of occupants: `"moderators"` or `"anyone"` (MUC-CFG-09).
     pub whois: Whois,
+    /// Participants may change the subject, not moderators only (MUC-CFG-10).
+    pub change_subject: bool,
+    /// Members may invite to a channel for members only (MUC-CFG-11).
+    pub allow_invites: bool,
+    /// Who may send private messages: `"anyone"`, `"participants"`, `"moderators"` or `"none"` (MUC-CFG-12).
+    pub allow_pm: AllowPm,
+    /// How many people may be in it at once (MUC-CFG-13). Unset: no limit.
+    pub max_users: Option<NonZeroU32>,
 }
 
 impl Default for Defaults {
@@ -171,7 +216,39 @@ impl Default for Defaults {
             members_only: false,
             moderated: false,
             whois: Whois::Moderators,
+            change_subject: false,
+            allow_invites: false,
+            allow_pm: AllowPm::Anyone,
+            max_users: None,
         }
+    }
+}
+
+/// Who may send private messages. MUC-CFG-12.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum AllowPm {
+    /// Every occupant.
+    Anyone,
+    /// Role participant or more.
+    Participants,
+    /// Role moderator.
+    Moderators,
+    /// Nobody.
+    None,
+}
+
+impl std::str::FromStr for AllowPm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let choices = [
+            ("anyone", Self::Anyone),
+            ("participants", Self::Participants),
+            ("moderators", Self::Moderators),
+            ("none", Self::None),
+        ];
+        one_of(text, &choices, &[])
     }
 }
 
@@ -197,7 +274,7 @@ impl std::str::FromStr for Whois {
     }
 }
 
-from_text!(Protocol, Whois);
+from_text!(Protocol, Whois, AllowPm, LockTimeout);
 
 /// A checked `[[domain]]`. The two of a mirrored pair have the same space, create, history, lock time-out, defaults and
 /// admins.
@@ -221,8 +298,8 @@ pub struct Domain {
     pub create: Create,
     /// How many messages of history a join brings at most.
     pub history: u16,
-    /// After what time a channel that was not configured is destroyed.
-    pub lock_timeout: Duration,
+    /// How long a new channel stays locked.
+    pub lock_timeout: LockTimeout,
     /// What new channels are like.
     pub defaults: Defaults,
     /// Administrators of the service.
@@ -297,10 +374,10 @@ impl DomainSection {
                 .unwrap_or_default(),
             history: pair
                 .pick("history", self, |s| s.history.as_ref())
-                .unwrap_or(DEFAULT_HISTORY),
+                .unwrap_or(MAX_HISTORY),
             lock_timeout: pair
                 .pick("lock-timeout", self, |s| s.lock_timeout.as_ref())
-                .map_or(DEFAULT_LOCK_TIMEOUT, |p| p.0),
+                .unwrap_or_default(),
             defaults: pair
                 .pick("defaults", self, |s| s.defaults.as_ref())
                 .unwrap_or_default(),
@@ -375,11 +452,11 @@ impl DomainSection {
                 }
             }
         }
-        if self
-            .lock_timeout
-            .is_some_and(|timeout| timeout.0 < MIN_LOCK_TIMEOUT)
-        {
-            checker.refuse(&format!("{key}.lock-timeout"), "shorter than one second");
+        if self.history.is_some_and(|history| history > MAX_HISTORY) {
+            checker.refuse(
+                &format!("{key}.history"),
+                format!("more than {MAX_HISTORY}: older messages are in the archive"),
+            );
         }
     }
 }
@@ -434,6 +511,6 @@ fn is_uri(text: &str) -> bool {
 }
 
 const DEFAULT_TITLE: &str = "Group chat";
-const DEFAULT_HISTORY: u16 = 20;
-const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// The history that is kept at hand for joins.
+const MAX_HISTORY: u16 = coven_core::content::history::MAX_ENTRIES as u16;
 const MIN_LOCK_TIMEOUT: Duration = Duration::from_secs(1);

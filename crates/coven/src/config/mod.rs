@@ -3,7 +3,7 @@
 //! Each section has a file of its own with one struct, whose doc comments are the documentation; `docs/configuration.md`
 //! says the same for readers. [`load`] gives a [`Config`] in which everything has been checked, or all problems, each
 //! with file and line or the name of the variable. What a later version brings is refused, never accepted without
-//! effect. Turning a [`Config`] into the options of the parts is the wiring's business ([`crate::run`]).
+//! effect. Turning a [`Config`] into the options of the parts is the wiring's business.
 
 mod archive;
 mod check;
@@ -18,6 +18,8 @@ mod place;
 mod secret;
 mod store;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod upstream;
 mod value;
@@ -27,7 +29,7 @@ use std::path::Path;
 use toml::Table;
 
 pub use archive::{Archive, MaxAge};
-pub use domain::{Contacts, Create, Defaults, Domain, Protocol, Whois};
+pub use domain::{AllowPm, Contacts, Create, Defaults, Domain, LockTimeout, Protocol, Whois};
 pub use file::Role;
 pub use http::{Http, Listen};
 pub use limits::Limits;

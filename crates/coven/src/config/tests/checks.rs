@@ -237,12 +237,7 @@ fn bounds_are_kept() {
             "",
             "domain[0].contacts.abuse[0]: \"a@b\" is not a URI",
         ),
-        (
-            "lock-timeout = '1ms'",
-            "",
-            "",
-            "domain[0].lock-timeout: shorter than one second",
-        ),
+        ("history = 21", "", "", "domain[0].history: more than 20"),
         (
             "",
             "",

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::{
-    Attach, Barrier, Create, Durability, Format, Limits, Listen, MaxAge, Quirk, Role, SecretSource,
-    Whois,
+    Attach, Barrier, Create, Durability, Format, Limits, Listen, LockTimeout, MaxAge, Quirk, Role,
+    SecretSource, Whois,
 };
 use super::{SMALL, accepted, file, refused};
 
@@ -40,7 +40,10 @@ fn a_small_file_gets_a_domain_with_both_protocols() {
     assert!(domain.muc && domain.mix);
     assert_eq!(domain.space, domain.name);
     assert_eq!((domain.title.as_str(), domain.history), ("Group chat", 20));
-    assert_eq!(domain.lock_timeout, Duration::from_secs(600));
+    assert_eq!(
+        domain.lock_timeout,
+        LockTimeout::After(Duration::from_secs(3600))
+    );
     assert_eq!(domain.create, Create::Anyone);
     assert!(domain.admins.is_empty());
     assert!(domain.defaults.public && !domain.defaults.persistent && !domain.defaults.members_only);
@@ -172,6 +175,14 @@ fn wrong_values_are_refused_with_line_and_key() {
             ":2: domain[0].create: \"me\" is not one of \"anyone\", \"local\", \"admins\", or a list",
         ),
         ("[[domain]]\ncreate = ['a@b/c']", ":2: domain[0].create"),
+        (
+            "[[domain]]\nlock-timeout = '1ms'",
+            ":2: domain[0].lock-timeout: \"1ms\" is shorter than one second",
+        ),
+        (
+            "[[domain]]\ndefaults = { allow-pm = 'me' }",
+            ":2: domain[0].defaults.allow-pm: \"me\" is not one of \"anyone\"",
+        ),
         (
             "[http]\nlisten = ':80'",
             ":2: http.listen: \":80\" is not an IP address with a port",
