@@ -17,7 +17,7 @@ need_packages() {
 
 # Packages that any build needs: SQLite is compiled from C.
 need_build_packages() {
-	need_packages cc=gcc openssl=openssl python3=python3
+	need_packages cc=gcc cc=libc6-dev openssl=openssl python3=python3
 	need_cargo
 }
 
