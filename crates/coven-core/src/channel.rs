@@ -10,7 +10,7 @@ use crate::event::{Event, Message, Record};
 use crate::ids::{ChannelKey, ChannelName, Epoch, Sequence, Timestamp};
 use crate::life::{create, destroy, persistence};
 use crate::people::affiliation::Affiliation;
-use crate::presence::{ghost, join, leave, participate, update};
+use crate::presence::{ghost, join, leave, participate, subscription, update};
 use crate::query::{Answer, Query};
 use crate::roster::{Delta, Roster};
 use crate::settings::{form, lock::Lock};
@@ -159,6 +159,10 @@ impl Channel {
             Command::Online { presence } => update::mix(self, sender, presence),
             Command::Offline => update::offline(self, sender),
             Command::Create => create::mix(self, sender, facts),
+            Command::CreateAdHoc => create::ad_hoc(self, sender, facts),
+            Command::PresenceSubscription { wanted } => {
+                Ok(subscription::decide(self, sender, *wanted))
+            }
             Command::Destroy {
                 alternate,
                 reason,

@@ -87,6 +87,15 @@ pub enum Command {
     Offline,
     /// MIX: create this channel ([`crate::life::create`]).
     Create,
+    /// MIX: create an ad hoc channel of this generated name: closed to strangers, not listed (MIX-CRE-03). The name is
+    /// made by [`crate::life::create::ad_hoc_name`].
+    CreateAdHoc,
+    /// MIX: presence of type `subscribe` (`wanted`), or `unsubscribe` and `unsubscribed`, to the channel
+    /// ([`crate::presence::subscription`]). `subscribed` is nobody's business.
+    PresenceSubscription {
+        /// Whether the channel is asked for its presence, or sharing ends.
+        wanted: bool,
+    },
     /// Destroy, from either view ([`crate::life::destroy`]).
     Destroy {
         /// Where to go instead: a bare JID as the client gave it.

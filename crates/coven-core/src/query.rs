@@ -161,6 +161,8 @@ pub enum Answer {
     Created,
     /// To [`crate::Command::Destroy`] of MIX.
     Destroyed,
+    /// To [`crate::Command::PresenceSubscription`]: presence `subscribed` (true) or `unsubscribed` (MIX-PRES-11).
+    PresenceSubscription(bool),
     /// To [`Query::NodeItems`].
     Items(NodeItems),
     /// To [`Query::OwnSubscriptions`].

@@ -30,6 +30,7 @@ pub struct Roster {
     config: Arc<Config>,
     configured: Timestamp,
     subject: Option<Arc<Subject>>,
+    alternate: Option<SmolStr>,
     people: BTreeMap<PersonNo, Member>,
     sessions: BTreeMap<SessionNo, Arc<Session>>,
     by_bare: Map<BareJid, PersonNo>,
@@ -123,6 +124,12 @@ impl Roster {
     #[must_use]
     pub const fn subject(&self) -> Option<&Arc<Subject>> {
         self.subject.as_ref()
+    }
+
+    /// Where to go instead, if the channel was destroyed with an alternative (MAP-41).
+    #[must_use]
+    pub const fn alternate(&self) -> Option<&SmolStr> {
+        self.alternate.as_ref()
     }
 
     /// All sessions in order of their beginning.
@@ -324,7 +331,7 @@ impl Roster {
                     ..Delta::default()
                 }
             }
-            Event::Destroyed { .. } => self.end(),
+            Event::Destroyed { alternate, .. } => self.end(alternate.as_ref()),
         }
     }
 
@@ -338,6 +345,7 @@ impl Roster {
             config: parts.config,
             configured: parts.configured,
             subject: parts.subject,
+            alternate: parts.alternate,
             ..Self::default()
         };
         for (person, participation) in &parts.people {
@@ -362,6 +370,7 @@ impl Roster {
             config: Arc::clone(&self.config),
             configured: self.configured,
             subject: self.subject.clone(),
+            alternate: self.alternate.clone(),
             people: self
                 .people
                 .values()
@@ -375,12 +384,13 @@ impl Roster {
 
     fn begin(&mut self, config: &Arc<Config>, creator: &Arc<Person>, stamp: Timestamp) -> Delta {
         self.exists = true;
+        self.alternate = None;
         self.config = Arc::clone(config);
         self.configured = stamp;
         self.touch(creator.no, |r| r.put_person(creator))
     }
 
-    fn end(&mut self) -> Delta {
+    fn end(&mut self, alternate: Option<&SmolStr>) -> Delta {
         let everybody = self.people().collect();
         let (at, stamp, next_person, next_session) =
             (self.at, self.stamp, self.next_person, self.next_session);
@@ -389,6 +399,7 @@ impl Roster {
             stamp,
             next_person,
             next_session,
+            alternate: alternate.cloned(),
             ..Self::default()
         };
         Delta {
@@ -595,6 +606,8 @@ pub struct Parts {
     pub configured: Timestamp,
     /// See [`Roster::subject`].
     pub subject: Option<Arc<Subject>>,
+    /// See [`Roster::alternate`].
+    pub alternate: Option<SmolStr>,
     /// People with their participation, in order of first contact.
     pub people: Vec<(Arc<Person>, Option<Arc<Participation>>)>,
     /// Sessions in order of their beginning.

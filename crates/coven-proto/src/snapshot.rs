@@ -2,7 +2,7 @@
 
 use crate::event::{channel_key, message_from, message_to};
 use crate::people::{participation_from, participation_to, person_from, person_to};
-use crate::people::{session_from, session_to};
+use crate::people::{session_from, session_to, smol, text};
 use crate::settings::{config_from, config_to};
 use crate::{Error, wire};
 use bytes::Bytes;
@@ -45,6 +45,7 @@ pub fn encode_snapshot(roster: &Roster, key: Option<&ChannelKey>, lock: Option<&
         config: Some(config_to(&parts.config)),
         configured: parts.configured.0,
         subject: parts.subject.as_ref().map(subject),
+        alternate: text(parts.alternate.as_ref()),
         people: parts.people.iter().map(member).collect(),
         sessions: parts.sessions.iter().map(|s| session_to(s)).collect(),
         next_person: parts.next_person,
@@ -81,6 +82,7 @@ pub fn decode_snapshot(bytes: Bytes) -> Result<State, Error> {
         config: config_from(s.config)?,
         configured: Timestamp(s.configured),
         subject: s.subject.map(subject_from).transpose()?,
+        alternate: smol(s.alternate),
         people: s
             .people
             .into_iter()

@@ -3,13 +3,14 @@
 use crate::channel::{Channel, Decision, Facts};
 use crate::command::{Join, Sender, View};
 use crate::event::{Entry, Event};
-use crate::ids::ChannelKey;
+use crate::ids::{ChannelKey, StableId};
 use crate::people::nick::Nick;
 use crate::people::{affiliation::Affiliation, person::Person};
 use crate::presence::join::{joined, new_person};
 use crate::query::Answer;
 use crate::settings::config::Config;
 use crate::{Condition, FullJid, Refusal};
+use smol_str::SmolStr;
 use std::sync::Arc;
 
 /// A join creates the room, locked until configured, and enters the creator (MUC-CREATE-01, 02, 03).
@@ -57,7 +58,7 @@ pub fn mix(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision
     if channel.roster.exists() {
         return Err(Refusal::usual(Condition::Conflict));
     }
-    permitted(channel, sender, facts)?;
+    permitted(channel, sender, facts).map_err(as_mix)?;
     let config = Config {
         persistent: true,
         ..facts.service.defaults.clone()
@@ -70,6 +71,38 @@ pub fn mix(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision
         facts,
     );
     Ok(Decision::event(event).and_answer(Answer::Created))
+}
+
+/// MIX `<create/>` without a name: closed and not listed, so that nobody but those let in learns of it (MIX-CRE-03).
+pub fn ad_hoc(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision, Refusal> {
+    if channel.roster.exists() {
+        return Err(Refusal::usual(Condition::Conflict));
+    }
+    permitted(channel, sender, facts).map_err(as_mix)?;
+    let config = Config {
+        persistent: true,
+        public: false,
+        members_only: true,
+        ..facts.service.defaults.clone()
+    };
+    let creator = creator(channel, sender, facts);
+    let event = created(creator, config, None, View::Mix, facts);
+    Ok(Decision::event(event).and_answer(Answer::Created))
+}
+
+/// An unguessable name for an ad hoc channel, made of fresh random bytes.
+#[must_use]
+pub fn ad_hoc_name(random: [u8; 32]) -> SmolStr {
+    let [_, _, _, _, _, _, _, _, _, _, _, _, id @ ..] = random;
+    SmolStr::from(StableId(id).to_string())
+}
+
+/// Creation that is not permitted is `forbidden` in MIX (MIX-CRE-06).
+fn as_mix(refusal: Refusal) -> Refusal {
+    match refusal.condition {
+        Condition::NotAllowed => Refusal::usual(Condition::Forbidden),
+        _ => refusal,
+    }
 }
 
 /// Source: MUC-CREATE-03, MIX-SVC-04; names with `#` are never created (MAP-04).

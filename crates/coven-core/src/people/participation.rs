@@ -76,6 +76,9 @@ impl Node {
 pub struct Nodes(pub u16);
 
 impl Nodes {
+    /// Stands for all names that are no node of ours: a join that asks for nothing else is refused (MIX-JOIN-07).
+    pub const UNKNOWN: Self = Self(1 << 15);
+
     /// Whether `node` is in it.
     #[must_use]
     pub const fn has(self, node: Node) -> bool {
@@ -92,6 +95,18 @@ impl Nodes {
     #[must_use]
     pub const fn without(self, node: Node) -> Self {
         Self(self.0 & !(1 << node as u16))
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// What is in both.

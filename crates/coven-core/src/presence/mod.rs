@@ -6,4 +6,5 @@ pub mod leave;
 pub mod participate;
 pub mod selfping;
 pub mod session;
+pub mod subscription;
 pub mod update;

@@ -35,6 +35,14 @@ pub struct Service {
     pub lock_timeout_ms: Option<i64>,
     /// Most messages of history on joining.
     pub max_history: u32,
+    /// So many administrators and owners enter a full room (MUC-ENTER-12).
+    pub reserve: u32,
+    /// Most sessions of one person in a channel (I9).
+    pub max_sessions: usize,
+    /// Most people that a channel remembers: occupants, affiliations, bans, reservations (I9).
+    pub max_people: usize,
+    /// Longest localpart of a channel in bytes (MUC-ERR-10, MIX-CRE-05).
+    pub max_name_bytes: usize,
     /// Longest nick in bytes.
     pub max_nick_bytes: usize,
     /// Longest subject in bytes.
@@ -86,6 +94,10 @@ impl Default for Service {
             defaults: Config::default(),
             lock_timeout_ms: Some(3_600_000),
             max_history: 20,
+            reserve: 20,
+            max_sessions: 64,
+            max_people: 100_000,
+            max_name_bytes: 256,
             max_nick_bytes: 256,
             max_subject_bytes: 4096,
             max_text_bytes: 4096,
