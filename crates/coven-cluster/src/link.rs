@@ -40,10 +40,14 @@ pub enum ToNode {
         /// The group whose sessions are meant.
         group: Group,
     },
-    /// The present stream of a connection is lost: what it has not acknowledged is to be sent again.
+    /// A connection has a new stream: what these channels have written to the lost one, or dropped for it, without an
+    /// acknowledgement is to be sent again. Each of them gets a [`Delivery::Base`]; until then the front-end writes
+    /// nothing of that channel to this connection.
     StreamLost {
         /// The connection.
         connection: SmolStr,
+        /// Channels with output that this connection has not acknowledged.
+        channels: Vec<Channel>,
     },
 }
 
@@ -93,6 +97,8 @@ pub struct Acknowledged {
     pub connection: SmolStr,
     /// Up to here, all that was given to the front-end for this connection.
     pub sequence: Sequence,
+    /// The highest [`Output::commit`] of this channel that is acknowledged in the same way.
+    pub commit: u64,
     /// Nothing of this channel is unacknowledged on any connection of this front-end.
     pub all: bool,
 }
@@ -102,6 +108,8 @@ pub struct Acknowledged {
 pub struct Output {
     /// The channel; `None` for answers of the directory.
     pub channel: Option<Channel>,
+    /// The number of the commit that this depends on; comes back in [`Acknowledged::commit`].
+    pub commit: u64,
     /// In order.
     pub deliveries: Vec<Delivery>,
 }
