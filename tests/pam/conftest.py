@@ -31,17 +31,17 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def options(extra: str = "", host: str = HOST, domains: tuple[str, ...] = DOMAINS) -> ProsodyOptions:
-    """Prosody with the module, and with the modules that it must get on with."""
+def options(extra: str = "", timeout: int = TIMEOUT, max_channels: int = MAX_CHANNELS) -> ProsodyOptions:
+    """Prosody with the module, and with the modules that it must get on with. An option may be set only once."""
     names = ", ".join(f'"{m}"' for m in MODULES)
     lines = [
-        f"mix_pam_request_timeout = {TIMEOUT}",
-        f"mix_pam_max_channels = {MAX_CHANNELS}",
+        f"mix_pam_request_timeout = {timeout}",
+        f"mix_pam_max_channels = {max_channels}",
         extra,
-        f'VirtualHost "{host}"',
+        f'VirtualHost "{HOST}"',
         f"modules_enabled = {{ {names} }}",
     ]
-    return ProsodyOptions(host=host, components=tuple(ComponentOptions(d) for d in domains), extra="\n".join(lines))
+    return ProsodyOptions(host=HOST, components=tuple(ComponentOptions(d) for d in DOMAINS), extra="\n".join(lines))
 
 
 @dataclasses.dataclass
@@ -120,11 +120,11 @@ async def world(prosody: Prosody) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def own_world(tmp_path: pathlib.Path) -> AsyncIterator[Callable[..., Awaitable[World]]]:
-    """Makes a server for one test alone, which may stop it: `await own_world("an option = 1")`."""
+    """Makes a server for one test alone, which may stop it; arguments are those of `options`."""
     made: list[World] = []
 
-    async def start(extra: str = "") -> World:
-        world = World(Prosody(tmp_path / f"prosody{len(made)}", options(extra)), [])
+    async def start(extra: str = "", **limits: int) -> World:
+        world = World(Prosody(tmp_path / f"prosody{len(made)}", options(extra, **limits)), [])
         made.append(world)
         await world.server.start()
         return world

@@ -39,6 +39,10 @@ def caps_hash(features: Iterable[str]) -> str:
     return base64.b64encode(hashlib.sha1(basis.encode()).digest()).decode()
 
 
+async def _nothing() -> None:
+    """Stands for a step that is left out."""
+
+
 class Person(Client):
     """A client that answers disco#info by itself. Which features it has decides whether it speaks MIX."""
 
@@ -54,6 +58,14 @@ class Person(Client):
         person.features = features
         if answers:
             person._answering = asyncio.create_task(person._answer())
+        return person
+
+    @classmethod
+    async def reconnect(cls, account: Account, jid: str) -> Person:
+        """A new connection that is logged in but not bound: for resuming an old session (XEP-0198)."""
+        person = cls(account, jid.partition("/")[2])
+        person._bind = _nothing  # type: ignore[method-assign]
+        await person._log_in(None)
         return person
 
     async def _answer(self) -> None:
