@@ -16,7 +16,7 @@ from harness.process import eventually
 from harness.prosody import Prosody, ProsodyOptions
 from harness.server import XmppServer
 from harness.slix import SlixClient
-from harness.stanza import Stanza, StreamReader, tag, text
+from harness.stanza import DISCO_INFO, Stanza, StreamReader, tag, text
 
 
 async def test_two_users_exchange_a_message(server: XmppServer) -> None:
@@ -89,6 +89,15 @@ async def test_ejabberd_mixes_domains_of_one_listener_only_when_told(
     assert (seen()[1] > 0) == mixed
     for stream in (user, *streams):
         await stream.close()
+
+
+@pytest.mark.parametrize(("kind", "options"), [(Prosody, ProsodyOptions), (Ejabberd, EjabberdOptions)])
+async def test_servers_serve_mix_clients_when_told(own_server: Callable[..., Any], kind: Any, options: Any) -> None:
+    server = await own_server(kind, options(mix_pam=True))
+    user = await server.login("user")
+    answer = await user.request(user.bare, tag("query", xmlns=DISCO_INFO))
+    assert any(f.get("var", "").startswith("urn:xmpp:mix:pam:") for f in answer.all("info:query/info:feature")), answer
+    await user.close()
 
 
 async def test_a_server_keeps_ports_and_accounts_over_a_restart(own_server: Callable[..., Any]) -> None:
