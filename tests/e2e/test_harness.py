@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
 import tomllib
 from collections.abc import Callable
 from typing import Any
@@ -163,3 +165,16 @@ def test_a_configuration_is_written_as_toml() -> None:
             {"address": "127.0.0.1:5347", "domains": ["chat.localhost"], "secret": 'a "secret"', "hosts": ["localhost"]}
         ],
     }
+
+
+@pytest.mark.parametrize("kind", [Prosody, Ejabberd])
+def test_coven_accepts_the_configuration_that_the_harness_writes(
+    kind: Any, coven_binary: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    server = kind(tmp_path / "server")
+    config = Config.for_server(server, Domain(), Domain("mix.localhost", ["mix"]), hosts=["localhost"])
+    config.http_port = 8088
+    file = tmp_path / "coven.toml"
+    file.write_text(config.toml())
+    checked = subprocess.run([coven_binary, "check-config", "--config", file], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -33,8 +33,8 @@ def missing() -> str | None:
     if not binary().exists():
         return f"there is no {binary()}: build it, or set COVEN_BIN"
     asked = subprocess.run([binary(), "serve", "--help"], capture_output=True, text=True, check=False)
-    can_serve = asked.returncode != 0 or "--config" in asked.stdout
-    return None if can_serve else f"{binary()} has no `serve` yet"
+    cannot = "unrecognized subcommand" in asked.stderr or (asked.returncode == 0 and "--config" not in asked.stdout)
+    return f"{binary()} has no `serve` yet" if cannot else None
 
 
 @dataclasses.dataclass
