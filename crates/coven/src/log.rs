@@ -2,7 +2,7 @@
 //!
 //! What operators act on carries the field `event` with one of the names of [`EVENTS`]. Values come from outside: a nick
 //! or a JID may hold line breaks, escape sequences of terminals, or what looks like another field. Each line therefore
-//! goes through [`escape`], and in text a value that could be taken for something else is put in quotes (S-66). Bodies
+//! goes through `escape`, and in text a value that could be taken for something else is put in quotes (S-66). Bodies
 //! of messages and secrets are never logged; a panic is logged without the text that was computed for it.
 
 use std::fmt::{self, Write as _};
