@@ -112,7 +112,99 @@ impl Refusal {
     }
 }
 
+impl ErrorType {
+    /// All types.
+    pub const ALL: [Self; 5] = [
+        Self::Auth,
+        Self::Cancel,
+        Self::Continue,
+        Self::Modify,
+        Self::Wait,
+    ];
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Cancel => "cancel",
+            Self::Continue => "continue",
+            Self::Modify => "modify",
+            Self::Wait => "wait",
+        }
+    }
+
+    /// The type of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 impl Condition {
+    /// All conditions.
+    pub const ALL: [Self; 22] = [
+        Self::BadRequest,
+        Self::Conflict,
+        Self::FeatureNotImplemented,
+        Self::Forbidden,
+        Self::Gone,
+        Self::InternalServerError,
+        Self::ItemNotFound,
+        Self::JidMalformed,
+        Self::NotAcceptable,
+        Self::NotAllowed,
+        Self::NotAuthorized,
+        Self::PolicyViolation,
+        Self::RecipientUnavailable,
+        Self::Redirect,
+        Self::RegistrationRequired,
+        Self::RemoteServerNotFound,
+        Self::RemoteServerTimeout,
+        Self::ResourceConstraint,
+        Self::ServiceUnavailable,
+        Self::SubscriptionRequired,
+        Self::UndefinedCondition,
+        Self::UnexpectedRequest,
+    ];
+
+    /// The element's name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::Conflict => "conflict",
+            Self::FeatureNotImplemented => "feature-not-implemented",
+            Self::Forbidden => "forbidden",
+            Self::Gone => "gone",
+            Self::InternalServerError => "internal-server-error",
+            Self::ItemNotFound => "item-not-found",
+            Self::JidMalformed => "jid-malformed",
+            Self::NotAcceptable => "not-acceptable",
+            Self::NotAllowed => "not-allowed",
+            Self::NotAuthorized => "not-authorized",
+            Self::PolicyViolation => "policy-violation",
+            Self::RecipientUnavailable => "recipient-unavailable",
+            Self::Redirect => "redirect",
+            Self::RegistrationRequired => "registration-required",
+            Self::RemoteServerNotFound => "remote-server-not-found",
+            Self::RemoteServerTimeout => "remote-server-timeout",
+            Self::ResourceConstraint => "resource-constraint",
+            Self::ServiceUnavailable => "service-unavailable",
+            Self::SubscriptionRequired => "subscription-required",
+            Self::UndefinedCondition => "undefined-condition",
+            Self::UnexpectedRequest => "unexpected-request",
+        }
+    }
+
+    /// The condition of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|condition| condition.name() == name)
+    }
+
     /// The type that goes with the condition where no row fixes another. Source: MUC-ERR-05.
     #[must_use]
     pub const fn usual_type(self) -> ErrorType {
@@ -126,9 +218,10 @@ impl Condition {
             | Self::NotAuthorized
             | Self::RegistrationRequired
             | Self::SubscriptionRequired => ErrorType::Auth,
-            Self::ResourceConstraint | Self::RemoteServerTimeout | Self::RecipientUnavailable => {
-                ErrorType::Wait
-            }
+            Self::ResourceConstraint
+            | Self::RemoteServerTimeout
+            | Self::RecipientUnavailable
+            | Self::UnexpectedRequest => ErrorType::Wait,
             _ => ErrorType::Cancel,
         }
     }

@@ -1,150 +1,17 @@
 //! Stanza errors: what is said to a sender whose stanza had no effect, and what bounces say to us.
 //!
-//! Owns the conditions of RFC 6120 with their usual types, and the form of `<error/>`. Which condition a refusal of the
-//! rules becomes is decided where rules and stanzas meet, not here.
+//! Owns the form of `<error/>`, and the one function by which a [`Refusal`] of the rules becomes one. The conditions and
+//! their usual types are the core's (`coven_core::refusal`).
 
 use bytes::Bytes;
+use coven_core::Refusal;
+use coven_core::refusal::Specific;
+pub use coven_core::{Condition, ErrorType};
 use minidom::Element;
 use smol_str::SmolStr;
 
 use super::{Builder, Payload};
 use crate::ns;
-
-/// What the sender may do about an error.
-///
-/// Source: RFC 6120 §8.3.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorType {
-    /// Retry after providing credentials.
-    Auth,
-    /// Do not retry.
-    Cancel,
-    /// Proceed: it was only a warning.
-    Continue,
-    /// Retry after changing what was sent.
-    Modify,
-    /// Retry after waiting.
-    Wait,
-}
-
-impl ErrorType {
-    /// As in the attribute `type`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auth => "auth",
-            Self::Cancel => "cancel",
-            Self::Continue => "continue",
-            Self::Modify => "modify",
-            Self::Wait => "wait",
-        }
-    }
-
-    /// The type of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Auth,
-            Self::Cancel,
-            Self::Continue,
-            Self::Modify,
-            Self::Wait,
-        ]
-        .into_iter()
-        .find(|type_| type_.name() == name)
-    }
-}
-
-macro_rules! conditions {
-    ($($(#[$doc:meta])* $variant:ident $name:literal $type_:ident;)*) => {
-        /// A defined condition of a stanza error.
-        ///
-        /// Source: RFC 6120 §8.3.3.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Condition {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Condition {
-            /// All conditions.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
-
-            /// The element's name.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// The type it has where no rule says otherwise (MUC-ERR-05).
-            #[must_use]
-            pub fn default_type(self) -> ErrorType {
-                match self {
-                    $(Self::$variant => ErrorType::$type_,)*
-                }
-            }
-        }
-    };
-}
-
-conditions! {
-    /// Malformed, or cannot be processed.
-    BadRequest "bad-request" Modify;
-    /// Something with that name or address exists.
-    Conflict "conflict" Cancel;
-    /// Understood, not done here.
-    FeatureNotImplemented "feature-not-implemented" Cancel;
-    /// Not allowed to this sender.
-    Forbidden "forbidden" Auth;
-    /// No longer at this address.
-    Gone "gone" Cancel;
-    /// A fault of the service.
-    InternalServerError "internal-server-error" Cancel;
-    /// No such room, occupant, node or item.
-    ItemNotFound "item-not-found" Cancel;
-    /// An address breaks the rules for addresses.
-    JidMalformed "jid-malformed" Modify;
-    /// Breaks a rule of the recipient.
-    NotAcceptable "not-acceptable" Modify;
-    /// Allowed to nobody.
-    NotAllowed "not-allowed" Cancel;
-    /// Credentials are missing or wrong.
-    NotAuthorized "not-authorized" Auth;
-    /// Breaks a policy of the service.
-    PolicyViolation "policy-violation" Modify;
-    /// The recipient is away for now.
-    RecipientUnavailable "recipient-unavailable" Wait;
-    /// To be sent elsewhere.
-    Redirect "redirect" Modify;
-    /// Registration or membership is needed first.
-    RegistrationRequired "registration-required" Auth;
-    /// The other server does not exist.
-    RemoteServerNotFound "remote-server-not-found" Cancel;
-    /// The other side did not answer in time.
-    RemoteServerTimeout "remote-server-timeout" Wait;
-    /// A bound is reached.
-    ResourceConstraint "resource-constraint" Wait;
-    /// Not served here.
-    ServiceUnavailable "service-unavailable" Cancel;
-    /// A subscription is needed first.
-    SubscriptionRequired "subscription-required" Auth;
-    /// Said by the application-specific child.
-    UndefinedCondition "undefined-condition" Cancel;
-    /// Not expected at this time.
-    UnexpectedRequest "unexpected-request" Wait;
-}
-
-impl Condition {
-    /// The condition of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|condition| condition.name() == name)
-    }
-}
 
 /// One stanza error.
 ///
@@ -167,8 +34,33 @@ pub struct StanzaError {
 
 impl From<Condition> for StanzaError {
     fn from(condition: Condition) -> Self {
-        Self::new(condition.default_type(), condition)
+        Self::new(condition.usual_type(), condition)
     }
+}
+
+/// What a refusal says, on the wire. Who says it (`by`) is added where the address is known.
+///
+/// Source: RFC 6120 §8.3.2 to §8.3.4.
+impl From<&Refusal> for StanzaError {
+    fn from(refusal: &Refusal) -> Self {
+        let text = Some(refusal.text.as_ref()).filter(|text| !text.is_empty());
+        Self {
+            text: text.map(SmolStr::from),
+            alternate: refusal.uri.as_deref().map(SmolStr::from),
+            detail: refusal.specific.as_ref().map(specific),
+            ..Self::new(refusal.kind, refusal.condition)
+        }
+    }
+}
+
+fn specific(specific: &Specific) -> Bytes {
+    let mut xml = Builder::with_capacity(128);
+    xml.open_ns(specific.name, specific.namespace);
+    if let Some((name, value)) = specific.attribute {
+        xml.attr(name, value);
+    }
+    xml.close();
+    xml.finish()
 }
 
 impl StanzaError {
@@ -264,7 +156,7 @@ impl StanzaError {
             self.text = Some(child.text().into());
         } else if let Some(condition) = Condition::from_name(child.name()) {
             self.condition = condition;
-            self.type_ = condition.default_type();
+            self.type_ = condition.usual_type();
             self.alternate = Some(child.text())
                 .filter(|text| !text.is_empty())
                 .map(SmolStr::from);
