@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from slixmpp import JID
+
 from harness.client import Client, Login
 from harness.coven import Coven
 from harness.muc import Occupant, is_subject, read_archive, read_whole_archive
+from harness.server import XmppServer
+from harness.slix import SlixClient
 
 ROOM = "coven@chat.localhost"
 
@@ -168,6 +172,24 @@ async def test_muc_ping_01_killed_process_loses_nobody(coven: Coven, login: Logi
     # covers: MUC-MAM-02 (ids in the archive are those that were heard)
     page = await read_whole_archive(alice.client, ROOM)
     assert [s.get("mam:result", "id") for s in page] == [heard[0].stanza_id, after[0].stanza_id]
+
+
+async def test_muc_enter_02_public_library_joins_and_reads(server: XmppServer, coven: Coven, login: Login) -> None:
+    """slixmpp sorts a join by the order that XEP-0045 §7.1 gives."""
+    alice = await new_room(await login("alice"), "Alice")
+    await alice.say("before you came")
+    await alice.hears("before you came")
+    slix = await SlixClient.connect(await server.account(server.fresh_name("slix")))
+    joined = await slix.xmpp.plugin["xep_0045"].join_muc_wait(JID(ROOM), "Slix", timeout=15.0)
+    presence, subject, occupants, history = joined
+    # The library counts the own presence too.
+    assert [p["from"].resource for p in occupants] == ["Alice", "Slix"]
+    assert presence["from"].resource == "Slix"
+    assert [m["body"] for m in history] == ["before you came"]
+    assert subject["subject"] == ""
+    await alice.say("welcome")
+    assert (await slix.hears("welcome"))["from"].full == alice.jid
+    await slix.close()
 
 
 async def test_muc_leave_13_sigterm_and_restart_send_nobody_away(coven: Coven, login: Login) -> None:
