@@ -73,7 +73,7 @@ impl Payload {
                 xml,
             });
         }
-        let rewritten = rewrite(Walker::run(source, &scope, limits), 0)?;
+        let rewritten = rewrite(Walker::run(source, &scope, limits), 0, limits.stanza_bytes)?;
         Self::read_rewritten(rewritten, &scope, limits)
     }
 
@@ -88,14 +88,18 @@ impl Payload {
             return Ok(index.into_payload(xml));
         }
         let source = std::str::from_utf8(xml).map_err(|_| Fault::Characters)?;
-        let rewritten = rewrite(Walker::stanza(source, scope, limits), 1)?;
+        let rewritten = rewrite(
+            Walker::stanza(source, scope, limits),
+            1,
+            limits.stanza_bytes,
+        )?;
         Self::read_rewritten(rewritten, &Scope::default(), limits)
     }
 
     /// Bounds were checked on the original: rewriting moves declarations, and may add some.
     fn read_rewritten(xml: Vec<u8>, scope: &Scope, limits: &Limits) -> Result<Self, Fault> {
         let source = std::str::from_utf8(&xml).map_err(|_| Fault::Characters)?;
-        let attributes = limits.attributes * 2 + 1;
+        let attributes = limits.attributes.saturating_mul(2).saturating_add(1);
         let relaxed = Limits {
             attributes,
             namespaces: attributes,
@@ -205,6 +209,12 @@ impl<'a> Child<'a> {
             }
         }
         None
+    }
+
+    /// Its `xml:lang`.
+    #[must_use]
+    pub fn lang(&self) -> Option<Cow<'a, str>> {
+        self.attr("xml:lang")
     }
 
     /// Its text, references replaced; text of elements inside of it left out.

@@ -8,11 +8,19 @@ use super::escape;
 use super::scan::Fault;
 use super::walk::{Attribute, Start, Step, Walker};
 use crate::ns;
+use crate::stream::Excess;
 
 /// What is written for the children of the element at `depth` (0: the run itself).
-pub(crate) fn rewrite(mut walker: Walker<'_>, depth: usize) -> Result<Vec<u8>, Fault> {
+///
+/// A declaration is written again wherever it is needed, so a small stanza could become a large one: `max_bytes` holds
+/// for the result as well.
+pub(crate) fn rewrite(
+    mut walker: Walker<'_>,
+    depth: usize,
+    max_bytes: usize,
+) -> Result<Vec<u8>, Fault> {
     let mut writer = Rewriter::default();
-    loop {
+    while writer.out.len() <= max_bytes {
         match walker.next()? {
             Step::Start(start) if walker.depth() > depth => {
                 writer.start(&start, walker.attributes())
@@ -23,6 +31,7 @@ pub(crate) fn rewrite(mut walker: Walker<'_>, depth: usize) -> Result<Vec<u8>, F
             _ => {}
         }
     }
+    Err(Excess::StanzaBytes.into())
 }
 
 #[derive(Debug, Default)]

@@ -12,6 +12,11 @@ use super::scan::{Fault, QName, Scanner, Token};
 use crate::ns;
 use crate::stream::{Excess, Limits};
 
+/// Bytes of a namespace: one may be written again for each element that is in it.
+const MAX_NAMESPACE_BYTES: usize = 1024;
+/// Prefixes in force at one place, in multiples of what one element may declare: each use is looked up among them.
+const MAX_SCOPES: usize = 4;
+
 /// Namespaces declared around what is read: those of the stream header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
@@ -289,6 +294,9 @@ impl<'a> Walker<'a> {
         if own.iter().any(|(other, _)| *other == prefix) {
             return Err(Fault::DuplicateAttribute);
         }
+        if self.bindings.len() >= self.limits.namespaces.saturating_mul(MAX_SCOPES) {
+            return Err(Excess::Namespaces.into());
+        }
         self.bindings.push((prefix, uri));
         Ok(())
     }
@@ -442,6 +450,9 @@ impl<'a> Declared<'a> {
 }
 
 fn uri(value: &str) -> Result<Cow<'_, str>, Fault> {
+    if value.len() > MAX_NAMESPACE_BYTES {
+        return Err(Excess::AttributeBytes.into());
+    }
     decode(value, true).ok_or(Fault::Syntax("unknown reference"))
 }
 
