@@ -33,10 +33,10 @@ pub enum Query {
     ReservedNick,
     /// `muc#owner` get ([`Answer::Form`]).
     OwnerForm,
-    /// Ping from a session to its own or another occupant JID, or to the room ([`crate::presence::selfping`]).
+    /// Ping to the room, or from a session to its own or another occupant JID ([`crate::presence::selfping`]).
     Ping {
-        /// Resource of the address, raw.
-        nick: Option<SmolStr>,
+        /// To an occupant JID: the IQ, to be passed on if the occupant is somebody else. `None` to the room.
+        relay: Option<Box<crate::command::Relay>>,
     },
     /// Items of a node (MIX-NODE-09).
     NodeItems {
@@ -135,6 +135,8 @@ pub enum Answer {
     Nodes(Nodes),
     /// To [`Query::ReservedNick`].
     ReservedNick(Option<Nick>),
+    /// To [`Query::Ping`] of somebody else: the IQ, passed on. It goes to its own address, not to the requester.
+    Relayed(Box<crate::content::relay::Relayed>),
     /// To [`Query::OwnerForm`].
     Form(Arc<Config>),
     /// To [`crate::Command::Participate`]: id, nodes in force, nick in force.
@@ -257,8 +259,8 @@ pub(crate) fn answer(
     query: &Query,
     service: &Service,
 ) -> Result<Answer, Refusal> {
-    if let Query::Ping { nick } = query {
-        return selfping::answer(channel, sender, nick.as_deref());
+    if let Query::Ping { relay } = query {
+        return selfping::answer(channel, sender, relay.as_deref());
     }
     channel.must_exist_for(sender)?;
     match query {
