@@ -22,7 +22,7 @@ from harness.muc import Occupant
 from harness.process import free_ports, listens
 from harness.prosody import Prosody, ProsodyOptions
 from harness.server import Component
-from harness.stanza import DATA, MUC_OWNER, Stanza, form, tag
+from harness.stanza import MUC_OWNER, MUC_ROOMCONFIG, Stanza, form, tag
 
 HOST = "localhost"
 SERVICE = "chat.localhost"
@@ -101,7 +101,8 @@ async def converse(alice: Occupant, bob: Occupant) -> None:
 async def configure(owner: Occupant) -> None:
     """Unlocks the new room with a name, as one that stays when it is empty."""
     fields = {"muc#roomconfig_roomname": "The Den", "muc#roomconfig_persistentroom": "1"}
-    answer = await owner.client.request(ROOM, tag("query", form(MUC_OWNER.replace("owner", "roomconfig"), fields), xmlns=MUC_OWNER), "set")
+    query = tag("query", form(MUC_ROOMCONFIG, fields), xmlns=MUC_OWNER)
+    answer = await owner.client.request(ROOM, query, "set")
     if answer.type != "result":
         raise SystemExit(f"the room was not configured: {answer}")
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-
 from harness import coven as coven_module
 from harness.client import Client, Login
 from harness.coven import Config, Coven, Domain, StartCoven

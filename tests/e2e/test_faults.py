@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from harness.client import Login
 from harness.coven import Config, Coven, Domain, StartCoven
 from harness.ejabberd import Ejabberd, EjabberdOptions
@@ -33,7 +32,10 @@ async def test_muc_leave_10_muc_leave_12_sweep_finds_who_left_with_the_server(
     """A killed server tells nobody who left; after the reconnect coven asks, and the ghosts go."""
     prosody = await own_server(Prosody)
     coven = await start_coven(Config.for_server(prosody))
-    alice, bob = Occupant(await prosody.login("alice"), ROOM, "Alice"), Occupant(await prosody.login("bob"), ROOM, "Bob")
+    alice, bob = (
+        Occupant(await prosody.login("alice"), ROOM, "Alice"),
+        Occupant(await prosody.login("bob"), ROOM, "Bob"),
+    )
     await alice.create()
     await bob.join()
     await prosody.kill()
@@ -65,7 +67,9 @@ async def test_muc_comp_04_stanza_on_another_domains_stream_is_served(
         await occupant.client.close()
 
 
-async def test_coven_waits_for_a_server_that_comes_later(own_server: Callable[..., Any], start_coven: StartCoven) -> None:
+async def test_coven_waits_for_a_server_that_comes_later(
+    own_server: Callable[..., Any], start_coven: StartCoven
+) -> None:
     prosody = await own_server(Prosody)
     await prosody.stop()
     coven = await start_coven(Config.for_server(prosody), ready=False)
@@ -77,7 +81,9 @@ async def test_coven_waits_for_a_server_that_comes_later(own_server: Callable[..
 
 
 @pytest.mark.parametrize("wrong", ["secret", "domain"])
-async def test_coven_ends_with_2_when_no_server_wants_it(server: XmppServer, start_coven: StartCoven, wrong: str) -> None:
+async def test_coven_ends_with_2_when_no_server_wants_it(
+    server: XmppServer, start_coven: StartCoven, wrong: str
+) -> None:
     config = Config.for_server(server)
     if wrong == "secret":
         config.upstreams[0].secret = "wrong"

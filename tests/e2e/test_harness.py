@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from harness.client import Client
 from harness.component import Component
 from harness.coven import Config, Domain, Upstream
@@ -78,7 +77,8 @@ async def test_ejabberd_mixes_domains_of_one_listener_only_when_told(
 ) -> None:
     ejabberd = await own_server(Ejabberd, EjabberdOptions(listeners=listeners))
     streams = [
-        await Component.connect(ejabberd.component_port(d), d, ejabberd.secret(d)) for d in ("chat.localhost", "mix.localhost")
+        await Component.connect(ejabberd.component_port(d), d, ejabberd.secret(d))
+        for d in ("chat.localhost", "mix.localhost")
     ]
     user = await ejabberd.login("user")
     for n in range(40):
@@ -176,5 +176,7 @@ def test_coven_accepts_the_configuration_that_the_harness_writes(
     config.http_port = 8088
     file = tmp_path / "coven.toml"
     file.write_text(config.toml())
-    checked = subprocess.run([coven_binary, "check-config", "--config", file], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [coven_binary, "check-config", "--config", file], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr

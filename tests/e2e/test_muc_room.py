@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from slixmpp import JID
-
 from harness.client import Client, Login
 from harness.coven import Coven
 from harness.muc import Occupant, is_subject, read_archive, read_whole_archive
 from harness.server import XmppServer
 from harness.slix import SlixClient
+from slixmpp import JID
 
 ROOM = "coven@chat.localhost"
 

@@ -22,7 +22,9 @@ class Component(Stream):
     async def connect(cls, port: int, domain: str, secret: str) -> Component:
         """Opens the stream and shakes hands; ConnectionError if the server refuses."""
         component = cls(domain)
-        header = await component.open(port, f"<stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAM}' to='{domain}'>")
+        header = await component.open(
+            port, f"<stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAM}' to='{domain}'>"
+        )
         digest = hashlib.sha1((header["id"] + secret).encode()).hexdigest()
         await component.send(f"<handshake>{digest}</handshake>")
         answer = await component.expect(lambda s: s.kind in ("handshake", "error"), what="handshake")

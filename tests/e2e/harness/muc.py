@@ -50,7 +50,9 @@ class Occupant:
     async def create(self) -> Joined:
         """Joins a new room and unlocks it with its defaults (XEP-0045 §10.1.2)."""
         joined = await self.join()
-        answer = await self.client.request(self.room, tag("query", f"<x xmlns='{DATA}' type='submit'/>", xmlns=MUC_OWNER), "set")
+        answer = await self.client.request(
+            self.room, tag("query", f"<x xmlns='{DATA}' type='submit'/>", xmlns=MUC_OWNER), "set"
+        )
         assert answer.type == "result", answer
         return joined
 
@@ -101,7 +103,9 @@ class Occupant:
         return self.client.inbox.take_all(self.from_room)
 
 
-async def read_archive(client: Client, room: str, rsm: str = "<max>50</max>", **fields: str) -> tuple[list[Stanza], Stanza]:
+async def read_archive(
+    client: Client, room: str, rsm: str = "<max>50</max>", **fields: str
+) -> tuple[list[Stanza], Stanza]:
     """One page of a room's archive (XEP-0313): the result messages, and the answer to the IQ."""
     query_id = client.next_id()
     inside = (form(MAM, fields) if fields else "") + tag("set", rsm, xmlns=RSM)

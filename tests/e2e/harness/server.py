@@ -28,7 +28,7 @@ class ServerOptions:
     """How the server is set up. Defaults: users on `localhost`, one component `chat.localhost`."""
 
     host: str = "localhost"
-    components: tuple[Component, ...] = (Component("chat.localhost"), Component("mix.localhost"), Component("echo.localhost"))
+    components: tuple[Component, ...] = tuple(Component(f"{name}.localhost") for name in ("chat", "mix", "echo"))
     #: The server side of MIX (XEP-0405): Prosody loads `contrib/prosody/mod_mix_pam.lua`, ejabberd its own module.
     mix_pam: bool = False
 

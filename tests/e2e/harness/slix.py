@@ -10,7 +10,7 @@ import slixmpp
 from .client import DEADLINE, Account
 from .process import eventually
 
-_PLUGINS = ("xep_0030", "xep_0045", "xep_0059", "xep_0060", "xep_0199", "xep_0313", "xep_0359", "xep_0369", "xep_0405", "xep_0410")
+_PLUGINS = tuple(f"xep_0{number}" for number in ("030", "045", "059", "060", "199", "313", "359", "369", "405", "410"))
 
 
 class SlixClient:
@@ -33,9 +33,18 @@ class SlixClient:
     async def connect(cls, account: Account, resource: str = "slix") -> SlixClient:
         """Logs in and sends initial presence."""
         client = cls(account, resource)
-        online = asyncio.get_running_loop().create_future()
-        client.xmpp.add_event_handler("session_start", lambda _: online.done() or online.set_result(None))
-        client.xmpp.add_event_handler("failed_all_auth", lambda e: online.done() or online.set_exception(PermissionError(str(e))))
+        online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def started(_: Any) -> None:
+            if not online.done():
+                online.set_result(None)
+
+        def refused(why: Any) -> None:
+            if not online.done():
+                online.set_exception(PermissionError(str(why)))
+
+        client.xmpp.add_event_handler("session_start", started)
+        client.xmpp.add_event_handler("failed_all_auth", refused)
         client.xmpp.connect("127.0.0.1", account.port)
         async with asyncio.timeout(DEADLINE):
             await online

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 STREAM = "http://etherx.jabber.org/streams"
@@ -16,6 +17,7 @@ MUC = "http://jabber.org/protocol/muc"
 MUC_USER = MUC + "#user"
 MUC_ADMIN = MUC + "#admin"
 MUC_OWNER = MUC + "#owner"
+MUC_ROOMCONFIG = MUC + "#roomconfig"
 DISCO_INFO = "http://jabber.org/protocol/disco#info"
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
 DATA = "jabber:x:data"
@@ -166,7 +168,7 @@ class StreamReader:
     """Cuts an XML stream into its header and its stanzas."""
 
     def __init__(self) -> None:
-        self._parser = ET.XMLPullParser(("start", "end"))
+        self._parser: Any = ET.XMLPullParser(("start", "end"))
         self._root: ET.Element | None = None
         self._depth = 0
 
