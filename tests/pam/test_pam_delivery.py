@@ -148,6 +148,7 @@ async def test_mix_pams_16_each_mix_session_gets_a_copy_and_nobody_else(world: W
     phone, laptop = await world.online(user, "phone"), await world.person(user, "laptop")
     await laptop.appear(laptop.caps + text("priority", "-5") + text("show", "dnd"))
     muc, away = await world.online(user, "muc", mix=False), await world.person(user, "away")
+    await muc.appear(muc.caps + text("priority", "-7"))  # carbons go to those below the top
     for session in (phone, laptop, muc, away):
         await session.request("", CARBONS, "set")
     await mix.has_joined(phone)
@@ -256,6 +257,7 @@ async def test_mix_pams_18_each_copy_is_archived_once_under_the_id_that_clients_
     user = world.fresh()
     phone, laptop = await world.online(user, "phone"), await world.online(user, "laptop")
     muc = await world.online(user, "muc", mix=False)
+    await muc.appear(muc.caps + text("priority", "-7"))
     for session in (phone, laptop, muc):
         await session.request("", CARBONS, "set")
     await mix.has_joined(phone)
@@ -265,7 +267,7 @@ async def test_mix_pams_18_each_copy_is_archived_once_under_the_id_that_clients_
     for session in (phone, laptop):
         (got,) = await mix.all_sent_to(session)
         ids |= {s.get("id") for s in got.all("sid:stanza-id") if s.get("by") == phone.bare}
-    assert await mix.all_sent_to(muc) == []
+    assert await mix.all_sent_to(muc) == [] == [s for s in muc.inbox.history if s.kind == "message"]
     ((id_, message),) = await archived(phone)
     assert ids == {id_} and message is not None
     assert (message.id, message.sender, message.body) == (sent, mix.channel() + "/other", "fire burn")

@@ -317,6 +317,23 @@ async def test_mix_pams_12_channel_may_only_turn_sharing_off(world: World, mix: 
     assert (item(await alice.roster(), mix.channel()) or {})["subscription"] == "none"
 
 
+async def test_mix_pams_12_only_the_answer_of_the_asked_channel_counts(world: World, mix: MixService) -> None:
+    alice, evil = await world.online(world.fresh()), await world.service("evil.example")
+    channels = [await service.has_joined(alice, None, "p1", preference("not share")) for service in (mix, evil)]
+    answer = tag("user-preference", preference("share"), xmlns=ANON)
+    await alice.send(tag("iq", answer, type_="set", id_="wish", to=mix.channel()))
+    request = await mix.expect(lambda s: s.has("anon:user-preference"))
+    await evil.send(tag("iq", answer, type_="result", id_="wish", from_=evil.channel(), to=alice.jid))
+    await mix.send(tag("iq", answer, type_="result", id_="other", from_=mix.channel(), to=alice.jid))
+    for service in (mix, evil):
+        await service.all_sent_to(alice)
+    await mix.refuse(request, error("not-acceptable", "modify"))
+    await mix.reply(request, answer)  # too late
+    await mix.all_sent_to(alice)
+    roster = await alice.roster()
+    assert [(item(roster, c) or {})["subscription"] for c in channels] == ["none", "none"]
+
+
 async def test_mix_pams_13_deleting_the_roster_item_is_a_leave(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
     channel = await mix.has_joined(alice)

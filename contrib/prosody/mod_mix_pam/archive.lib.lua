@@ -68,7 +68,8 @@ return function (channels, requests)
 		end
 	end);
 
-	-- What is archived would be copied to sessions that do not speak MIX.
+	-- mod_carbons means to copy what was archived, which would reach sessions that do not speak MIX.
+	-- (That rule of it has no effect in 0.12.3.)
 	module:hook("carbons-should-copy", function (event)
 		if is_channel_copy(event.stanza) then
 			event.reason = "mix";
