@@ -6,5 +6,5 @@
 pub mod link;
 pub mod shard;
 
-pub use link::{Delivery, Operation, OperationId, Output, Request, ToNode};
+pub use link::{Delivery, FrontLink, NodeLink, Operation, OperationId, Output, Request, ToNode};
 pub use shard::{Channel, ShardId};

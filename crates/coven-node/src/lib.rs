@@ -1,1 +1,30 @@
-//! Channel actors, commit pipeline, output gate.
+//! Nodes: channel actors, the commit pipeline, and the output gate.
+//!
+//! Owns which channels are in memory ([`table`]), one actor for each ([`actor`]), and the way of everything they decide:
+//! into a group commit of their shard and, once that is durable, out to the front-ends ([`commit`], I2). The rules are in
+//! `coven-core`; here is no `if` about rooms. What a channel needs from the store is read in [`load`] and [`archive`].
+//!
+//! A [`Service`] runs it all; a [`Handle`] is what front-ends send to.
+
+mod actor;
+mod archive;
+mod commit;
+mod convert;
+mod directory;
+mod entry;
+mod handle;
+mod load;
+mod operations;
+mod options;
+mod receipts;
+mod service;
+mod shared;
+mod sweep;
+mod table;
+mod turn;
+mod upkeep;
+
+pub use handle::Handle;
+pub use options::{Error, Options};
+pub use service::Service;
+pub use shared::{Health, Snapshot};

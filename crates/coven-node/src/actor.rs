@@ -1,0 +1,316 @@
+//! The actor of one channel: receives, decides, applies, hands over to the commit pipeline.
+//!
+//! What a command leads to is the core's; a turn is in [`crate::turn`]. Here are the messages, the actor's life (load,
+//! reset, quarantine, passivation) and what leaves when output has to be sent again.
+
+use crate::commit::{Request, wait};
+use crate::load::{self, Stored};
+use crate::operations::Outcomes;
+use crate::shared::Shared;
+use coven_cluster::{Channel, Delivery, Operation};
+use coven_core::{Channel as State, Condition, Refusal, Sequence, Timestamp};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use smol_str::SmolStr;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+/// What an actor is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Decide or read.
+    Operation(Box<Operation>),
+    /// Output up to here is acknowledged, on one connection or (`all`) on all.
+    Acknowledged {
+        connection: SmolStr,
+        sequence: Sequence,
+        all: bool,
+    },
+    /// Send again what a connection has not acknowledged.
+    Resend,
+    /// The state is void: load it anew.
+    Reset { generation: u32 },
+    /// Write a snapshot as soon as what it covers is acknowledged.
+    Snapshot,
+    /// Nobody has asked for a while: leave memory if nothing is owed.
+    Idle,
+    /// A deadline has passed.
+    Timer,
+}
+
+/// The actor of one channel.
+#[derive(Debug)]
+pub(crate) struct ChannelActor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) channel: Channel,
+}
+
+/// What the actor holds between turns.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) channel: Channel,
+    pub(crate) condition: Soundness,
+    pub(crate) generation: u32,
+    /// The front-end holds the roster.
+    pub(crate) front_has_roster: bool,
+    /// All output up to here is acknowledged.
+    pub(crate) acknowledged: Sequence,
+    /// A snapshot that waits for its acknowledgement.
+    pub(crate) snapshot: Option<coven_store::Snapshot>,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) timer: Option<Timestamp>,
+    pub(crate) panics: u8,
+}
+
+/// Whether the channel can be worked with.
+#[derive(Debug)]
+pub(crate) enum Soundness {
+    /// Yes.
+    Sound(Box<State>),
+    /// The store did not give it: it is tried again with the next operation.
+    Unloaded,
+    /// Damaged, or panicking: everything is answered with an error until an operator looks (I10).
+    Quarantined,
+}
+
+impl Actor for ChannelActor {
+    type Msg = Message;
+    type State = Room;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Message>,
+        (): (),
+    ) -> Result<Room, ActorProcessingErr> {
+        let mut room = Room::new(Arc::clone(&self.shared), self.channel.clone());
+        room.load().await;
+        Ok(room)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Message>,
+        message: Message,
+        room: &mut Room,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Operation(operation) => {
+                room.operation(*operation).await;
+                if let Some(mailbox) = self.shared.table.get(&self.channel) {
+                    mailbox.done();
+                }
+            }
+            Message::Acknowledged { sequence, all, .. } => room.acknowledged(sequence, all).await,
+            Message::Resend => room.resend().await,
+            Message::Reset { generation } => room.reset(generation).await,
+            Message::Snapshot => room.plan_snapshot().await,
+            Message::Timer => room.timer().await,
+            Message::Idle => {
+                if room.may_leave().await && self.shared.table.retire(&self.channel) {
+                    room.forget().await;
+                    myself.stop(None);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    fn new(shared: Arc<Shared>, channel: Channel) -> Self {
+        Self {
+            shared,
+            channel,
+            condition: Soundness::Unloaded,
+            generation: 0,
+            front_has_roster: false,
+            acknowledged: Sequence(0),
+            snapshot: None,
+            outcomes: Outcomes::default(),
+            timer: None,
+            panics: 0,
+        }
+    }
+
+    /// Loads the channel; what was not acknowledged when the last process ended is sent again.
+    pub(crate) async fn load(&mut self) {
+        match load::load(&self.shared, &self.channel).await {
+            Ok(stored) => self.take(stored).await,
+            Err(load::Error::Store(error)) if error.is_temporary() => {
+                warn!(channel = %self.channel, %error, "the channel could not be loaded yet");
+            }
+            Err(error) => {
+                error!(event = "quarantined", channel = %self.channel, %error, "the channel cannot be loaded");
+                self.quarantine();
+            }
+        }
+    }
+
+    async fn take(&mut self, stored: Stored) {
+        self.shared.health.loaded();
+        self.outcomes = Outcomes::load(&stored.outcomes);
+        self.timer = stored.state.next_timer();
+        let unsent = stored.unsent.is_some();
+        let head = stored.state.roster().at();
+        self.acknowledged = if unsent { stored.base.at() } else { head };
+        self.condition = Soundness::Sound(Box::new(stored.state));
+        if unsent {
+            let deliveries = self
+                .again(stored.base, stored.journal, stored.acknowledged)
+                .await;
+            self.send(Request::output(&self.channel, self.generation, deliveries))
+                .await;
+        }
+    }
+
+    /// A stream was lost, and with it what it had not acknowledged: base roster and journal once more (design §5.8).
+    async fn resend(&mut self) {
+        self.settle().await;
+        if matches!(self.condition, Soundness::Quarantined) {
+            return;
+        }
+        match load::load(&self.shared, &self.channel).await {
+            Ok(s) => {
+                let deliveries = self.again(s.base, s.journal, s.acknowledged).await;
+                self.send(Request::output(&self.channel, self.generation, deliveries))
+                    .await;
+            }
+            Err(error) => warn!(channel = %self.channel, %error, "cannot send again yet"),
+        }
+    }
+
+    async fn again(
+        &mut self,
+        base: coven_core::Roster,
+        journal: Vec<Arc<coven_core::Record>>,
+        acknowledged: Vec<(SmolStr, Sequence)>,
+    ) -> Vec<Delivery> {
+        self.front_has_roster = true;
+        let mut deliveries = vec![Delivery::Base {
+            roster: Box::new(base),
+            acknowledged,
+        }];
+        for record in journal {
+            let history = self.history_of(&record).await;
+            deliveries.push(Delivery::Event { record, history });
+        }
+        deliveries
+    }
+
+    async fn reset(&mut self, generation: u32) {
+        if generation <= self.generation && !matches!(self.condition, Soundness::Unloaded) {
+            return;
+        }
+        self.generation = self.generation.max(generation);
+        self.condition = Soundness::Unloaded;
+        self.snapshot = None;
+        let front_has_roster = self.front_has_roster;
+        if let Ok(stored) = load::load(&self.shared, &self.channel).await {
+            self.outcomes = Outcomes::load(&stored.outcomes);
+            self.condition = Soundness::Sound(Box::new(stored.state));
+            self.front_has_roster = front_has_roster;
+        }
+    }
+
+    pub(crate) fn quarantine(&mut self) {
+        self.shared.health.quarantined();
+        self.condition = Soundness::Quarantined;
+    }
+
+    async fn acknowledged(&mut self, sequence: Sequence, all: bool) {
+        if all {
+            self.acknowledged = self.acknowledged.max(sequence);
+        }
+        let ready = |s: &coven_store::Snapshot| s.sequence.0 <= self.acknowledged.0;
+        if self.snapshot.as_ref().is_some_and(ready) {
+            self.write_snapshot().await;
+        }
+    }
+
+    async fn plan_snapshot(&mut self) {
+        if self.snapshot.is_none() {
+            self.snapshot = self.encode_snapshot();
+        }
+        self.acknowledged(Sequence(0), false).await;
+    }
+
+    fn encode_snapshot(&self) -> Option<coven_store::Snapshot> {
+        let Soundness::Sound(state) = &self.condition else {
+            return None;
+        };
+        let roster = state.roster();
+        let sequence = crate::convert::sequence(roster.at());
+        let state = coven_proto::encode_snapshot(roster, state.key(), state.lock());
+        Some(coven_store::Snapshot { sequence, state })
+    }
+
+    async fn write_snapshot(&mut self) -> bool {
+        let Some(snapshot) = self.snapshot.take() else {
+            return true;
+        };
+        let shard = crate::convert::shard(self.channel.shard());
+        let epoch = coven_store::Epoch(self.shared.epoch(self.channel.shard()).0);
+        let key = crate::convert::key(&self.channel);
+        let written = self
+            .shared
+            .store
+            .snapshot(shard, epoch, key, snapshot)
+            .await;
+        if let Err(error) = &written {
+            warn!(channel = %self.channel, %error, "no snapshot");
+        }
+        written.is_ok()
+    }
+
+    /// Whether the channel owes nothing and its state is safe in a snapshot.
+    async fn may_leave(&mut self) -> bool {
+        match &self.condition {
+            Soundness::Quarantined => return false,
+            Soundness::Unloaded => return true,
+            Soundness::Sound(state) if state.roster().at() > self.acknowledged => return false,
+            Soundness::Sound(state) if state.roster().at() == Sequence(0) => return true,
+            Soundness::Sound(_) => {}
+        }
+        self.settle().await;
+        self.snapshot = self.encode_snapshot();
+        self.write_snapshot().await
+    }
+
+    async fn forget(&mut self) {
+        if std::mem::take(&mut self.front_has_roster) {
+            let deliveries = vec![Delivery::Forget];
+            self.send(Request::output(&self.channel, self.generation, deliveries))
+                .await;
+        }
+    }
+
+    /// Waits until all that this channel has decided is durable and sent.
+    pub(crate) async fn settle(&mut self) {
+        let (barrier, passed) = oneshot::channel();
+        let request = Request::output(&self.channel, self.generation, Vec::new());
+        self.send(Request {
+            barrier: Some(barrier),
+            ..request
+        })
+        .await;
+        let _void = passed.await;
+    }
+
+    pub(crate) async fn send(&self, request: Request) {
+        if let Err(unsent) = self.shared.commits.send(request).await
+            && let Some(origin) = unsent.0.origin
+        {
+            self.shared.refuse(&self.channel, origin, wait()).await;
+        }
+    }
+
+    /// The error for everything while the channel cannot be worked with.
+    pub(crate) fn unusable(&self) -> Refusal {
+        match self.condition {
+            Soundness::Quarantined => Refusal::usual(Condition::InternalServerError),
+            _ => wait(),
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Reads of a channel's archive: pages for MAM, the tail for history, the message that a correction means.
+//!
+//! A page is read beside the actor: behind everything that the channel has decided so far, but without holding it up.
+
+use crate::actor::{Room, Soundness};
+use crate::commit::{Request, wait};
+use crate::convert;
+use crate::entry;
+use crate::shared::Shared;
+use coven_cluster::{Channel, Delivery, Operation};
+use coven_core::command::{Post, Resolved};
+use coven_core::content::archive::Ids;
+use coven_core::content::history::{MAX_ENTRIES, history_message};
+use coven_core::ids::ChannelKey;
+use coven_core::query::{ArchivePage, ArchiveQuery, With};
+use coven_core::{
+    Answer, ArchiveId, Condition, Event, Nick, Query, Record, Refusal, Sender, StableId, View,
+};
+use coven_store as store;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How many of a sender's newest messages a correction may mean (MAP-26).
+const CORRECTABLE: usize = 100;
+
+/// Whether the answer needs the archive.
+pub(crate) const fn is_read(query: &Query) -> bool {
+    matches!(query, Query::Archive(_) | Query::ArchiveBounds { .. })
+}
+
+/// Reads and answers in a task of its own. Errors: `resource-constraint` when too many are under way.
+pub(crate) async fn spawn_read(
+    room: &mut Room,
+    operation: &Operation,
+    query: &Query,
+    answer: Answer,
+) {
+    let Soundness::Sound(state) = &room.condition else {
+        return;
+    };
+    let Ok(permit) = Arc::clone(&room.shared.reads).try_acquire_owned() else {
+        return room.refused(operation, wait()).await;
+    };
+    let Some(key) = state.key().copied() else {
+        return;
+    };
+    let (barrier, passed) = oneshot::channel();
+    let request = Request::output(&room.channel, room.generation, Vec::new());
+    let (shared, channel) = (Arc::clone(&room.shared), room.channel.clone());
+    let (origin, query) = (Arc::clone(&operation.origin), query.clone());
+    room.send(Request {
+        barrier: Some(barrier),
+        ..request
+    })
+    .await;
+    tokio::spawn(async move {
+        let _permit = permit;
+        let answer = match passed.await {
+            Ok(()) => read(&shared, &channel, &key, &query, answer).await,
+            Err(_) => Err(wait()),
+        };
+        let delivery = match answer {
+            Ok(answer) => Delivery::Answer {
+                origin,
+                answer: Box::new(answer),
+            },
+            Err(refusal) => Delivery::Refused {
+                origin,
+                refusal: Box::new(refusal),
+            },
+        };
+        let deliveries = vec![delivery];
+        let output = coven_cluster::Output {
+            channel: Some(channel),
+            commit: 0,
+            deliveries,
+        };
+        shared.front.send(output).await;
+    });
+}
+
+async fn read(
+    shared: &Shared,
+    channel: &Channel,
+    key: &ChannelKey,
+    query: &Query,
+    answer: Answer,
+) -> Result<Answer, Refusal> {
+    match (query, answer) {
+        (Query::Archive(query), Answer::Archive(page)) => {
+            let page = read_page(shared, channel, key, query, *page).await?;
+            Ok(Answer::Archive(Box::new(page)))
+        }
+        (Query::ArchiveBounds { .. }, _) => bounds(shared, channel).await,
+        (_, answer) => Ok(answer),
+    }
+}
+
+async fn read_page(
+    shared: &Shared,
+    channel: &Channel,
+    key: &ChannelKey,
+    query: &ArchiveQuery,
+    page: ArchivePage,
+) -> Result<ArchivePage, Refusal> {
+    let wanted = store_query(key, query, shared.options.page);
+    let shard = convert::shard(channel.shard());
+    let read = shared
+        .store
+        .archive_page(shard, &convert::key(channel), wanted)
+        .await;
+    let read = read.map_err(|_| wait())?;
+    let read = read.map_err(|_| Refusal::usual(Condition::ItemNotFound))?;
+    let entries = decode_all(&read.entries).map_err(|_| internal())?;
+    let (complete, count, index) = (read.complete, read.count, read.index);
+    Ok(ArchivePage {
+        entries,
+        complete,
+        count,
+        index,
+        ..page
+    })
+}
+
+/// The core's question in the store's words (MUC-MAM-11..14).
+fn store_query(key: &ChannelKey, query: &ArchiveQuery, most: u32) -> store::ArchiveQuery {
+    let ids = Ids::new(key);
+    let place = |id: ArchiveId| convert::place(ids.decode(id));
+    let after = latest(query.after.map(place), query.after_id.map(place));
+    let before = earliest(
+        query.before.flatten().map(place),
+        query.before_id.map(place),
+    );
+    let max = query.max.unwrap_or(most).min(most) as usize;
+    let named = [
+        query.after,
+        query.before.flatten(),
+        query.after_id,
+        query.before_id,
+    ];
+    store::ArchiveQuery {
+        after,
+        before,
+        start: query.start.map(convert::stamp),
+        end: query.end.map(convert::stamp),
+        sender: sender(key, query.with.as_ref()),
+        ids: (!query.ids.is_empty()).then(|| query.ids.iter().copied().map(place).collect()),
+        must_exist: named.into_iter().flatten().map(place).collect(),
+        filter: nick_filter(query.with.as_ref()),
+        max,
+        from_end: query.before.is_some(),
+    }
+}
+
+fn latest(a: Option<store::Place>, b: Option<store::Place>) -> Option<store::Place> {
+    a.max(b)
+}
+
+fn earliest(a: Option<store::Place>, b: Option<store::Place>) -> Option<store::Place> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn sender(key: &ChannelKey, with: Option<&With>) -> Option<store::SenderId> {
+    match with? {
+        With::Id(id) => Some(convert::sender(*id)),
+        With::Jid(jid) => Some(convert::sender(StableId::of(key, jid.as_str()))),
+        With::Nick(_) => None,
+    }
+}
+
+/// The nick at the time, so the entries have to be looked at.
+fn nick_filter(with: Option<&With>) -> Option<store::Filter> {
+    let Some(With::Nick(nick)) = with else {
+        return None;
+    };
+    let key = Nick::new(nick).map(|n| n.key().clone());
+    Some(Arc::new(move |entry: &store::Entry| {
+        let record = entry::decode(entry).ok().flatten();
+        let Some(Event::Message(m)) = record.as_deref().map(|r| &r.event) else {
+            return false;
+        };
+        key.as_ref()
+            .is_some_and(|key| Nick::from_clean(&m.nick).key() == key)
+    }))
+}
+
+async fn bounds(shared: &Shared, channel: &Channel) -> Result<Answer, Refusal> {
+    let (shard, name) = (convert::shard(channel.shard()), convert::key(channel));
+    let bounds = shared
+        .store
+        .archive_bounds(shard, &name)
+        .await
+        .map_err(|_| wait())?;
+    let Some(bounds) = bounds else {
+        return Ok(Answer::Bounds(None));
+    };
+    let mut ends = Vec::new();
+    for place in [bounds.first, bounds.last] {
+        let query = store::ArchiveQuery {
+            ids: Some(vec![place]),
+            max: 1,
+            ..store::ArchiveQuery::default()
+        };
+        let page = shared
+            .store
+            .archive_page(shard, &name, query)
+            .await
+            .map_err(|_| wait())?;
+        let entry = page
+            .ok()
+            .and_then(|p| p.entries.into_iter().next())
+            .ok_or_else(wait)?;
+        let record = entry::decode(&entry).ok().flatten().ok_or_else(internal)?;
+        let id = message_id(&record).ok_or_else(internal)?;
+        ends.push((id, convert::core_place(place).stamp));
+    }
+    Ok(match ends.as_slice() {
+        [first, last] => Answer::Bounds(Some((*first, *last))),
+        _ => Answer::Bounds(None),
+    })
+}
+
+fn message_id(record: &Record) -> Option<ArchiveId> {
+    match &record.event {
+        Event::Message(m) => Some(m.archive_id),
+        _ => None,
+    }
+}
+
+fn decode_all(entries: &[store::Entry]) -> Result<Vec<Arc<Record>>, coven_proto::Error> {
+    entries
+        .iter()
+        .filter_map(|e| entry::decode(e).transpose())
+        .collect()
+}
+
+/// Fills the history tail of a channel that was loaded, at the first time it is needed.
+pub(crate) async fn fill_tail(room: &mut Room) {
+    let Soundness::Sound(state) = &room.condition else {
+        return;
+    };
+    if state.tail().filled() {
+        return;
+    }
+    let in_history = |entry: &store::Entry| {
+        let record = entry::decode(entry).ok().flatten();
+        record.is_some_and(|r| history_message(&r).is_some())
+    };
+    let query = store::ArchiveQuery {
+        filter: Some(Arc::new(in_history)),
+        max: MAX_ENTRIES,
+        from_end: true,
+        ..store::ArchiveQuery::default()
+    };
+    let shard = convert::shard(room.channel.shard());
+    let page = room
+        .shared
+        .store
+        .archive_page(shard, &convert::key(&room.channel), query)
+        .await;
+    let entries = page
+        .ok()
+        .and_then(Result::ok)
+        .map(|p| p.entries)
+        .unwrap_or_default();
+    let older = decode_all(&entries).unwrap_or_default();
+    if let Soundness::Sound(state) = &mut room.condition {
+        state.tail_mut().fill(older);
+    }
+}
+
+/// Both names of the message that a post refers to, if it is one of the sender's own (MAP-26, MIX-MSG-15).
+pub(crate) async fn resolve(room: &mut Room, sender: &Sender, post: &Post) -> Option<Resolved> {
+    let reference = post.reference.as_ref()?;
+    let Soundness::Sound(state) = &room.condition else {
+        return None;
+    };
+    let key = *state.key()?;
+    let muc = sender.full.as_ref();
+    let muc = muc.is_some_and(|full| state.roster().session_of(View::Muc, full).is_some());
+    let id = StableId::of(&key, sender.bare.as_str());
+    let matches = |record: &Record| match &record.event {
+        Event::Message(m) if m.id == id => {
+            let named = if muc {
+                m.own_id.as_deref() == Some(reference.id.as_str())
+            } else {
+                ArchiveId::parse(&reference.id) == Some(m.archive_id)
+            };
+            named.then(|| resolved(m))
+        }
+        _ => None,
+    };
+    if let Some(found) = state.tail().entries().rev().find_map(|r| matches(r)) {
+        return Some(found);
+    }
+    let query = store::ArchiveQuery {
+        sender: Some(convert::sender(id)),
+        max: CORRECTABLE,
+        from_end: true,
+        ..store::ArchiveQuery::default()
+    };
+    room.settle().await;
+    let shard = convert::shard(room.channel.shard());
+    let page = room
+        .shared
+        .store
+        .archive_page(shard, &convert::key(&room.channel), query)
+        .await;
+    let entries = page.ok()?.ok()?.entries;
+    decode_all(&entries)
+        .ok()?
+        .iter()
+        .rev()
+        .find_map(|r| matches(r))
+}
+
+fn resolved(message: &coven_core::event::Message) -> Resolved {
+    Resolved {
+        own_id: message.own_id.clone().unwrap_or_default(),
+        archive_id: message.archive_id,
+    }
+}
+
+fn internal() -> Refusal {
+    Refusal::usual(Condition::InternalServerError)
+}

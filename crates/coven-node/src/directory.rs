@@ -1,0 +1,175 @@
+//! The directory of channels (design §8a): derived from their states, written beside the commits, read by page for
+//! disco#items on the service (MUC-DISCO-03..05, MIX-SVC-08, 09).
+
+use crate::convert;
+use crate::load;
+use crate::shared::Shared;
+use coven_cluster::link::DirectoryRequest;
+use coven_cluster::{Channel, Delivery, Output, ShardId};
+use coven_core::query::{DirectoryPage, Listing};
+use coven_core::{Answer, Channel as State, ChannelName, Condition, Query, Refusal, Sender, View};
+use coven_store::{self as store, DirectoryQuery, Epoch};
+use smol_str::SmolStr;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tracing::warn;
+
+/// Most channels in one page.
+const PAGE: u32 = 100;
+/// Set in a listing's details when not everybody may join: then MIX asks the channel itself.
+const RESTRICTED: &[u8] = b"restricted";
+
+/// Listings that are to be written.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    changed: Mutex<BTreeMap<Channel, Option<store::Listing>>>,
+}
+
+impl Directory {
+    /// Notes what the directory shall say about a channel from now on.
+    pub(crate) fn note(&self, channel: &Channel, state: &State) {
+        let listing = listing(state);
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.insert(channel.clone(), listing);
+    }
+
+    /// Writes what has been noted.
+    pub(crate) async fn flush(&self, shared: &Shared) {
+        let changed = {
+            let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *changed)
+        };
+        let mut shards: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
+        for (channel, listing) in changed {
+            shards
+                .entry(channel.shard())
+                .or_default()
+                .push((convert::key(&channel), listing));
+        }
+        for (shard, listings) in shards {
+            let epoch = Epoch(shared.epoch(shard).0);
+            let written = shared
+                .store
+                .list(convert::shard(shard), epoch, listings)
+                .await;
+            if let Err(error) = written {
+                warn!(shard = shard.0, %error, "the directory was not written");
+            }
+        }
+    }
+}
+
+/// Answers in a task of its own. Errors: gives the request back when too many reads are under way.
+pub(crate) fn spawn_answer(
+    shared: &Arc<Shared>,
+    request: Box<DirectoryRequest>,
+) -> Result<(), Box<DirectoryRequest>> {
+    let Ok(permit) = Arc::clone(&shared.reads).try_acquire_owned() else {
+        return Err(request);
+    };
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        let _permit = permit;
+        let origin = Arc::clone(&request.origin);
+        let delivery = match answer(&shared, &request).await {
+            Ok(listing) => Delivery::Answer {
+                origin,
+                answer: Box::new(Answer::Listing(Box::new(listing))),
+            },
+            Err(refusal) => Delivery::Refused {
+                origin,
+                refusal: Box::new(refusal),
+            },
+        };
+        let output = Output {
+            channel: None,
+            commit: 0,
+            deliveries: vec![delivery],
+        };
+        shared.front.send(output).await;
+    });
+    Ok(())
+}
+
+/// Locked rooms never appear, hidden ones neither (MUC-DISCO-03).
+fn listing(state: &State) -> Option<store::Listing> {
+    let roster = state.roster();
+    if !roster.exists() {
+        return None;
+    }
+    let config = roster.config();
+    let banned = roster
+        .persons()
+        .any(|p| p.affiliation == coven_core::Affiliation::Outcast);
+    let details = if config.members_only || banned {
+        RESTRICTED
+    } else {
+        b""
+    };
+    Some(store::Listing {
+        title: config.name.to_string(),
+        occupants: u32::try_from(roster.occupants()).unwrap_or(u32::MAX),
+        listed: config.public && state.lock().is_none(),
+        details: bytes::Bytes::from_static(details),
+    })
+}
+
+async fn answer(shared: &Shared, request: &DirectoryRequest) -> Result<Listing, Refusal> {
+    shared.directory.flush(shared).await;
+    let page = shared
+        .store
+        .directory(&request.space, query(&request.page))
+        .await;
+    let page = page.map_err(|_| crate::commit::wait())?;
+    let page = page.map_err(|_| Refusal::usual(Condition::ItemNotFound))?;
+    let mut items = Vec::with_capacity(page.channels.len());
+    for (local, listing) in page.channels {
+        if request.origin.view == View::Muc || admits(shared, request, &local, &listing).await {
+            items.push((local, SmolStr::from(listing.title)));
+        }
+    }
+    let index = page.index.unwrap_or_default();
+    Ok(Listing {
+        items,
+        count: page.count,
+        index,
+        complete: page.complete,
+    })
+}
+
+fn query(page: &DirectoryPage) -> DirectoryQuery {
+    DirectoryQuery {
+        after: page.after.clone(),
+        before: page.before.clone().flatten(),
+        unlisted: false,
+        max: page.max.unwrap_or(PAGE).min(PAGE) as usize,
+        from_end: page.before.is_some(),
+    }
+}
+
+/// Whether the requester could join (MIX-SVC-08).
+async fn admits(
+    shared: &Shared,
+    request: &DirectoryRequest,
+    local: &SmolStr,
+    listing: &store::Listing,
+) -> bool {
+    if listing.details.is_empty() {
+        return true;
+    }
+    let name = ChannelName {
+        space: request.space.clone(),
+        local: local.clone(),
+    };
+    let channel = Channel::new(name, shared.options.shards);
+    let Ok(stored) = load::load(shared, &channel).await else {
+        return false;
+    };
+    may_see(&stored.state, &request.sender, &shared.policies(&channel))
+}
+
+fn may_see(state: &State, sender: &Sender, policies: &coven_core::Service) -> bool {
+    state
+        .query(sender, &Query::Items { view: View::Mix }, policies)
+        .is_ok()
+}

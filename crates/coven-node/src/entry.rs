@@ -1,0 +1,51 @@
+//! Records as entries of the store, and back.
+
+use crate::convert;
+use coven_core::{Epoch, Event, Record, Sequence};
+use coven_proto::{decode_event, encode_event};
+use coven_store::{ArchiveMeta, Entry, Life};
+use std::sync::Arc;
+
+/// The journal entry of a record.
+pub(crate) fn encode(record: &Record) -> Entry {
+    let (kind, bytes) = encode_event(&record.event);
+    Entry {
+        sequence: convert::sequence(record.sequence),
+        first_epoch: coven_store::Epoch(record.first_epoch.0),
+        stamp: convert::stamp(record.stamp),
+        kind: kind.0,
+        life: life(&record.event),
+        archive: archived(&record.event),
+        record: bytes,
+    }
+}
+
+/// The record of an entry; `None` for a kind that may be passed over.
+pub(crate) fn decode(entry: &Entry) -> Result<Option<Arc<Record>>, coven_proto::Error> {
+    let Some(event) = decode_event(entry.record.clone())? else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Record {
+        sequence: Sequence(entry.sequence.0),
+        first_epoch: Epoch(entry.first_epoch.0),
+        stamp: convert::timestamp(entry.stamp),
+        event,
+    })))
+}
+
+const fn life(event: &Event) -> Life {
+    match event {
+        Event::Created { .. } => Life::Creates,
+        Event::Destroyed { .. } => Life::Destroys,
+        _ => Life::Within,
+    }
+}
+
+fn archived(event: &Event) -> Option<ArchiveMeta> {
+    match event {
+        Event::Message(m) if m.archived => Some(ArchiveMeta {
+            sender: Some(convert::sender(m.id)),
+        }),
+        _ => None,
+    }
+}

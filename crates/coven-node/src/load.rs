@@ -1,0 +1,81 @@
+//! From what the store has of a channel to its state (I7): snapshot, then every entry after it.
+
+use crate::convert;
+use crate::entry;
+use crate::shared::Shared;
+use coven_cluster::Channel;
+use coven_core::{Channel as State, Record, Roster, Sequence};
+use coven_proto::decode_snapshot;
+use coven_store::{Loaded, StoredOutcome};
+use smol_str::SmolStr;
+use std::sync::Arc;
+
+/// Why a channel cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The store does not answer as it should; may pass.
+    #[error("{0}")]
+    Store(#[from] coven_store::Error),
+    /// Its bytes mean nothing to this version.
+    #[error("{0}")]
+    Format(#[from] coven_proto::Error),
+    /// The journal has a hole.
+    #[error("the journal goes from {0} to {1}")]
+    Gap(u64, u64),
+}
+
+/// A channel as the store has it.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// Its state at the head.
+    pub(crate) state: State,
+    /// The roster of the snapshot: what everything in `journal` builds on.
+    pub(crate) base: Roster,
+    /// Events after the snapshot.
+    pub(crate) journal: Vec<Arc<Record>>,
+    /// What connections have acknowledged.
+    pub(crate) acknowledged: Vec<(SmolStr, Sequence)>,
+    /// Output is not known to be acknowledged; the commit that made the newest.
+    pub(crate) unsent: Option<u64>,
+    /// Outcomes of operations that may be repeated.
+    pub(crate) outcomes: Vec<StoredOutcome>,
+}
+
+/// Loads a channel; one that the store does not know is empty.
+pub(crate) async fn load(shared: &Shared, channel: &Channel) -> Result<Stored, Error> {
+    let shard = convert::shard(channel.shard());
+    let loaded = shared.store.load(shard, &convert::key(channel)).await?;
+    fold(channel, loaded.unwrap_or_default())
+}
+
+fn fold(channel: &Channel, loaded: Loaded) -> Result<Stored, Error> {
+    let mut state = match loaded.snapshot {
+        Some(snapshot) => {
+            let s = decode_snapshot(snapshot.state)?;
+            State::from_parts(channel.name().clone(), s.roster, s.key, s.lock)
+        }
+        None => State::new(channel.name().clone()),
+    };
+    let base = state.roster().clone();
+    let mut journal = Vec::with_capacity(loaded.journal.len());
+    for stored in &loaded.journal {
+        let at = state.roster().at();
+        let Some(record) = entry::decode(stored)? else {
+            continue;
+        };
+        if record.sequence != at.next() && at != Sequence(0) {
+            return Err(Error::Gap(at.0, record.sequence.0));
+        }
+        state.apply(&record);
+        journal.push(record);
+    }
+    let cursor = |ack: &coven_store::Ack| (ack.connection.0.clone(), Sequence(ack.sequence.0));
+    Ok(Stored {
+        state,
+        base,
+        journal,
+        acknowledged: loaded.acks.iter().map(cursor).collect(),
+        unsent: loaded.unsent.map(|n| n.0),
+        outcomes: loaded.outcomes,
+    })
+}

@@ -1,0 +1,54 @@
+//! What a node is given at its start, and why it may not start.
+
+use coven_core::Service as Policies;
+use smol_str::SmolStr;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Options of a node.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How many shards there are.
+    pub shards: u16,
+    /// After what time without commands a channel leaves memory.
+    pub idle_timeout: Duration,
+    /// Most operations that wait for one channel; beyond it they are refused (I9).
+    pub mailbox: usize,
+    /// Most reads of archives at a time; beyond it they are refused.
+    pub reads: usize,
+    /// Most entries of a page of the archive.
+    pub page: u32,
+    /// Probes per second in a sweep.
+    pub sweep_rate: u32,
+    /// Policies of each space.
+    pub spaces: HashMap<SmolStr, Arc<Policies>>,
+    /// Oldest age of archived messages; `None` keeps them.
+    pub max_age: Option<Duration>,
+    /// Most archived messages of a channel; `None` for no limit.
+    pub max_count: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            shards: coven_cluster::shard::DEFAULT_SHARDS,
+            idle_timeout: Duration::from_secs(600),
+            mailbox: 1024,
+            reads: 64,
+            page: 100,
+            sweep_rate: 1000,
+            spaces: HashMap::new(),
+            max_age: None,
+            max_count: None,
+        }
+    }
+}
+
+/// Why a node cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store refused.
+    #[error("the store refused to give up its shards: {0}")]
+    Store(#[from] coven_store::Error),
+}

@@ -1,0 +1,199 @@
+//! Starting and stopping a node.
+
+use crate::actor::Message;
+use crate::commit::Committer;
+use crate::directory::Directory;
+use crate::handle::Handle;
+use crate::options::{Error, Options};
+use crate::shared::{Health, Shared};
+use crate::table::Table;
+use crate::upkeep;
+use crate::{commit, convert};
+use coven_cluster::{Channel, FrontLink};
+use coven_core::{ChannelName, Timestamp};
+use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Requests that wait for the commit pipeline; channels wait beyond it.
+const COMMIT_QUEUE: usize = 4096;
+
+/// A running node.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Claims every shard of the store, and takes up what the last process has left: output not acknowledged, deadlines.
+    ///
+    /// The store must be this process's alone (SQLite: its file lock), so whoever owned a shard before is dead.
+    pub async fn start(
+        store: Arc<dyn Store>,
+        front: impl FrontLink + 'static,
+        options: Options,
+    ) -> Result<(Handle, Self), Error> {
+        let session = SessionId(random_u128());
+        let claimed = claim_all(&*store, session, options.shards).await?;
+        let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
+        let (timers, changes) = mpsc::channel(COMMIT_QUEUE);
+        let shared = Arc::new(Shared {
+            reads: Arc::new(Semaphore::new(options.reads)),
+            epochs: claimed
+                .iter()
+                .map(|(epoch, _)| AtomicU64::new(epoch.0))
+                .collect(),
+            front: Box::new(front),
+            table: Table::new(),
+            directory: Directory::default(),
+            health: Health::default(),
+            session,
+            commits,
+            timers,
+            store,
+            options,
+        });
+        let last: Vec<CommitNumber> = claimed.iter().map(|(_, last)| *last).collect();
+        let committer = Committer::new(Arc::clone(&shared), &last);
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(committer.run(requests)),
+            tokio::spawn(upkeep::deadlines(
+                Arc::clone(&shared),
+                changes,
+                stop.clone(),
+            )),
+            tokio::spawn(upkeep::rounds(Arc::clone(&shared), stop.clone())),
+        ];
+        info!(
+            event = "shard-claimed",
+            shards = shared.options.shards,
+            "all shards are ours"
+        );
+        let service = Self {
+            shared: Arc::clone(&shared),
+            stop,
+            tasks,
+        };
+        service.take_up().await?;
+        Ok((Handle { shared }, service))
+    }
+
+    /// How the node is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health.clone()
+    }
+
+    /// Ends after everything decided is durable and the store is closed. Front-ends have to be drained before.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        self.shared.directory.flush(&self.shared).await;
+        self.settle().await;
+        if let Err(error) = self.shared.store.close().await {
+            warn!(%error, "the store did not close cleanly");
+        }
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+
+    /// Writes snapshots of what is acknowledged, and waits until the pipeline is empty.
+    async fn settle(&self) {
+        for mailbox in self.shared.table.all() {
+            mailbox.tell(Message::Idle);
+        }
+        let (barrier, passed) = tokio::sync::oneshot::channel();
+        let name = ChannelName {
+            space: "".into(),
+            local: "".into(),
+        };
+        let channel = Channel::new(name, self.shared.options.shards);
+        let request = commit::Request::output(&channel, 0, Vec::new());
+        let request = commit::Request {
+            barrier: Some(barrier),
+            ..request
+        };
+        if self.shared.commits.send(request).await.is_ok() {
+            let _passed = tokio::time::timeout(Duration::from_secs(5), passed).await;
+        }
+        self.emptied().await;
+    }
+
+    /// Waits, within bounds, until no channel has anything left to do.
+    async fn emptied(&self) {
+        for _ in 0..100 {
+            if self.shared.table.all().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn take_up(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let channel = |key: coven_store::ChannelKey| {
+            let name = ChannelName {
+                space: key.space,
+                local: key.local,
+            };
+            Channel::new(name, shared.options.shards)
+        };
+        for shard in (0..shared.options.shards).map(ShardId) {
+            for sent in shared.store.unsent(shard).await? {
+                // Loading sends what is not acknowledged; an acknowledgement of nothing changes nothing.
+                let nothing = Message::Acknowledged {
+                    connection: "".into(),
+                    sequence: coven_core::Sequence(0),
+                    all: false,
+                };
+                shared.table.tell(shared, &channel(sent.key), nothing);
+            }
+            for (at, key) in shared.store.timers(shard).await? {
+                let at = Timestamp(convert::timestamp(at).0);
+                let _full = shared.timers.send((channel(key), Some(at))).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn claim_all(
+    store: &dyn Store,
+    session: SessionId,
+    shards: u16,
+) -> Result<Vec<(Epoch, CommitNumber)>, coven_store::Error> {
+    let mut claims = Vec::with_capacity(usize::from(shards));
+    for shard in (0..shards).map(ShardId) {
+        let judged_dead = store.owner(shard).await?;
+        claims.push(store.claim(
+            shard,
+            Claim {
+                session,
+                judged_dead,
+                known: Epoch(0),
+            },
+        ));
+    }
+    let mut claimed = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let ownership = claim.await?;
+        claimed.push((ownership.epoch, ownership.last_commit));
+    }
+    Ok(claimed)
+}
+
+fn random_u128() -> u128 {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        std::process::abort();
+    }
+    u128::from_le_bytes(bytes)
+}

@@ -1,0 +1,170 @@
+//! What all parts of a node hold in common.
+
+use crate::commit::Request;
+use crate::directory::Directory;
+use crate::options::Options;
+use crate::table::Table;
+use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
+use coven_core::{Epoch, Origin, Refusal, Service as Policies, StanzaKind, Timestamp};
+use coven_store::{SessionId, Store};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::sync::{Semaphore, mpsc};
+
+/// What all parts of a node hold in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) front: Box<dyn Front>,
+    pub(crate) session: SessionId,
+    /// By number of the shard.
+    pub(crate) epochs: Vec<AtomicU64>,
+    pub(crate) commits: mpsc::Sender<Request>,
+    pub(crate) table: Table,
+    pub(crate) directory: Directory,
+    pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
+    pub(crate) reads: Arc<Semaphore>,
+    pub(crate) health: Health,
+}
+
+/// A [`FrontLink`] behind a pointer.
+pub(crate) trait Front: std::fmt::Debug + Send + Sync {
+    fn send(&self, output: Output) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+impl<F: FrontLink> Front for F {
+    fn send(&self, output: Output) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(FrontLink::send(self, output))
+    }
+}
+
+impl Shared {
+    /// The epoch under which this node owns a shard.
+    pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
+        let epoch = self.epochs.get(usize::from(shard.0));
+        Epoch(epoch.map_or(0, |e| e.load(Ordering::Acquire)))
+    }
+
+    /// The policies of a channel's space.
+    pub(crate) fn policies(&self, channel: &Channel) -> Arc<Policies> {
+        self.options
+            .spaces
+            .get(&channel.name().space)
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// Sends an error for something that was not done. Errors are never answered, presence of the departing neither.
+    pub(crate) async fn refuse(&self, channel: &Channel, origin: Arc<Origin>, refusal: Refusal) {
+        let delivery = Delivery::Refused {
+            origin,
+            refusal: Box::new(refusal),
+        };
+        self.front
+            .send(Output {
+                channel: Some(channel.clone()),
+                commit: 0,
+                deliveries: vec![delivery],
+            })
+            .await;
+    }
+}
+
+/// How the node is, for readiness and for operators.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    store_down: AtomicBool,
+    commits: AtomicU64,
+    events: AtomicU64,
+    refused: AtomicU64,
+    panics: AtomicU64,
+    quarantined: AtomicU64,
+    loaded: AtomicU64,
+}
+
+/// Counters of a node at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Snapshot {
+    /// The store takes commits.
+    pub store_up: bool,
+    /// Group commits that became durable.
+    pub commits: u64,
+    /// Events that became durable.
+    pub events: u64,
+    /// Commands refused because the store or a queue did not take them.
+    pub refused: u64,
+    /// Panics in channels' turns.
+    pub panics: u64,
+    /// Channels in quarantine.
+    pub quarantined: u64,
+    /// Channels loaded or created so far.
+    pub loaded: u64,
+}
+
+impl Health {
+    /// The counters now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let c = &self.0;
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Snapshot {
+            store_up: !c.store_down.load(Ordering::Relaxed),
+            commits: get(&c.commits),
+            events: get(&c.events),
+            refused: get(&c.refused),
+            panics: get(&c.panics),
+            quarantined: get(&c.quarantined),
+            loaded: get(&c.loaded),
+        }
+    }
+
+    /// Notes whether the store takes commits; says whether that is news.
+    pub(crate) fn store(&self, up: bool) -> bool {
+        self.0.store_down.swap(!up, Ordering::Relaxed) == up
+    }
+
+    pub(crate) fn committed(&self, events: u64) {
+        self.0.commits.fetch_add(1, Ordering::Relaxed);
+        self.0.events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn refused(&self) {
+        self.0.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.0.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn quarantined(&self) {
+        self.0.quarantined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loaded(&self) {
+        self.0.loaded.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The time of day; the one place in the node that asks for it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the shell's clock: facts for the core come from here"
+)]
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Whether an error may be sent to this origin at all: not for presence that ends something.
+pub(crate) fn answerable(origin: &Origin) -> bool {
+    origin.kind != StanzaKind::Presence || !origin.from.is_empty()
+}

@@ -1,0 +1,184 @@
+//! Which channels are in memory: a map in stripes, from the channel to its actor's mailbox.
+//!
+//! A channel is put in by its first operation and taken out only by its own actor, under the stripe's lock and only
+//! while nothing is in its mailbox: so no operation is lost between the two.
+
+use crate::actor::{ChannelActor, Message};
+use crate::shared::Shared;
+use coven_cluster::Channel;
+use hashbrown::HashMap;
+use ractor::{ActorRef, ActorRuntime};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+const STRIPES: usize = 64;
+
+type Stripe = HashMap<Channel, Arc<Mailbox>, foldhash::fast::RandomState>;
+
+/// Which channels are in memory.
+#[derive(Debug)]
+pub(crate) struct Table {
+    stripes: Vec<Mutex<Stripe>>,
+    hasher: foldhash::fast::RandomState,
+    began: Instant,
+}
+
+/// The way to one actor. Counts what waits there: an actor's own queue has no bound.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    actor: ActorRef<Message>,
+    waiting: AtomicUsize,
+    used: AtomicU64,
+}
+
+impl Mailbox {
+    /// Puts an operation in. Errors: gives it back when too many wait.
+    fn offer(&self, message: Message, bound: usize) -> Result<(), Message> {
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= bound {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(message);
+        }
+        self.actor.cast(message).map_err(|error| match error {
+            ractor::MessagingErr::SendErr(message) => message,
+            _ => Message::Idle,
+        })
+    }
+
+    /// Tells the actor something that is not an operation.
+    pub(crate) fn tell(&self, message: Message) {
+        let _gone = self.actor.cast(message);
+    }
+
+    /// An operation has been handled.
+    pub(crate) fn done(&self) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn stopped(&self) -> bool {
+        matches!(
+            self.actor.get_status(),
+            ractor::ActorStatus::Stopping | ractor::ActorStatus::Stopped
+        )
+    }
+}
+
+impl Table {
+    #[allow(clippy::disallowed_methods, reason = "the shell's clock, for idleness")]
+    pub(crate) fn new() -> Self {
+        let stripes = (0..STRIPES)
+            .map(|_| Mutex::new(Stripe::default()))
+            .collect();
+        Self {
+            stripes,
+            hasher: foldhash::fast::RandomState::default(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Gives an operation to the channel's actor, which is made if the channel is not in memory.
+    pub(crate) fn offer(
+        &self,
+        shared: &Arc<Shared>,
+        channel: &Channel,
+        message: Message,
+    ) -> Result<(), Message> {
+        let mailbox = self.mailbox(shared, channel, &mut self.stripe(channel));
+        mailbox.used.store(self.now_ms(), Ordering::Relaxed);
+        mailbox.offer(message, shared.options.mailbox)
+    }
+
+    /// Loads the channel, if it is not in memory, and tells its actor something.
+    pub(crate) fn tell(&self, shared: &Arc<Shared>, channel: &Channel, message: Message) {
+        self.mailbox(shared, channel, &mut self.stripe(channel))
+            .tell(message);
+    }
+
+    /// The channel's mailbox, if it is in memory.
+    pub(crate) fn get(&self, channel: &Channel) -> Option<Arc<Mailbox>> {
+        self.stripe(channel).get(channel).cloned()
+    }
+
+    /// Takes a channel out, unless something waits in its mailbox.
+    pub(crate) fn retire(&self, channel: &Channel) -> bool {
+        let mut stripe = self.stripe(channel);
+        let idle = stripe
+            .get(channel)
+            .is_none_or(|m| m.waiting.load(Ordering::Acquire) == 0);
+        if idle {
+            stripe.remove(channel);
+        }
+        idle
+    }
+
+    /// Channels without an operation for so long.
+    pub(crate) fn idle(&self, idle_ms: u64) -> Vec<Arc<Mailbox>> {
+        let before = self.now_ms().saturating_sub(idle_ms);
+        let mut idle = Vec::new();
+        for stripe in &self.stripes {
+            let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+            let quiet = |m: &&Arc<Mailbox>| m.used.load(Ordering::Relaxed) < before;
+            idle.extend(stripe.values().filter(quiet).cloned());
+        }
+        idle
+    }
+
+    /// All channels in memory.
+    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
+        let stripes = self.stripes.iter();
+        stripes
+            .flat_map(|s| {
+                let stripe = s.lock().unwrap_or_else(PoisonError::into_inner);
+                stripe.values().cloned().collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn mailbox(
+        &self,
+        shared: &Arc<Shared>,
+        channel: &Channel,
+        stripe: &mut Stripe,
+    ) -> Arc<Mailbox> {
+        if let Some(mailbox) = stripe.get(channel).filter(|m| !m.stopped()) {
+            return Arc::clone(mailbox);
+        }
+        let mailbox = Arc::new(Mailbox {
+            actor: spawn(shared, channel),
+            waiting: AtomicUsize::new(0),
+            used: AtomicU64::new(self.now_ms()),
+        });
+        stripe.insert(channel.clone(), Arc::clone(&mailbox));
+        mailbox
+    }
+
+    fn stripe(&self, channel: &Channel) -> MutexGuard<'_, Stripe> {
+        let mut hasher = self.hasher.build_hasher();
+        channel.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish()).unwrap_or_default() % STRIPES;
+        #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
+        self.stripes[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// An actor without a name and without links: a supervisor over 100,000 of them would be one lock for all.
+fn spawn(shared: &Arc<Shared>, channel: &Channel) -> ActorRef<Message> {
+    let actor = ChannelActor {
+        shared: Arc::clone(shared),
+        channel: channel.clone(),
+    };
+    #[allow(
+        clippy::expect_used,
+        reason = "only a taken name can fail, and there is no name"
+    )]
+    let (actor, _loading) =
+        ActorRuntime::spawn_instant(None, actor, ()).expect("an actor without a name starts");
+    actor
+}

@@ -1,0 +1,410 @@
+//! One turn of a channel: a command decided and applied, or a read answered.
+
+use crate::actor::{Room, Soundness};
+use crate::archive;
+use crate::commit::Request;
+use crate::entry;
+use crate::operations::Verdict;
+use crate::shared;
+use coven_cluster::{Delivery, Operation, Request as Asked};
+use coven_core::channel::{Decision, Facts, Output};
+use coven_core::command::{Command, Resolved};
+use coven_core::{
+    Answer, Condition, Event, HistoryRequest, Origin, Query, Record, Refusal, Sender, Sequence,
+    Timestamp,
+};
+use coven_proto::Outcome;
+use coven_store::{Entry, TimerChange};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tracing::error;
+
+/// Panics in a channel's turns after which it is put in quarantine (I10).
+const MOST_PANICS: u8 = 3;
+
+impl Room {
+    /// Decides a command or answers a read.
+    pub(crate) async fn operation(&mut self, operation: Operation) {
+        if matches!(self.condition, Soundness::Unloaded) {
+            self.load().await;
+        }
+        if !matches!(self.condition, Soundness::Sound(_)) {
+            let refusal = self.unusable();
+            return self.refused(&operation, refusal).await;
+        }
+        match self.outcomes.check(operation.id) {
+            Verdict::New => {}
+            Verdict::Repeat(outcome) => return self.repeat(&operation, outcome).await,
+            Verdict::Early => return self.shared.missing(&operation).await,
+        }
+        match &operation.request {
+            Asked::Command(command) => self.command(&operation, command).await,
+            Asked::Query(query) => self.query(&operation, query).await,
+        }
+    }
+
+    /// A deadline of the core's has passed.
+    pub(crate) async fn timer(&mut self) {
+        let nobody = Sender {
+            bare: coven_core::BareJid::from_normalised(""),
+            full: None,
+            group: coven_core::Group::default(),
+        };
+        let now = shared::now();
+        if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, None) {
+            self.carry_out(decision, now, None, None).await;
+        }
+    }
+
+    async fn command(&mut self, operation: &Operation, command: &Command) {
+        let now = shared::now();
+        let resolved = match command {
+            Command::Post(post) => archive::resolve(self, &operation.sender, post).await,
+            _ => None,
+        };
+        match self.decide(&operation.sender, command, now, resolved) {
+            Ok(Ok(decision)) => {
+                self.carry_out(decision, now, Some(&operation.origin), Some(operation))
+                    .await;
+            }
+            Ok(Err(refusal)) => self.refused(operation, refusal).await,
+            Err(Panicked) => {
+                let refusal = Refusal::usual(Condition::InternalServerError);
+                self.refused(operation, refusal).await;
+            }
+        }
+    }
+
+    async fn query(&mut self, operation: &Operation, query: &Query) {
+        let Soundness::Sound(state) = &self.condition else {
+            return;
+        };
+        let policies = self.shared.policies(&self.channel);
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            state.query(&operation.sender, query, &policies)
+        }));
+        match answer {
+            Ok(Ok(answer)) if archive::is_read(query) => {
+                archive::spawn_read(self, operation, query, answer).await;
+            }
+            Ok(Ok(answer)) => self.reply(operation, answer).await,
+            Ok(Err(refusal)) => self.refused(operation, refusal).await,
+            Err(_) => {
+                self.panicked();
+                let refusal = Refusal::usual(Condition::InternalServerError);
+                self.refused(operation, refusal).await;
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        sender: &Sender,
+        command: &Command,
+        now: Timestamp,
+        resolved: Option<Resolved>,
+    ) -> Result<Result<Decision, Refusal>, Panicked> {
+        let Soundness::Sound(state) = &self.condition else {
+            return Err(Panicked);
+        };
+        let service = self.shared.policies(&self.channel);
+        let facts = Facts {
+            now,
+            random: random(),
+            service,
+            resolved,
+        };
+        let decided = catch_unwind(AssertUnwindSafe(|| state.decide(sender, command, &facts)));
+        decided.map_err(|_| self.panicked())
+    }
+
+    /// Applies the events, and hands them with all outputs to the commit pipeline.
+    async fn carry_out(
+        &mut self,
+        decision: Decision,
+        now: Timestamp,
+        origin: Option<&Arc<Origin>>,
+        operation: Option<&Operation>,
+    ) {
+        let Soundness::Sound(state) = &self.condition else {
+            return;
+        };
+        let expected = state.roster().at();
+        let records = state.records(
+            decision.events,
+            now,
+            self.shared.epoch(self.channel.shard()),
+        );
+        let mut deliveries = self.base(&records, &decision.outputs);
+        let Some(entries) = self.apply(&records, &mut deliveries).await else {
+            if let Some(operation) = operation {
+                let refusal = Refusal::usual(Condition::InternalServerError);
+                self.refused(operation, refusal).await;
+            }
+            return;
+        };
+        for output in decision.outputs {
+            deliveries.extend(self.delivery(output, origin).await);
+        }
+        let outcomes = self.outcomes.note(operation, &Outcome::Done, self.head());
+        if entries.is_empty() && outcomes.is_empty() && deliveries.is_empty() {
+            return;
+        }
+        let request = Request::output(&self.channel, self.generation, deliveries);
+        let timer = self.timer_change();
+        let origin = origin.filter(|o| shared::answerable(o)).cloned();
+        let mailbox = self.shared.table.get(&self.channel);
+        self.list(&records);
+        self.send(Request {
+            expected,
+            entries,
+            outcomes,
+            timer,
+            origin,
+            mailbox,
+            ..request
+        })
+        .await;
+    }
+
+    /// The roster as it is before the events, if the front-end needs it and lacks it.
+    fn base(&mut self, records: &[Arc<Record>], outputs: &[Output]) -> Vec<Delivery> {
+        let needs = |output: &Output| {
+            matches!(
+                output,
+                Output::Sync { .. } | Output::PresenceDump { .. } | Output::Passing(_)
+            )
+        };
+        let needed = !records.is_empty() || outputs.iter().any(needs);
+        let Soundness::Sound(state) = &self.condition else {
+            return Vec::new();
+        };
+        if self.front_has_roster || !needed {
+            return Vec::new();
+        }
+        self.front_has_roster = true;
+        let roster = Box::new(state.roster().clone());
+        vec![Delivery::Base {
+            roster,
+            acknowledged: Vec::new(),
+        }]
+    }
+
+    /// Applies events one by one. `None` if that panicked: the channel is in quarantine, nothing is committed.
+    async fn apply(
+        &mut self,
+        records: &[Arc<Record>],
+        deliveries: &mut Vec<Delivery>,
+    ) -> Option<Vec<Entry>> {
+        let mut entries = Vec::with_capacity(records.len());
+        for record in records {
+            let history = self.history_of(record).await;
+            let Soundness::Sound(state) = &mut self.condition else {
+                return None;
+            };
+            if catch_unwind(AssertUnwindSafe(|| state.apply(record))).is_err() {
+                error!(event = "quarantined", channel = %self.channel, "an event could not be applied");
+                self.shared.health.panicked();
+                self.quarantine();
+                return None;
+            }
+            if matches!(record.event, Event::Created { .. }) {
+                state.tail_mut().fill([]);
+            }
+            entries.push(entry::encode(record));
+            deliveries.push(Delivery::Event {
+                record: Arc::clone(record),
+                history,
+            });
+        }
+        Some(entries)
+    }
+
+    async fn delivery(&mut self, output: Output, origin: Option<&Arc<Origin>>) -> Option<Delivery> {
+        let origin = || origin.cloned();
+        Some(match output {
+            Output::Answer(answer) => Delivery::Answer {
+                origin: origin()?,
+                answer: Box::new(answer),
+            },
+            Output::Sync {
+                session,
+                history,
+                altered,
+                stanza_id,
+            } => {
+                let history = self.history(history, self.head(), shared::now()).await;
+                Delivery::Sync {
+                    session,
+                    history,
+                    altered,
+                    stanza_id,
+                }
+            }
+            Output::PresenceDump { to } => Delivery::PresenceDump { to },
+            Output::Passing(message) => Delivery::Passing(message),
+            Output::Relay(relayed) => Delivery::Relay(relayed),
+            Output::NotJoined => Delivery::NotJoined { origin: origin()? },
+            Output::Probe(session) => Delivery::Probe(session),
+        })
+    }
+
+    /// The history that goes with a joined event.
+    pub(crate) async fn history_of(&mut self, record: &Record) -> Vec<Arc<Record>> {
+        match &record.event {
+            Event::Joined { entry, .. } => {
+                self.history(entry.history, record.sequence, record.stamp)
+                    .await
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    async fn history(
+        &mut self,
+        wanted: HistoryRequest,
+        before: Sequence,
+        now: Timestamp,
+    ) -> Vec<Arc<Record>> {
+        if wanted.max_stanzas == Some(0) || wanted.max_chars == Some(0) {
+            return Vec::new();
+        }
+        archive::fill_tail(self).await;
+        let policies = self.shared.policies(&self.channel);
+        let Soundness::Sound(state) = &self.condition else {
+            return Vec::new();
+        };
+        let max = state
+            .roster()
+            .config()
+            .max_history
+            .min(policies.max_history);
+        let mut chosen = state.tail().select(wanted, max, now, |_| 0);
+        chosen.retain(|record| record.sequence <= before);
+        chosen
+    }
+
+    async fn reply(&self, operation: &Operation, answer: Answer) {
+        let delivery = Delivery::Answer {
+            origin: Arc::clone(&operation.origin),
+            answer: Box::new(answer),
+        };
+        self.send(Request::output(
+            &self.channel,
+            self.generation,
+            vec![delivery],
+        ))
+        .await;
+    }
+
+    /// Refuses an operation; one from a remote link together with its outcome (IL-01).
+    pub(crate) async fn refused(&mut self, operation: &Operation, refusal: Refusal) {
+        let origin = Arc::clone(&operation.origin);
+        let outcome = Outcome::Refused(Box::new(((*origin).clone(), refusal.clone())));
+        let usable = matches!(self.condition, Soundness::Sound(_));
+        let outcomes = if usable {
+            self.outcomes.note(Some(operation), &outcome, self.head())
+        } else {
+            Vec::new()
+        };
+        let delivery = Delivery::Refused {
+            origin,
+            refusal: Box::new(refusal),
+        };
+        let request = Request::output(&self.channel, self.generation, vec![delivery]);
+        self.send(Request {
+            outcomes,
+            expected: self.head(),
+            ..request
+        })
+        .await;
+    }
+
+    /// A repeated operation: what made events is sent from the journal, only a refusal is said again (design §3.6).
+    async fn repeat(&self, operation: &Operation, outcome: Option<Outcome>) {
+        if let Some(Outcome::Refused(refused)) = outcome {
+            let refusal = Box::new(refused.1);
+            let delivery = Delivery::Refused {
+                origin: Arc::clone(&operation.origin),
+                refusal,
+            };
+            self.send(Request::output(
+                &self.channel,
+                self.generation,
+                vec![delivery],
+            ))
+            .await;
+        }
+    }
+
+    fn timer_change(&mut self) -> TimerChange {
+        let Soundness::Sound(state) = &self.condition else {
+            return TimerChange::Keep;
+        };
+        let next = state.next_timer();
+        if next == self.timer {
+            return TimerChange::Keep;
+        }
+        self.timer = next;
+        self.shared.set_timer(&self.channel, next);
+        next.map_or(TimerChange::Clear, |at| {
+            TimerChange::Set(crate::convert::stamp(at))
+        })
+    }
+
+    fn list(&self, records: &[Arc<Record>]) {
+        if let Soundness::Sound(state) = &self.condition
+            && !records
+                .iter()
+                .all(|r| matches!(r.event, Event::Message(_) | Event::Private(_)))
+        {
+            self.shared.directory.note(&self.channel, state);
+        }
+    }
+
+    pub(crate) fn head(&self) -> Sequence {
+        match &self.condition {
+            Soundness::Sound(state) => state.roster().at(),
+            _ => Sequence(0),
+        }
+    }
+
+    fn panicked(&mut self) -> Panicked {
+        self.shared.health.panicked();
+        self.panics += 1;
+        error!(channel = %self.channel, panics = self.panics, "a turn panicked");
+        if self.panics >= MOST_PANICS {
+            error!(event = "quarantined", channel = %self.channel, "too many panics");
+            self.quarantine();
+        }
+        Panicked
+    }
+}
+
+/// A turn panicked; it is counted and logged.
+#[derive(Debug)]
+struct Panicked;
+
+/// Fresh random bytes, drawn from the system in blocks.
+fn random() -> [u8; 32] {
+    use std::cell::RefCell;
+    thread_local! {
+        static POOL: RefCell<(Vec<u8>, usize)> = const { RefCell::new((Vec::new(), 0)) };
+    }
+    POOL.with_borrow_mut(|(pool, used)| {
+        if *used + 32 > pool.len() {
+            pool.resize(4096, 0);
+            if getrandom::fill(pool).is_err() {
+                std::process::abort();
+            }
+            *used = 0;
+        }
+        let mut bytes = [0; 32];
+        if let Some(fresh) = pool.get_mut(*used..*used + 32) {
+            bytes.copy_from_slice(fresh);
+            fresh.fill(0);
+        }
+        *used += 32;
+        bytes
+    })
+}

@@ -1,0 +1,135 @@
+//! What a node does by itself: deadlines, idle channels, snapshots that hold up the log, the directory, retention.
+
+use crate::actor::Message;
+use crate::convert;
+use crate::shared::{self, Shared};
+use coven_cluster::{Channel, ShardId};
+use coven_core::{ChannelName, Timestamp};
+use coven_store::{Epoch, Retention};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// How often old messages are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Deadlines of channels, loaded or not.
+#[derive(Debug, Default)]
+struct Deadlines {
+    at: HashMap<Channel, Timestamp>,
+    order: BTreeSet<(Timestamp, Channel)>,
+}
+
+impl Deadlines {
+    fn set(&mut self, channel: Channel, at: Option<Timestamp>) {
+        if let Some(old) = self.at.remove(&channel) {
+            self.order.remove(&(old, channel.clone()));
+        }
+        if let Some(at) = at {
+            self.at.insert(channel.clone(), at);
+            self.order.insert((at, channel));
+        }
+    }
+
+    fn due(&mut self, now: Timestamp) -> Option<Channel> {
+        let (at, channel) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
+        self.order.remove(&(at, channel.clone()));
+        self.at.remove(&channel);
+        Some(channel)
+    }
+}
+
+impl Shared {
+    /// Sets or clears a channel's deadline. A full queue is not waited for: the store has the deadline as well.
+    pub(crate) fn set_timer(&self, channel: &Channel, at: Option<Timestamp>) {
+        if self.timers.try_send((channel.clone(), at)).is_err() {
+            warn!(%channel, "a deadline waits for the next start");
+        }
+    }
+}
+
+/// Fires deadlines until stopped.
+pub(crate) async fn deadlines(
+    shared: Arc<Shared>,
+    mut changes: mpsc::Receiver<(Channel, Option<Timestamp>)>,
+    stop: CancellationToken,
+) {
+    let mut deadlines = Deadlines::default();
+    loop {
+        while let Some(channel) = deadlines.due(shared::now()) {
+            shared.table.tell(&shared, &channel, Message::Timer);
+        }
+        let next = deadlines
+            .order
+            .first()
+            .map_or(60_000, |(at, _)| at.0 - shared::now().0);
+        let pause = Duration::from_millis(u64::try_from(next.clamp(1, 60_000)).unwrap_or(1));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+            change = changes.recv() => match change {
+                Some((channel, at)) => deadlines.set(channel, at),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Looks after memory, log and directory until stopped.
+pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut round = tokio::time::interval(Duration::from_millis(500));
+    let mut expire = tokio::time::interval(EXPIRE_EVERY);
+    let idle_ms = u64::try_from(shared.options.idle_timeout.as_millis()).unwrap_or(u64::MAX);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = expire.tick() => expire_all(&shared).await,
+            _ = round.tick() => {
+                shared.directory.flush(&shared).await;
+                for mailbox in shared.table.idle(idle_ms) {
+                    mailbox.tell(Message::Idle);
+                }
+                want_snapshots(&shared);
+            }
+        }
+    }
+}
+
+fn want_snapshots(shared: &Arc<Shared>) {
+    for (_, key) in shared.store.wants_snapshot() {
+        let name = ChannelName {
+            space: key.space,
+            local: key.local,
+        };
+        let channel = Channel::new(name, shared.options.shards);
+        shared.table.tell(shared, &channel, Message::Snapshot);
+    }
+}
+
+async fn expire_all(shared: &Shared) {
+    let age = shared
+        .options
+        .max_age
+        .and_then(|age| i64::try_from(age.as_millis()).ok());
+    let not_before = age.map(|age| convert::stamp(shared::now().plus_ms(-age)));
+    let retention = Retention {
+        not_before,
+        max_count: shared.options.max_count,
+    };
+    if retention == Retention::default() {
+        return;
+    }
+    for shard in 0..shared.options.shards {
+        let epoch = Epoch(shared.epoch(ShardId(shard)).0);
+        let expired = shared
+            .store
+            .expire(coven_store::ShardId(shard), epoch, retention)
+            .await;
+        if let Err(error) = expired {
+            warn!(shard, %error, "old messages were not removed");
+        }
+    }
+}
