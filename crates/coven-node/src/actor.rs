@@ -20,12 +20,8 @@ use tracing::{error, warn};
 pub(crate) enum Message {
     /// Decide or read.
     Operation(Box<Operation>),
-    /// Output up to here is acknowledged, on one connection or (`all`) on all.
-    Acknowledged {
-        connection: SmolStr,
-        sequence: Sequence,
-        all: bool,
-    },
+    /// Output up to here is acknowledged on all connections.
+    Acknowledged(Sequence),
     /// Send again what a connection has not acknowledged.
     Resend,
     /// The state is void: load it anew.
@@ -102,7 +98,7 @@ impl Actor for ChannelActor {
                     mailbox.done();
                 }
             }
-            Message::Acknowledged { sequence, all, .. } => room.acknowledged(sequence, all).await,
+            Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend => room.resend().await,
             Message::Reset { generation } => room.reset(generation).await,
             Message::Snapshot => room.plan_snapshot().await,
@@ -219,10 +215,8 @@ impl Room {
         self.condition = Soundness::Quarantined;
     }
 
-    async fn acknowledged(&mut self, sequence: Sequence, all: bool) {
-        if all {
-            self.acknowledged = self.acknowledged.max(sequence);
-        }
+    async fn acknowledged(&mut self, sequence: Sequence) {
+        self.acknowledged = self.acknowledged.max(sequence);
         let ready = |s: &coven_store::Snapshot| s.sequence.0 <= self.acknowledged.0;
         if self.snapshot.as_ref().is_some_and(ready) {
             self.write_snapshot().await;
@@ -233,7 +227,7 @@ impl Room {
         if self.snapshot.is_none() {
             self.snapshot = self.encode_snapshot();
         }
-        self.acknowledged(Sequence(0), false).await;
+        self.acknowledged(Sequence(0)).await;
     }
 
     fn encode_snapshot(&self) -> Option<coven_store::Snapshot> {

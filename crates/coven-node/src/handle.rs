@@ -99,10 +99,7 @@ async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
         _ => Err(crate::commit::wait()),
     };
     match answer {
-        Ok(answer) => Delivery::Answer {
-            origin,
-            answer: Box::new(answer),
-        },
+        Ok(answer) => crate::turn::answered(&origin, answer),
         Err(refusal) => Delivery::Refused {
             origin,
             refusal: Box::new(refusal),

@@ -17,12 +17,10 @@ use tracing::warn;
 pub(crate) fn take(shared: &Arc<Shared>, batch: Vec<Acknowledged>) {
     let mut shards: BTreeMap<ShardId, Receipts> = BTreeMap::new();
     for receipt in batch {
-        if let Some(mailbox) = shared.table.get(&receipt.channel) {
-            mailbox.tell(Message::Acknowledged {
-                connection: receipt.connection.clone(),
-                sequence: receipt.sequence,
-                all: receipt.all,
-            });
+        if receipt.all
+            && let Some(mailbox) = shared.table.get(&receipt.channel)
+        {
+            mailbox.tell(Message::Acknowledged(receipt.sequence));
         }
         add(shards.entry(receipt.channel.shard()).or_default(), &receipt);
     }

@@ -149,11 +149,7 @@ impl Service {
         for shard in (0..shared.options.shards).map(ShardId) {
             for sent in shared.store.unsent(shard).await? {
                 // Loading sends what is not acknowledged; an acknowledgement of nothing changes nothing.
-                let nothing = Message::Acknowledged {
-                    connection: "".into(),
-                    sequence: coven_core::Sequence(0),
-                    all: false,
-                };
+                let nothing = Message::Acknowledged(coven_core::Sequence(0));
                 shared.table.tell(shared, &channel(sent.key), nothing);
             }
             for (at, key) in shared.store.timers(shard).await? {

@@ -285,10 +285,7 @@ impl Room {
     }
 
     async fn reply(&self, operation: &Operation, answer: Answer) {
-        let delivery = Delivery::Answer {
-            origin: Arc::clone(&operation.origin),
-            answer: Box::new(answer),
-        };
+        let delivery = answered(&operation.origin, answer);
         self.send(Request::output(
             &self.channel,
             self.generation,
@@ -378,6 +375,17 @@ impl Room {
             self.quarantine();
         }
         Panicked
+    }
+}
+
+/// An answer to whom it is for: a ping to somebody else goes on to that one.
+pub(crate) fn answered(origin: &Arc<Origin>, answer: Answer) -> Delivery {
+    match answer {
+        Answer::Relayed(relayed) => Delivery::Relay(*relayed),
+        answer => Delivery::Answer {
+            origin: Arc::clone(origin),
+            answer: Box::new(answer),
+        },
     }
 }
 

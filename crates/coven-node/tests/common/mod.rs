@@ -1,0 +1,217 @@
+//! A node with a store of the test's choice and a front-end that only listens.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests; not every test file uses all of it"
+)]
+
+use bytes::Bytes;
+use coven_cluster::link::Acknowledged;
+use coven_cluster::{
+    Channel, Delivery, FrontLink, NodeLink, Operation, OperationId, Output, Request, ToNode,
+};
+use coven_core::command::{Join, Post, Traits};
+use coven_core::{
+    ChannelName, Command, Event, FullJid, Group, HistoryRequest, Origin, Query, Record, Sender,
+    Sequence, StanzaKind, View,
+};
+use coven_node::{Handle, Options, Service};
+use coven_store::Store;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A front-end that hands every output to the test.
+#[derive(Debug, Clone)]
+pub struct Ear(mpsc::Sender<Output>);
+
+impl FrontLink for Ear {
+    fn send(&self, output: Output) -> impl Future<Output = ()> + Send {
+        let ear = self.0.clone();
+        async move {
+            let _test_is_over = ear.send(output).await;
+        }
+    }
+}
+
+/// A node under test.
+pub struct Node {
+    pub handle: Handle,
+    pub service: Service,
+    pub outputs: mpsc::Receiver<Output>,
+}
+
+impl Node {
+    pub async fn start(store: Arc<dyn Store>) -> Self {
+        Self::with(
+            store,
+            Options {
+                shards: 4,
+                ..Options::default()
+            },
+        )
+        .await
+    }
+
+    pub async fn with(store: Arc<dyn Store>, mut options: Options) -> Self {
+        options.spaces.entry("chat.example".into()).or_default();
+        let (ear, outputs) = mpsc::channel(10_000);
+        let (handle, service) = Service::start(store, Ear(ear), options).await.unwrap();
+        Self {
+            handle,
+            service,
+            outputs,
+        }
+    }
+
+    /// Stops without a word, as a crash would: nothing is drained.
+    pub fn crash(self) {
+        drop(self);
+    }
+
+    pub fn send(&self, operation: Operation) {
+        let message = ToNode::Operation(Box::new(operation));
+        assert!(self.handle.try_send(message).is_ok(), "the queue is full");
+    }
+
+    pub fn join(&self, room: &str, jid: &str, nick: &str) {
+        self.send(operation(room, jid, Request::Command(join(nick))));
+    }
+
+    pub fn say(&self, room: &str, jid: &str, body: &str) {
+        self.send(operation(room, jid, Request::Command(post(body))));
+    }
+
+    pub fn ask(&self, room: &str, jid: &str, query: Query) {
+        self.send(operation(room, jid, Request::Query(query)));
+    }
+
+    /// All deliveries until one fits, that one included.
+    pub async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+        let mut all = Vec::new();
+        loop {
+            let output = tokio::time::timeout(Duration::from_secs(5), self.outputs.recv()).await;
+            let output = output
+                .unwrap_or_else(|_| panic!("not among {all:#?}"))
+                .unwrap();
+            let found = output.deliveries.iter().any(&fits);
+            all.extend(output.deliveries);
+            if found {
+                return all;
+            }
+        }
+    }
+
+    /// Acknowledges everything up to a sequence.
+    pub fn acknowledge(&self, room: &str, sequence: u64, commit: u64) {
+        let receipt = Acknowledged {
+            channel: channel(room),
+            connection: "c".into(),
+            sequence: Sequence(sequence),
+            commit,
+            all: true,
+        };
+        assert!(
+            self.handle
+                .try_send(ToNode::Acknowledge(vec![receipt]))
+                .is_ok()
+        );
+    }
+}
+
+pub fn channel(room: &str) -> Channel {
+    Channel::new(
+        ChannelName {
+            space: "chat.example".into(),
+            local: room.into(),
+        },
+        4,
+    )
+}
+
+pub fn sender(jid: &str) -> Sender {
+    let full = FullJid::parse(jid).unwrap();
+    Sender {
+        bare: full.bare(),
+        full: Some(full),
+        group: Group("main".into()),
+    }
+}
+
+pub fn operation(room: &str, jid: &str, request: Request) -> Operation {
+    let origin = Arc::new(Origin {
+        kind: StanzaKind::Message,
+        from: jid.into(),
+        to: format!("{room}@chat.example").into(),
+        id: Some("id".into()),
+        lang: None,
+        view: View::Muc,
+        group: Group("main".into()),
+        payload: Bytes::new(),
+    });
+    Operation {
+        channel: channel(room),
+        sender: sender(jid),
+        request,
+        origin,
+        id: None,
+    }
+}
+
+pub const fn named(mut operation: Operation, n: u64, prev: u64, base: u64) -> Operation {
+    operation.id = Some(OperationId {
+        process: 7,
+        n,
+        prev,
+        base,
+    });
+    operation
+}
+
+pub fn join(nick: &str) -> Command {
+    Command::Join(Box::new(Join {
+        nick: Some(nick.into()),
+        password: None,
+        history: HistoryRequest::default(),
+        presence: Arc::default(),
+        stanza_id: None,
+    }))
+}
+
+pub fn post(body: &str) -> Command {
+    Command::Post(Box::new(Post {
+        own_id: Some(body.into()),
+        lang: None,
+        payload: Bytes::from(format!("<body>{body}</body>")),
+        traits: Traits::BODY,
+        subject: None,
+        reference: None,
+    }))
+}
+
+pub fn record(delivery: &Delivery) -> Option<&Arc<Record>> {
+    match delivery {
+        Delivery::Event { record, .. } => Some(record),
+        _ => None,
+    }
+}
+
+/// The `own_id`s of messages among deliveries, in order.
+pub fn said(deliveries: &[Delivery]) -> Vec<String> {
+    let message = |d: &Delivery| match &record(d)?.event {
+        Event::Message(m) => m.own_id.as_ref().map(ToString::to_string),
+        _ => None,
+    };
+    deliveries.iter().filter_map(message).collect()
+}
+
+pub fn is_message(delivery: &Delivery, id: &str) -> bool {
+    said(std::slice::from_ref(delivery)) == [id]
+}
+
+pub fn is_joined(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Event { record, .. } if matches!(record.event, Event::Joined { .. }))
+}

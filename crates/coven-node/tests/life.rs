@@ -1,0 +1,172 @@
+//! A channel's life in a node: decided, committed, sent, sent again, forgotten, loaded.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::{Node, is_joined, is_message, operation, said};
+use coven_cluster::{Delivery, Request};
+use coven_core::command::Relay;
+use coven_core::query::ArchiveQuery;
+use coven_core::{Answer, Command, Condition, Query, View};
+use coven_node::Options;
+use coven_store::MemoryStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+const HAG: &str = "hag66@shakespeare.example/pda";
+const WITCH: &str = "crone1@shakespeare.example/desktop";
+
+fn ping() -> Query {
+    let relay = Relay {
+        nick: "hag".into(),
+        kind: "get".into(),
+        id: "p".into(),
+        payload: bytes::Bytes::from_static(b"<ping xmlns='urn:xmpp:ping'/>"),
+        to_bare: false,
+    };
+    Query::Ping {
+        relay: Some(Box::new(relay)),
+    }
+}
+
+fn answered(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Answer { .. } | Delivery::Refused { .. })
+}
+
+#[tokio::test]
+async fn events_leave_in_order_behind_the_roster_they_build_on() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.join("coven", HAG, "hag");
+    for n in 0..20 {
+        node.say("coven", HAG, &format!("m{n}"));
+    }
+    let all = node.until(|d| is_message(d, "m19")).await;
+    assert!(matches!(all.first(), Some(Delivery::Base { .. })));
+    assert_eq!(
+        said(&all),
+        (0..20).map(|n| format!("m{n}")).collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn muc_leave_15_sessions_outlive_a_crash_and_what_was_not_acknowledged_is_sent_again() {
+    let store = Arc::new(MemoryStore::new());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.say("coven", HAG, "one");
+    node.until(|d| is_message(d, "one")).await;
+    node.crash();
+
+    let mut node = Node::start(store).await;
+    let again = node.until(|d| is_message(d, "one")).await;
+    assert!(matches!(again.first(), Some(Delivery::Base { .. })));
+    assert!(again.iter().any(is_joined));
+    node.ask("coven", HAG, ping());
+    let answer = node.until(answered).await;
+    assert!(
+        matches!(answer.last(), Some(Delivery::Answer { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_not_sent_again() {
+    let store = Arc::new(MemoryStore::new());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.say("coven", HAG, "one");
+    node.until(|d| is_message(d, "one")).await;
+    node.acknowledge("coven", 3, 99);
+    tokio::task::yield_now().await;
+    node.crash();
+
+    let mut node = Node::start(store).await;
+    node.say("coven", HAG, "two");
+    let all = node.until(|d| is_message(d, "two")).await;
+    assert_eq!(said(&all), ["two"]);
+}
+
+#[tokio::test]
+async fn idle_channels_leave_memory_with_their_occupants_and_come_back() {
+    let idle_timeout = Duration::from_millis(1);
+    let options = Options {
+        shards: 4,
+        idle_timeout,
+        ..Options::default()
+    };
+    let mut node = Node::with(Arc::new(MemoryStore::new()), options).await;
+    node.join("coven", HAG, "hag");
+    let unlock = Command::Configure(Box::default());
+    node.send(operation("coven", HAG, Request::Command(unlock)));
+    node.say("coven", HAG, "one");
+    node.until(|d| is_message(d, "one")).await;
+    node.acknowledge("coven", 4, 99);
+    node.until(|d| matches!(d, Delivery::Forget)).await;
+    node.ask("coven", HAG, ping());
+    assert!(matches!(
+        node.until(answered).await.last(),
+        Some(Delivery::Answer { .. })
+    ));
+
+    node.join("coven", WITCH, "witch");
+    let all = node.until(is_joined).await;
+    let Some(Delivery::Base { roster, .. }) = all.first() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(roster.sessions().len(), 1);
+    let Some(Delivery::Event { history, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(history.len(), 1, "the history comes from the archive");
+}
+
+#[tokio::test]
+async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.join("coven", HAG, "hag");
+    for n in 0..5 {
+        node.say("coven", HAG, &format!("m{n}"));
+    }
+    let query = ArchiveQuery {
+        view: Some(View::Muc),
+        with: None,
+        start: None,
+        end: None,
+        before_id: None,
+        after_id: None,
+        ids: Vec::new(),
+        after: None,
+        before: Some(None),
+        max: Some(2),
+        flip: false,
+    };
+    node.ask("coven", HAG, Query::Archive(Box::new(query)));
+    let all = node.until(answered).await;
+    let Some(Delivery::Answer { answer, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    let Answer::Archive(page) = &**answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(page.entries.len(), 2);
+    assert!(!page.complete);
+}
+
+#[tokio::test]
+async fn muc_msg_08_a_refusal_leaves_behind_what_came_before_it() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.join("coven", HAG, "hag");
+    node.say("coven", WITCH, "no");
+    let all = node.until(answered).await;
+    assert!(all.iter().any(is_joined));
+    let Some(Delivery::Refused { refusal, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    // The room is locked until its creator has configured it.
+    assert_eq!(refusal.condition, Condition::ItemNotFound);
+}
