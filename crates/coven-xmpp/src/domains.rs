@@ -23,8 +23,9 @@ pub struct Domain {
     pub mirror: Option<SmolStr>,
     /// Human name.
     pub title: String,
-    /// Contact addresses (XEP-0157), as URIs.
-    pub contacts: Vec<String>,
+    /// Contact addresses, all URIs, by the field of the form that holds them, such as `abuse-addresses` (XEP-0157 §3,
+    /// MUC-DISCO-30). Only fields with addresses.
+    pub contacts: Vec<(&'static str, Vec<String>)>,
     /// Policies of the space.
     pub service: Arc<Service>,
 }

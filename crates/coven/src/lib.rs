@@ -9,5 +9,6 @@ pub mod failure;
 pub mod health;
 pub mod http;
 pub mod log;
+pub mod options;
 pub mod signals;
 pub mod spaces;

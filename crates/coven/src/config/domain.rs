@@ -79,16 +79,17 @@ pub struct Contacts {
 }
 
 impl Contacts {
-    /// Each kind with its addresses.
-    fn kinds(&self) -> [(&'static str, &[String]); 7] {
+    /// The fields of the form that publishes them, with their addresses. XEP-0157 §3.
+    #[must_use]
+    pub fn fields(&self) -> [(&'static str, &[String]); 7] {
         [
-            ("abuse", &self.abuse),
-            ("admin", &self.admin),
-            ("feedback", &self.feedback),
-            ("sales", &self.sales),
-            ("security", &self.security),
-            ("status", &self.status),
-            ("support", &self.support),
+            ("abuse-addresses", &self.abuse),
+            ("admin-addresses", &self.admin),
+            ("feedback-addresses", &self.feedback),
+            ("sales-addresses", &self.sales),
+            ("security-addresses", &self.security),
+            ("status-addresses", &self.status),
+            ("support-addresses", &self.support),
         ]
     }
 }
@@ -441,7 +442,8 @@ impl DomainSection {
                 "1 to 255 characters without control characters are needed",
             );
         }
-        for (kind, addresses) in self.contacts.kinds() {
+        for (field, addresses) in self.contacts.fields() {
+            let kind = field.trim_end_matches("-addresses");
             for (index, address) in addresses.iter().enumerate() {
                 if !is_uri(address) {
                     let key = format!("{key}.contacts.{kind}[{index}]");

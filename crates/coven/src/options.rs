@@ -1,0 +1,206 @@
+//! From the configuration to the options of the parts. Nothing else knows both.
+
+use std::sync::Arc;
+
+use coven_core::Group;
+use coven_front::{Quirks, Rate, Rates, Secrets};
+use coven_xmpp::domains::{Domain, Domains};
+use smol_str::SmolStr;
+
+use crate::config::{self, Barrier, Config, DomainName, Limits, Quirk, SecretSource, Upstream};
+use crate::spaces;
+
+/// What the front-end is told.
+#[must_use]
+pub fn front(config: &Config) -> coven_front::Options {
+    coven_front::Options {
+        upstreams: config.upstreams.iter().map(upstream).collect(),
+        domains: Arc::new(domains(config)),
+        shards: config.store.shards,
+        rates: rates(&config.limits),
+        workers: None,
+    }
+}
+
+fn domains(config: &Config) -> Domains {
+    let services = spaces::services(config);
+    let services = services
+        .into_iter()
+        .map(|(space, service)| (space, Arc::new(service)));
+    let services: std::collections::BTreeMap<_, _> = services.collect();
+    Domains::new(config.domains.iter().map(|domain| Domain {
+        name: text(&domain.name),
+        space: text(&domain.space),
+        muc: domain.muc,
+        mix: domain.mix,
+        mirror: domain.mirror.as_ref().map(text),
+        title: domain.title.clone(),
+        contacts: contacts(&domain.contacts),
+        service: services.get(&domain.space).cloned().unwrap_or_default(),
+    }))
+}
+
+/// Only fields with addresses.
+fn contacts(contacts: &config::Contacts) -> Vec<(&'static str, Vec<String>)> {
+    let fields = contacts.fields().into_iter();
+    fields
+        .filter(|(_, addresses)| !addresses.is_empty())
+        .map(|(field, addresses)| (field, addresses.to_vec()))
+        .collect()
+}
+
+fn upstream(upstream: &Upstream) -> coven_front::Upstream {
+    coven_front::Upstream {
+        host: upstream.address.host().to_owned(),
+        port: upstream.address.port(),
+        domains: upstream.domains.iter().map(text).collect(),
+        secrets: secrets(&upstream.secret),
+        group: Group(SmolStr::new(&upstream.group)),
+        barrier: match &upstream.barrier {
+            Barrier::OwnDomain => coven_front::Barrier::OwnDomain,
+            Barrier::Host(host) => coven_front::Barrier::Host(text(host)),
+            Barrier::Off => coven_front::Barrier::Off,
+        },
+        hosts: upstream.hosts.iter().map(text).collect(),
+        max_stanza_bytes: upstream.max_stanza_bytes,
+        quirks: Quirks {
+            ejabberd_pam: upstream.quirks.contains(&Quirk::EjabberdPam),
+        },
+    }
+}
+
+fn secrets(source: &SecretSource) -> Secrets {
+    let source = source.clone();
+    Secrets::read_with(move || Ok(source.read()?.as_slice().to_vec()))
+}
+
+/// Unset when the limits are off.
+fn rates(limits: &Limits) -> Option<Rates> {
+    let rate = |rate: config::Rate, burst: std::num::NonZeroU32| Rate {
+        count: rate.count,
+        per: rate.per,
+        burst: burst.get(),
+    };
+    limits.enabled.then(|| Rates {
+        messages: rate(limits.message_rate, limits.message_burst),
+        presence: rate(limits.presence_rate, limits.presence_burst),
+        joins: rate(limits.join_rate, limits.join_burst),
+        creations: rate(limits.create_rate, limits.create_burst),
+        archive_pages: rate(limits.archive_page_rate, limits.archive_page_burst),
+    })
+}
+
+fn text(name: &DomainName) -> SmolStr {
+    SmolStr::new(name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::testing::load;
+
+    fn of(more: &str) -> coven_front::Options {
+        front(&load(&format!(
+            "[[domain]]\nname = 'muc'\nprotocols = ['muc']\nmirror = 'mix'\ntitle = 'Talk'\n\
+             contacts = {{ abuse = ['mailto:a@b'] }}\n\
+             [[domain]]\nname = 'mix'\nprotocols = ['mix']\nmirror = 'muc'\n\
+             [[upstream]]\naddress = '[::1]:5347'\ndomains = ['muc', 'mix']\nsecret = 'canary'\n{more}"
+        )))
+    }
+
+    #[test]
+    fn the_options_can_work() {
+        of("").check().unwrap();
+    }
+
+    #[test]
+    fn domains_have_their_views_and_the_policies_of_their_space() {
+        let options = of("");
+        let (muc, mix) = (
+            options.domains.get("muc").unwrap(),
+            options.domains.get("mix").unwrap(),
+        );
+        assert_eq!(
+            (muc.muc, muc.mix, mix.muc, mix.mix),
+            (true, false, false, true)
+        );
+        assert_eq!((muc.space.as_str(), mix.space.as_str()), ("muc", "muc"));
+        assert_eq!(
+            (muc.mirror.as_deref(), mix.mirror.as_deref()),
+            (Some("mix"), Some("muc"))
+        );
+        assert_eq!(
+            (muc.title.as_str(), mix.title.as_str()),
+            ("Talk", "Group chat")
+        );
+        assert_eq!(
+            muc.contacts,
+            [("abuse-addresses", vec!["mailto:a@b".to_owned()])]
+        );
+        assert!(muc.service.muc && muc.service.mix && Arc::ptr_eq(&muc.service, &mix.service));
+    }
+
+    #[test]
+    fn upstreams_are_as_configured() {
+        let options = of(
+            "group = 'g'\nbarrier = 'h'\nhosts = ['h']\nmax-stanza = 20000\nquirks = ['ejabberd-pam']",
+        );
+        let upstream = &options.upstreams[0];
+        assert_eq!(
+            (
+                upstream.host.as_str(),
+                upstream.port,
+                upstream.address().as_str()
+            ),
+            ("::1", 5347, "[::1]:5347")
+        );
+        assert_eq!(
+            (upstream.group.0.as_str(), upstream.max_stanza_bytes),
+            ("g", 20_000)
+        );
+        assert_eq!(upstream.barrier, coven_front::Barrier::Host("h".into()));
+        assert_eq!(
+            (upstream.hosts.as_slice(), upstream.domains.len()),
+            ([SmolStr::new("h")].as_slice(), 2)
+        );
+        assert!(upstream.quirks.ejabberd_pam);
+        assert_eq!(
+            of("barrier = 'off'").upstreams[0].barrier,
+            coven_front::Barrier::Off
+        );
+        assert_eq!(of("").upstreams[0].barrier, coven_front::Barrier::OwnDomain);
+    }
+
+    #[test]
+    fn rates_are_on_unless_turned_off() {
+        let rates = of("[limits]\nmessage-rate = '3/2s'\nmessage-burst = 7")
+            .rates
+            .unwrap();
+        assert_eq!(
+            rates.messages,
+            Rate {
+                count: 3,
+                per: Duration::from_secs(2),
+                burst: 7
+            }
+        );
+        assert_eq!(
+            rates.joins,
+            Rate {
+                count: 5,
+                per: Duration::from_secs(1),
+                burst: 100
+            }
+        );
+        assert_eq!(of("[limits]\nenabled = false").rates, None);
+    }
+
+    #[test]
+    fn s_63_options_show_no_secret() {
+        assert!(!format!("{:#?}", of("")).contains("canary"));
+    }
+}
