@@ -8,7 +8,7 @@ use crate::shared::Shared;
 use coven_cluster::Channel;
 use hashbrown::HashMap;
 use ractor::{ActorRef, ActorRuntime};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -154,9 +154,8 @@ impl Table {
     }
 
     fn stripe(&self, channel: &Channel) -> MutexGuard<'_, Stripe> {
-        let mut hasher = self.hasher.build_hasher();
-        channel.hash(&mut hasher);
-        let at = usize::try_from(hasher.finish()).unwrap_or_default() % STRIPES;
+        let hash = self.hasher.hash_one(channel);
+        let at = usize::try_from(hash).unwrap_or_default() % STRIPES;
         #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
         self.stripes[at]
             .lock()

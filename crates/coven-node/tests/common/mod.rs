@@ -7,6 +7,8 @@
     reason = "tests; not every test file uses all of it"
 )]
 
+pub(crate) mod held;
+
 use bytes::Bytes;
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{
@@ -26,7 +28,7 @@ use tokio::sync::mpsc;
 
 /// A front-end that hands every output to the test.
 #[derive(Debug, Clone)]
-pub struct Ear(mpsc::Sender<Output>);
+pub(crate) struct Ear(mpsc::Sender<Output>);
 
 impl FrontLink for Ear {
     fn send(&self, output: Output) -> impl Future<Output = ()> + Send {
@@ -38,14 +40,14 @@ impl FrontLink for Ear {
 }
 
 /// A node under test.
-pub struct Node {
-    pub handle: Handle,
-    pub service: Service,
-    pub outputs: mpsc::Receiver<Output>,
+pub(crate) struct Node {
+    pub(crate) handle: Handle,
+    pub(crate) service: Service,
+    pub(crate) outputs: mpsc::Receiver<Output>,
 }
 
 impl Node {
-    pub async fn start(store: Arc<dyn Store>) -> Self {
+    pub(crate) async fn start(store: Arc<dyn Store>) -> Self {
         Self::with(
             store,
             Options {
@@ -56,7 +58,7 @@ impl Node {
         .await
     }
 
-    pub async fn with(store: Arc<dyn Store>, mut options: Options) -> Self {
+    pub(crate) async fn with(store: Arc<dyn Store>, mut options: Options) -> Self {
         options.spaces.entry("chat.example".into()).or_default();
         let (ear, outputs) = mpsc::channel(10_000);
         let (handle, service) = Service::start(store, Ear(ear), options).await.unwrap();
@@ -68,29 +70,29 @@ impl Node {
     }
 
     /// Stops without a word, as a crash would: nothing is drained.
-    pub fn crash(self) {
+    pub(crate) fn crash(self) {
         drop(self);
     }
 
-    pub fn send(&self, operation: Operation) {
+    pub(crate) fn send(&self, operation: Operation) {
         let message = ToNode::Operation(Box::new(operation));
         assert!(self.handle.try_send(message).is_ok(), "the queue is full");
     }
 
-    pub fn join(&self, room: &str, jid: &str, nick: &str) {
+    pub(crate) fn join(&self, room: &str, jid: &str, nick: &str) {
         self.send(operation(room, jid, Request::Command(join(nick))));
     }
 
-    pub fn say(&self, room: &str, jid: &str, body: &str) {
+    pub(crate) fn say(&self, room: &str, jid: &str, body: &str) {
         self.send(operation(room, jid, Request::Command(post(body))));
     }
 
-    pub fn ask(&self, room: &str, jid: &str, query: Query) {
+    pub(crate) fn ask(&self, room: &str, jid: &str, query: Query) {
         self.send(operation(room, jid, Request::Query(query)));
     }
 
     /// All deliveries until one fits, that one included.
-    pub async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+    pub(crate) async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
         let mut all = Vec::new();
         loop {
             let output = tokio::time::timeout(Duration::from_secs(5), self.outputs.recv()).await;
@@ -106,7 +108,7 @@ impl Node {
     }
 
     /// Acknowledges everything up to a sequence.
-    pub fn acknowledge(&self, room: &str, sequence: u64, commit: u64) {
+    pub(crate) fn acknowledge(&self, room: &str, sequence: u64, commit: u64) {
         let receipt = Acknowledged {
             channel: channel(room),
             connection: "c".into(),
@@ -122,7 +124,7 @@ impl Node {
     }
 }
 
-pub fn channel(room: &str) -> Channel {
+pub(crate) fn channel(room: &str) -> Channel {
     Channel::new(
         ChannelName {
             space: "chat.example".into(),
@@ -132,7 +134,7 @@ pub fn channel(room: &str) -> Channel {
     )
 }
 
-pub fn sender(jid: &str) -> Sender {
+pub(crate) fn sender(jid: &str) -> Sender {
     let full = FullJid::parse(jid).unwrap();
     Sender {
         bare: full.bare(),
@@ -141,7 +143,7 @@ pub fn sender(jid: &str) -> Sender {
     }
 }
 
-pub fn operation(room: &str, jid: &str, request: Request) -> Operation {
+pub(crate) fn operation(room: &str, jid: &str, request: Request) -> Operation {
     let origin = Arc::new(Origin {
         kind: StanzaKind::Message,
         from: jid.into(),
@@ -161,7 +163,7 @@ pub fn operation(room: &str, jid: &str, request: Request) -> Operation {
     }
 }
 
-pub const fn named(mut operation: Operation, n: u64, prev: u64, base: u64) -> Operation {
+pub(crate) const fn named(mut operation: Operation, n: u64, prev: u64, base: u64) -> Operation {
     operation.id = Some(OperationId {
         process: 7,
         n,
@@ -171,7 +173,7 @@ pub const fn named(mut operation: Operation, n: u64, prev: u64, base: u64) -> Op
     operation
 }
 
-pub fn join(nick: &str) -> Command {
+pub(crate) fn join(nick: &str) -> Command {
     Command::Join(Box::new(Join {
         nick: Some(nick.into()),
         password: None,
@@ -181,7 +183,7 @@ pub fn join(nick: &str) -> Command {
     }))
 }
 
-pub fn post(body: &str) -> Command {
+pub(crate) fn post(body: &str) -> Command {
     Command::Post(Box::new(Post {
         own_id: Some(body.into()),
         lang: None,
@@ -192,7 +194,7 @@ pub fn post(body: &str) -> Command {
     }))
 }
 
-pub fn record(delivery: &Delivery) -> Option<&Arc<Record>> {
+pub(crate) fn record(delivery: &Delivery) -> Option<&Arc<Record>> {
     match delivery {
         Delivery::Event { record, .. } => Some(record),
         _ => None,
@@ -200,7 +202,7 @@ pub fn record(delivery: &Delivery) -> Option<&Arc<Record>> {
 }
 
 /// The `own_id`s of messages among deliveries, in order.
-pub fn said(deliveries: &[Delivery]) -> Vec<String> {
+pub(crate) fn said(deliveries: &[Delivery]) -> Vec<String> {
     let message = |d: &Delivery| match &record(d)?.event {
         Event::Message(m) => m.own_id.as_ref().map(ToString::to_string),
         _ => None,
@@ -208,10 +210,10 @@ pub fn said(deliveries: &[Delivery]) -> Vec<String> {
     deliveries.iter().filter_map(message).collect()
 }
 
-pub fn is_message(delivery: &Delivery, id: &str) -> bool {
+pub(crate) fn is_message(delivery: &Delivery, id: &str) -> bool {
     said(std::slice::from_ref(delivery)) == [id]
 }
 
-pub fn is_joined(delivery: &Delivery) -> bool {
+pub(crate) fn is_joined(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Event { record, .. } if matches!(record.event, Event::Joined { .. }))
 }

@@ -1,0 +1,135 @@
+//! A store whose commits the test lets through one by one, or refuses.
+
+use coven_store::*;
+use smol_str::SmolStr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+type Held = (ShardId, Epoch, Commit, Reply<()>);
+
+/// Passes everything on to a memory store, but holds commits while `hold` is set, and refuses them while `full` is.
+#[derive(Debug, Default)]
+pub(crate) struct HeldStore {
+    inner: Arc<MemoryStore>,
+    held: Mutex<Vec<Held>>,
+    hold: AtomicBool,
+    full: AtomicBool,
+}
+
+impl HeldStore {
+    pub(crate) fn hold(&self) {
+        self.hold.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held.lock().unwrap().len()
+    }
+
+    /// Lets all held commits through, in order.
+    pub(crate) fn let_go(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+        for (shard, epoch, commit, reply) in self.held.lock().unwrap().drain(..) {
+            let inner = Arc::clone(&self.inner);
+            tokio::spawn(async move { reply.send(inner.commit(shard, epoch, commit).await) });
+        }
+    }
+}
+
+impl Store for HeldStore {
+    fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Full("test".into())));
+        }
+        if !self.hold.load(Ordering::SeqCst) {
+            return self.inner.commit(shard, epoch, commit);
+        }
+        let (reply, pending) = Pending::channel();
+        self.held
+            .lock()
+            .unwrap()
+            .push((shard, epoch, commit, reply));
+        pending
+    }
+
+    fn identity(&self) -> Pending<StoreId> {
+        self.inner.identity()
+    }
+    fn owner(&self, shard: ShardId) -> Pending<Option<Owner>> {
+        self.inner.owner(shard)
+    }
+    fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
+        self.inner.claim(shard, claim)
+    }
+    fn release(&self, shard: ShardId, epoch: Epoch) -> Pending<()> {
+        self.inner.release(shard, epoch)
+    }
+    fn acknowledge(&self, shard: ShardId, epoch: Epoch, receipts: Receipts) -> Pending<()> {
+        self.inner.acknowledge(shard, epoch, receipts)
+    }
+    fn forget_process(&self, shard: ShardId, epoch: Epoch, process: ProcessId) -> Pending<()> {
+        self.inner.forget_process(shard, epoch, process)
+    }
+    fn snapshot(&self, shard: ShardId, epoch: Epoch, key: ChannelKey, s: Snapshot) -> Pending<()> {
+        self.inner.snapshot(shard, epoch, key, s)
+    }
+    fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {
+        self.inner.expire(shard, epoch, retention)
+    }
+    fn list(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        listings: Vec<(ChannelKey, Option<Listing>)>,
+    ) -> Pending<()> {
+        self.inner.list(shard, epoch, listings)
+    }
+    fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {
+        self.inner.load(shard, key)
+    }
+    fn exists(&self, shard: ShardId, key: &ChannelKey) -> Pending<bool> {
+        self.inner.exists(shard, key)
+    }
+    fn unsent(&self, shard: ShardId) -> Pending<Vec<Sent>> {
+        self.inner.unsent(shard)
+    }
+    fn timers(&self, shard: ShardId) -> Pending<Vec<(Timestamp, ChannelKey)>> {
+        self.inner.timers(shard)
+    }
+    fn archive_page(
+        &self,
+        shard: ShardId,
+        key: &ChannelKey,
+        query: ArchiveQuery,
+    ) -> Pending<Result<ArchivePage, UnknownPlace>> {
+        self.inner.archive_page(shard, key, query)
+    }
+    fn archive_bounds(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<ArchiveBounds>> {
+        self.inner.archive_bounds(shard, key)
+    }
+    fn directory(
+        &self,
+        space: &SmolStr,
+        query: DirectoryQuery,
+    ) -> Pending<Result<DirectoryPage, UnknownChannel>> {
+        self.inner.directory(space, query)
+    }
+    fn channels(
+        &self,
+        space: &SmolStr,
+        after: Option<&SmolStr>,
+        max: usize,
+    ) -> Pending<Vec<ChannelKey>> {
+        self.inner.channels(space, after, max)
+    }
+    fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
+        self.inner.wants_snapshot()
+    }
+    fn close(&self) -> Pending<()> {
+        self.inner.close()
+    }
+}

@@ -1,0 +1,178 @@
+//! The output gate (I2), refused commits (I5), and operations that are sent again (I4).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::held::HeldStore;
+use common::{Node, is_joined, is_message, join, named, operation, post, said};
+use coven_cluster::{Delivery, Request};
+use coven_core::{Condition, ErrorType, Query, View};
+use coven_store::MemoryStore;
+use std::sync::Arc;
+use std::time::Duration;
+
+const HAG: &str = "hag66@shakespeare.example/pda";
+const WITCH: &str = "crone1@shakespeare.example/desktop";
+
+fn answered(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Answer { .. } | Delivery::Refused { .. })
+}
+
+/// Fails when the gate is taken out: outputs would leave with the decision.
+#[tokio::test]
+async fn i2_nothing_leaves_before_its_commit_neither_events_nor_answers_nor_refusals() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.until(is_joined).await;
+    store.hold();
+    node.say("coven", HAG, "one");
+    node.ask("coven", HAG, Query::Info { view: View::Muc });
+    node.say("coven", WITCH, "refused");
+    let early = tokio::time::timeout(Duration::from_millis(200), node.outputs.recv()).await;
+    assert!(early.is_err(), "left before it was durable: {early:?}");
+    assert!(store.held() > 0);
+    store.let_go();
+    let all = node.until(|d| matches!(d, Delivery::Refused { .. })).await;
+    assert_eq!(said(&all), ["one"]);
+    assert!(matches!(
+        all.as_slice(),
+        [.., Delivery::Answer { .. }, Delivery::Refused { .. }]
+    ));
+}
+
+#[tokio::test]
+async fn muc_err_11_i5_a_refused_commit_is_an_error_and_did_not_happen() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.until(is_joined).await;
+    store.full(true);
+    node.say("coven", HAG, "lost");
+    let all = node.until(answered).await;
+    let Some(Delivery::Refused { refusal, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(
+        (refusal.condition, refusal.kind),
+        (Condition::ResourceConstraint, ErrorType::Wait)
+    );
+    assert!(said(&all).is_empty());
+    assert!(!node.handle.health().snapshot().store_up);
+
+    store.full(false);
+    node.say("coven", HAG, "kept");
+    let all = node.until(|d| is_message(d, "kept")).await;
+    assert_eq!(said(&all), ["kept"]);
+    assert!(node.handle.health().snapshot().store_up);
+}
+
+/// Fails when the check of operations is taken out: the message would be there twice.
+#[tokio::test]
+async fn i4_an_operation_sent_again_takes_effect_once() {
+    let store = Arc::new(MemoryStore::new());
+    let mut node = Node::start(store.clone()).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(join("hag"))),
+        1,
+        0,
+        0,
+    ));
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("one"))),
+        2,
+        1,
+        0,
+    ));
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("one"))),
+        2,
+        1,
+        0,
+    ));
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("two"))),
+        3,
+        2,
+        0,
+    ));
+    let all = node.until(|d| is_message(d, "two")).await;
+    assert_eq!(said(&all), ["one", "two"]);
+    node.crash();
+
+    let mut node = Node::start(store).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("two"))),
+        3,
+        2,
+        0,
+    ));
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("three"))),
+        4,
+        3,
+        0,
+    ));
+    let all = node.until(|d| is_message(d, "three")).await;
+    assert_eq!(
+        said(&all),
+        ["one", "two", "three"],
+        "replayed once, the repeat not again"
+    );
+}
+
+/// IL-01, IL-18: a refusal to a remote link is kept with its outcome, and the same is said again.
+#[tokio::test]
+async fn i4_il_01_a_refused_operation_sent_again_is_refused_again_whatever_has_changed() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("early"))),
+        1,
+        0,
+        0,
+    ));
+    node.until(answered).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(join("hag"))),
+        2,
+        1,
+        0,
+    ));
+    node.until(is_joined).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("early"))),
+        1,
+        0,
+        0,
+    ));
+    let all = node.until(answered).await;
+    assert!(said(&all).is_empty());
+    let Some(Delivery::Refused { refusal, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(refusal.condition, Condition::ItemNotFound);
+}
+
+#[tokio::test]
+async fn i9_a_full_mailbox_gives_operations_back() {
+    use coven_cluster::{NodeLink, ToNode};
+    let store = Arc::new(HeldStore::default());
+    let options = coven_node::Options {
+        shards: 4,
+        mailbox: 8,
+        ..Default::default()
+    };
+    let node = Node::with(store, options).await;
+    let refused = (0..64).filter(|n| {
+        let message = operation("coven", HAG, Request::Command(post(&n.to_string())));
+        node.handle
+            .try_send(ToNode::Operation(Box::new(message)))
+            .is_err()
+    });
+    assert!(refused.count() > 0);
+}
