@@ -6,9 +6,9 @@ MIX-PAMS-01 to -03, -14, -16 to -18, -21.
 from __future__ import annotations
 
 import pytest
-from conftest import HOST, World
 from harness.stanza import DISCO_INFO, MAM, MIX, MUC_USER, Stanza, tag, text
 from pam_people import ANNOTATE, PAM, ROSTER, MixService, Person, caps_hash, fresh_id, item
+from pam_world import HOST, World
 
 CARBONS = tag("enable", xmlns="urn:xmpp:carbons:2")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import HOST, MAX_CHANNELS, TIMEOUT, World
 from harness.slix import SlixClient
 from harness.stanza import MIX, Stanza, tag, text
 from pam_people import ANON, NODES, PAM, MixService, Person, error, fresh_id, item, preference
+from pam_world import HOST, MAX_CHANNELS, TIMEOUT, World
 
 
 async def test_mix_pams_04_join_is_for_the_own_account_only(world: World, mix: MixService) -> None:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from conftest import HOST, World
 from harness.stanza import DISCO_INFO, MIX, tag, text
 from pam_people import PAM, ROSTER, MixService, Person, error, fresh_id, item
+from pam_world import HOST, World
 
 SM = "urn:xmpp:sm:3"
 MANY = 200

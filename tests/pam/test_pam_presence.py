@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import World
 from harness.stanza import MUC, Stanza, tag, text
 from pam_people import MixService, Person, preference
+from pam_world import World
 
 
 def presences(stanzas: list[Stanza]) -> list[tuple[str, str, str | None]]:
