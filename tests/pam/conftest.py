@@ -11,9 +11,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
-from harness.prosody import Prosody  # noqa: E402
-from pam_people import MixService  # noqa: E402
-from pam_world import World, options  # noqa: E402
+from harness.prosody import Prosody
+from pam_people import MixService
+from pam_world import World, options
 
 
 def pytest_configure() -> None:

@@ -55,6 +55,7 @@ class Person(Client):
     async def come(cls, account: Account, resource: str, features: tuple[str, ...], *, answers: bool = True) -> Person:
         """Logs in, without presence."""
         person = await cls.connect(account, resource)
+        assert isinstance(person, cls)
         person.features = features
         if answers:
             person._answering = asyncio.create_task(person._answer())
@@ -102,7 +103,9 @@ class Person(Client):
     async def ask_pam(self, kind: str, channel: str, inner: str, to: str | None = None) -> str:
         """Sends `client-join` or `client-leave`; returns the id."""
         id_ = fresh_id()
-        await self.send(tag("iq", tag(f"client-{kind}", inner, xmlns=PAM, channel=channel), type_="set", id_=id_, to=to))
+        await self.send(
+            tag("iq", tag(f"client-{kind}", inner, xmlns=PAM, channel=channel), type_="set", id_=id_, to=to)
+        )
         return id_
 
     async def ask_join(self, channel: str, *content: str) -> str:
@@ -139,7 +142,9 @@ class MixService(Component):
 
     async def request_of(self, user: str, kind: str) -> Stanza:
         """The next `join` or `leave` of this user."""
-        return await self.expect(lambda s: s.type == "set" and s.sender == user and s.has(f"mix:{kind}"), what=f"{kind} of {user}")
+        return await self.expect(
+            lambda s: s.type == "set" and s.sender == user and s.has(f"mix:{kind}"), what=f"{kind} of {user}"
+        )
 
     async def reply(self, request: Stanza, content: str) -> None:
         await self.send(tag("iq", content, type_="result", id_=request.id, from_=request.to, to=request.sender))
@@ -164,7 +169,9 @@ class MixService(Component):
         await self.reply(request, tag("leave", xmlns=MIX))
         return request
 
-    async def has_joined(self, person: Person, channel: str | None = None, participant: str = "p1", *content: str) -> str:
+    async def has_joined(
+        self, person: Person, channel: str | None = None, participant: str = "p1", *content: str
+    ) -> str:
         """The person joins, as far as the answer; returns the channel."""
         channel = channel or self.channel()
         id_ = await person.ask_join(channel, *content)
@@ -177,14 +184,18 @@ class MixService(Component):
         id_ = fresh_id()
         mix = tag("mix", text("nick", "witch"), xmlns=MIX)
         sender = sender or self.channel() + "/other"
-        await self.send(tag("message", text("body", body) + mix + extra, type_="groupchat", id_=id_, from_=sender, to=to))
+        await self.send(
+            tag("message", text("body", body) + mix + extra, type_="groupchat", id_=id_, from_=sender, to=to)
+        )
         return id_
 
     async def event(self, to: str, *, sender: str | None = None) -> str:
         """Sends a PubSub event of the participants node; returns its id."""
         id_ = fresh_id()
         items = tag("items", tag("item", id_="other"), node=NODES + "participants")
-        await self.send(tag("message", tag("event", items, xmlns=EVENT), id_=id_, from_=sender or self.channel(), to=to))
+        await self.send(
+            tag("message", tag("event", items, xmlns=EVENT), id_=id_, from_=sender or self.channel(), to=to)
+        )
         return id_
 
     async def presence(self, to: str, *, sender: str | None = None, type_: str | None = None) -> str:
@@ -202,7 +213,7 @@ class MixService(Component):
         return [s for s in person.inbox.take_all() if s.sender.partition("/")[0].endswith(self.domain)]
 
     async def all_received(self, person: Person) -> list[Stanza]:
-        """Everything not yet taken that this user's sessions and server sent here, after all that the client sent has passed."""
+        """What this user's sessions and server sent here and nobody took, after all that the client sent has passed."""
         id_ = fresh_id()
         await person.send(tag("message", text("body", "barrier"), id_=id_, to=self.domain))
         await self.expect(lambda s: s.id == id_, what="the client's barrier")

@@ -11,7 +11,8 @@ import dataclasses
 from harness.client import DEADLINE
 from harness.prosody import Prosody, ProsodyOptions
 from harness.server import Component as ComponentOptions
-from pam_people import MIX, MixService, Person
+from harness.stanza import MIX
+from pam_people import MixService, Person
 
 HOST = "shakespeare.example"
 DOMAINS = ("mix.example", "evil.example")
@@ -62,6 +63,7 @@ class World:
     async def service(self, domain: str = DOMAINS[0]) -> MixService:
         """The MIX service of this domain; an older connection of it is replaced."""
         service = await MixService.connect(self.server.component_port(domain), domain, self.server.secret(domain))
+        assert isinstance(service, MixService)
         self.open.append(service)
         return service
 

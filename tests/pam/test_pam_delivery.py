@@ -90,9 +90,15 @@ async def test_mix_pams_14_changed_caps_are_learnt(world: World, mix: MixService
 async def test_mix_pams_14_hash_that_does_not_match_is_not_believed_again(world: World, mix: MixService) -> None:
     user = world.fresh()
     liar = await world.online(user, "liar", mix=False)
-    await liar.appear(tag("c", xmlns="http://jabber.org/protocol/caps", hash_="sha-1", node="n", ver=caps_hash(("urn:xmpp:ping", MIX))))
+    await liar.appear(
+        tag(
+            "c", xmlns="http://jabber.org/protocol/caps", hash_="sha-1", node="n", ver=caps_hash(("urn:xmpp:ping", MIX))
+        )
+    )
     honest = await world.person(user, "honest")
-    await honest.appear(tag("c", xmlns="http://jabber.org/protocol/caps", hash_="sha-1", node="n", ver=caps_hash(honest.features)))
+    await honest.appear(
+        tag("c", xmlns="http://jabber.org/protocol/caps", hash_="sha-1", node="n", ver=caps_hash(honest.features))
+    )
     await mix.has_joined(honest)
     assert not await gets(mix, liar)
     assert await gets(mix, honest)
@@ -115,7 +121,10 @@ async def test_mix_pams_14_what_comes_while_the_client_is_asked_is_kept_for_it(w
     user = world.fresh()
     alice = await world.online(user)
     await mix.has_joined(alice)
-    late, other = await world.person(user, "late", answers=False), await world.person(user, "other", mix=False, answers=False)
+    late, other = (
+        await world.person(user, "late", answers=False),
+        await world.person(user, "other", mix=False, answers=False),
+    )
     questions = []
     for session in (late, other):
         await session.send(tag("presence"))
@@ -182,7 +191,11 @@ async def test_mix_pams_16_nobody_online_means_no_bounce_and_no_offline_message(
 
 async def test_mix_pams_16_pubsub_events_go_to_mix_sessions_only(world: World, mix: MixService) -> None:
     user = world.fresh()
-    alice, laptop, muc = await world.online(user), await world.online(user, "laptop"), await world.online(user, "muc", mix=False)
+    alice, laptop, muc = (
+        await world.online(user),
+        await world.online(user, "laptop"),
+        await world.online(user, "muc", mix=False),
+    )
     await mix.has_joined(alice)
     sent = await mix.event(alice.bare)
     for session in (alice, laptop):
@@ -197,7 +210,9 @@ async def test_mix_pams_16_ordinary_messages_of_a_channel_take_the_ordinary_way(
     alice = await world.person(user)
     await alice.appear(alice.caps + text("priority", "-1"))
     await mix.has_joined(alice)
-    private = tag("message", text("body", "psst"), type_="chat", from_=f"p9#{mix.channel()}/res", to=alice.bare, id_=fresh_id())
+    private = tag(
+        "message", text("body", "psst"), type_="chat", from_=f"p9#{mix.channel()}/res", to=alice.bare, id_=fresh_id()
+    )
     await mix.send(private)
     invite = tag("x", tag("invite", from_="macbeth@shakespeare.example"), xmlns=MUC_USER)
     await mix.send(tag("message", invite, from_=mix.channel(), to=alice.bare, id_=fresh_id()))
@@ -227,7 +242,12 @@ async def test_mix_pams_16_events_before_the_answer_to_the_join_are_delivered(wo
 async def test_mix_pams_17_channels_that_were_not_joined_are_bounced(world: World, mix: MixService) -> None:
     alice, evil = await world.online(world.fresh()), await world.service("evil.example")
     await mix.has_joined(alice)
-    for service, sender in ((mix, "other@mix.example/x"), (evil, "coven@evil.example/x"), (evil, f"a#b#{evil.channel()}"), (mix, "mix.example")):
+    for service, sender in (
+        (mix, "other@mix.example/x"),
+        (evil, "coven@evil.example/x"),
+        (evil, f"a#b#{evil.channel()}"),
+        (mix, "mix.example"),
+    ):
         sent = await service.groupchat(alice.bare, sender=sender)
         bounce = await service.expect(lambda s: s.type == "error")
         assert (bounce.id, bounce.error) == (sent, ("service-unavailable", "cancel"))
@@ -240,7 +260,10 @@ async def test_mix_pams_17_encoded_jids_count_as_their_channel(world: World, mix
     sent = [await mix.groupchat(alice.bare, sender=s + mix.channel()) for s in ("", "p9#", "#")]
     assert [s.id for s in await mix.all_sent_to(alice)] == sent[:2]
     assert (await mix.expect(lambda s: s.type == "error")).id == sent[2]
-    sent = [await mix.groupchat(alice.bare, sender=f"p9#{mix.channel()}/res"), await mix.groupchat(alice.bare, sender="p#q#coven@mix.example")]
+    sent = [
+        await mix.groupchat(alice.bare, sender=f"p9#{mix.channel()}/res"),
+        await mix.groupchat(alice.bare, sender="p#q#coven@mix.example"),
+    ]
     assert [s.id for s in await mix.all_sent_to(alice)] == sent[:1]
     assert (await mix.expect(lambda s: s.type == "error")).id == sent[1]
 
@@ -253,7 +276,9 @@ async def archived(person: Person) -> list[tuple[str | None, Stanza | None]]:
     return [(s.get("mam:result", "id"), s.forwarded()) for s in results]
 
 
-async def test_mix_pams_18_each_copy_is_archived_once_under_the_id_that_clients_see(world: World, mix: MixService) -> None:
+async def test_mix_pams_18_each_copy_is_archived_once_under_the_id_that_clients_see(
+    world: World, mix: MixService
+) -> None:
     user = world.fresh()
     phone, laptop = await world.online(user, "phone"), await world.online(user, "laptop")
     muc = await world.online(user, "muc", mix=False)
@@ -284,7 +309,9 @@ async def test_mix_pams_18_archived_with_nobody_online_but_not_what_passes(world
     mark, typing = tag("mix", xmlns=MIX), tag("composing", xmlns="http://jabber.org/protocol/chatstates")
     kept.append(fresh_id())
     for id_, content in ((kept[1], reaction), (fresh_id(), typing + text("thread", "t"))):
-        await mix.send(tag("message", content + mark, type_="groupchat", from_=mix.channel() + "/o", to=alice.bare, id_=id_))
+        await mix.send(
+            tag("message", content + mark, type_="groupchat", from_=mix.channel() + "/o", to=alice.bare, id_=id_)
+        )
     for hint in ("no-store", "no-permanent-store"):
         await mix.groupchat(alice.bare, "unheard", extra=tag(hint, xmlns="urn:xmpp:hints"))
     await mix.groupchat(alice.bare, "foreign", sender="other@mix.example/o")
@@ -321,7 +348,9 @@ async def test_mix_pams_21_annotations_only_for_who_asks(world: World, mix: MixS
     }  # fmt: skip
     assert "participant-id" not in (item(await plain.push(channel), channel) or {"participant-id": ""})
 
-    assert "participant-id" not in (item(await alice.roster(), channel) or {"participant-id": ""})  # asked without: reset
+    assert "participant-id" not in (
+        item(await alice.roster(), channel) or {"participant-id": ""}
+    )  # asked without: reset
     await plain.request("", tag("query", tag("item", jid=channel, name_="Heath"), xmlns=ROSTER), "set")
     assert "participant-id" not in (item(await alice.push(channel), channel) or {"participant-id": ""})
 

@@ -47,9 +47,25 @@ async def test_mix_pams_04_join_is_for_the_own_account_only(world: World, mix: M
         ("coven@mix.example", tag("leave", xmlns=MIX)),
         ("coven@mix.example", tag("join", xmlns=MIX) * 2),
     ],
-    ids=["missing", "empty", "full", "host", "encoded", "space", "no-node", "long", "own", "no-join", "core-0", "leave", "two"],
+    ids=[
+        "missing",
+        "empty",
+        "full",
+        "host",
+        "encoded",
+        "space",
+        "no-node",
+        "long",
+        "own",
+        "no-join",
+        "core-0",
+        "leave",
+        "two",
+    ],
 )
-async def test_mix_pams_05_malformed_join_is_bad_request(world: World, mix: MixService, channel: str | None, inner: str) -> None:
+async def test_mix_pams_05_malformed_join_is_bad_request(
+    world: World, mix: MixService, channel: str | None, inner: str
+) -> None:
     alice = await world.online(world.fresh())
     if channel == "{own}":
         channel = alice.bare
@@ -62,7 +78,9 @@ async def test_mix_pams_05_malformed_join_is_bad_request(world: World, mix: MixS
 
 async def test_mix_pams_05_join_as_get_is_bad_request(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
-    answer = await alice.request("", tag("client-join", tag("join", xmlns=MIX), xmlns=PAM, channel=mix.channel()), "get")
+    answer = await alice.request(
+        "", tag("client-join", tag("join", xmlns=MIX), xmlns=PAM, channel=mix.channel()), "get"
+    )
     assert answer.error == ("bad-request", "modify")
     assert await mix.all_received(alice) == []
 
@@ -114,7 +132,9 @@ async def test_mix_pams_07_slixmpp_joins_and_leaves(world: World, mix: MixServic
     try:
         plugin, bare = client.xmpp.plugin["xep_0405"], client.xmpp.boundjid.bare
         assert await plugin.check_server_capability()
-        joining = client.xmpp.loop.create_task(plugin.join_channel(mix.channel(), "witch", {NODES + "messages", NODES + "info"}))
+        joining = client.xmpp.loop.create_task(
+            plugin.join_channel(mix.channel(), "witch", {NODES + "messages", NODES + "info"})
+        )
         await mix.accept_join(bare, "p7", tag("subscribe", node=NODES + "messages"))
         assert await joining == {NODES + "info"}
         _, channels = await plugin.get_mix_roster()
@@ -133,7 +153,9 @@ async def test_mix_pams_09_error_of_the_channel_is_passed_on(world: World, mix: 
     alice = await world.online(world.fresh())
     id_ = await alice.ask_join(mix.channel())
     refused = tag("join", tag("subscribe", node=NODES + "messages"), xmlns=MIX)
-    await mix.refuse(await mix.request_of(alice.bare, "join"), error("not-allowed", "cancel", text("text", "no") + refused))
+    await mix.refuse(
+        await mix.request_of(alice.bare, "join"), error("not-allowed", "cancel", text("text", "no") + refused)
+    )
     answer = await alice.answer_to(id_)
     assert (answer.type, answer.sender, answer.to) == ("error", alice.bare, alice.jid)
     assert answer.error == ("not-allowed", "cancel")
@@ -212,7 +234,9 @@ async def leaves(alice: Person, mix: MixService, answer: str | None) -> Stanza:
 
 
 @pytest.mark.parametrize("answer", [None, error("item-not-found", "cancel")], ids=["result", "item-not-found"])
-async def test_mix_pams_10_leave_removes_the_roster_item_then_answers(world: World, mix: MixService, answer: str | None) -> None:
+async def test_mix_pams_10_leave_removes_the_roster_item_then_answers(
+    world: World, mix: MixService, answer: str | None
+) -> None:
     """covers: MIX-PAMS-13"""
     alice = await world.online(world.fresh())
     channel = await mix.has_joined(alice)
@@ -237,15 +261,23 @@ async def test_mix_pams_10_refused_leave_changes_nothing(world: World, mix: MixS
 
 async def test_mix_pams_10_leave_of_what_is_no_channel_keeps_the_contact(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
-    await alice.request("", tag("query", tag("item", jid=mix.channel(), name_="a friend"), xmlns="jabber:iq:roster"), "set")
+    await alice.request(
+        "", tag("query", tag("item", jid=mix.channel(), name_="a friend"), xmlns="jabber:iq:roster"), "set"
+    )
     assert (await leaves(alice, mix, None)).type == "result"
     assert (item(await alice.roster(), mix.channel()) or {}).get("name") == "a friend"
 
 
-async def test_mix_pams_11_roster_is_pushed_to_interested_clients_before_the_answer(world: World, mix: MixService) -> None:
+async def test_mix_pams_11_roster_is_pushed_to_interested_clients_before_the_answer(
+    world: World, mix: MixService
+) -> None:
     """covers: MIX-PAMS-12"""
     user = world.fresh()
-    alice, tablet, idle = await world.online(user), await world.online(user, "tablet", mix=False), await world.person(user, "idle")
+    alice, tablet, idle = (
+        await world.online(user),
+        await world.online(user, "tablet", mix=False),
+        await world.person(user, "idle"),
+    )
     id_ = await alice.ask_join(mix.channel())
     await mix.accept_join(alice.bare)
     answer, push = await alice.answer_to(id_), await alice.push(mix.channel())
@@ -310,9 +342,9 @@ async def test_mix_pams_12_channel_may_only_turn_sharing_off(world: World, mix: 
     await mix.accept_join(alice.bare, "p1", preference("not share"))
     assert (await alice.answer_to(id_)).type == "result"
     assert (item(await alice.roster(), mix.channel()) or {})["subscription"] == "none"
-    for id_ in ("never-asked", id_):
+    for stray in ("never-asked", id_):
         forged = tag("user-preference", preference("share"), xmlns=ANON)
-        await mix.send(tag("iq", forged, type_="result", id_=id_, from_=mix.channel(), to=alice.jid))
+        await mix.send(tag("iq", forged, type_="result", id_=stray, from_=mix.channel(), to=alice.jid))
     await mix.all_sent_to(alice)
     assert (item(await alice.roster(), mix.channel()) or {})["subscription"] == "none"
 
@@ -368,7 +400,7 @@ async def test_mix_pams_09_too_many_open_requests_are_refused(world: World, mix:
     alice = await world.online(world.fresh())
     ids = [await alice.ask_join(mix.channel(f"c{number}")) for number in range(17)]
     assert (await alice.answer_to(ids[-1])).error == ("resource-constraint", "wait")
-    for id_ in ids[:-1]:
+    for _ in ids[:-1]:
         await mix.accept_join(alice.bare)
     for id_ in ids[:-1]:
         assert (await alice.answer_to(id_)).type == "result"

@@ -35,7 +35,10 @@ def server(folder: pathlib.Path, host: str, component: str, address: str) -> Pro
 async def worlds(tmp_path: pathlib.Path) -> AsyncIterator[tuple[World, World]]:
     """(the users' server, the server of the MIX service)"""
     here, there = (f"127.{random.randint(1, 254)}.{random.randint(1, 254)}.{last}" for last in (2, 3))
-    pair = World(server(tmp_path / "a", here, DOMAINS[0], here), []), World(server(tmp_path / "b", HOST, there, there), [])
+    pair = (
+        World(server(tmp_path / "a", here, DOMAINS[0], here), []),
+        World(server(tmp_path / "b", HOST, there, there), []),
+    )
     for world in pair:
         await world.server.start()
     yield pair

@@ -79,15 +79,12 @@ return function (channels, requests, sessions)
 		end
 	end, 20);
 
-	local function is_broadcast(kind)
-		return not kind or kind == "unavailable";
-	end
-
-	-- To a channel: only from sessions that speak MIX (MIX-PAMS-15). A MUC client's presence goes to
-	-- channel/nick and is not concerned.
+	-- To a channel: only from sessions that speak MIX (MIX-PAMS-15); probes show an address too. A MUC
+	-- client's presence goes to channel/nick and is not concerned.
 	module:hook("pre-presence/bare", function (event)
-		local session, to = event.origin, event.stanza.attr.to;
-		if not to or not session.username or not is_broadcast(event.stanza.attr.type) then return; end
+		local session, to, kind = event.origin, event.stanza.attr.to, event.stanza.attr.type;
+		if not to or not session.username then return; end
+		if kind and kind ~= "unavailable" and kind ~= "probe" then return; end
 		if channels.joined(session.username, to) and not sessions.speaks_mix(session) then return true; end
 	end, 10);
 
@@ -95,7 +92,8 @@ return function (channels, requests, sessions)
 	-- gets the broadcast. A MUC occupant channel/nick does not, and would never be seen to leave.
 	module:hook("pre-presence/full", function (event)
 		local session, to, kind = event.origin, event.stanza.attr.to, event.stanza.attr.type;
-		if not session.username or not is_broadcast(kind) or not channels.joined(session.username, to) then return; end
+		if not session.username or (kind and kind ~= "unavailable") then return; end
+		if not channels.joined(session.username, to) then return; end
 		session.directed = session.directed or {};
 		session.directed[to] = not kind or nil;
 	end, -1);
