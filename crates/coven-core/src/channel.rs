@@ -4,17 +4,18 @@
 //! command is said in one place, [`Channel::decide`].
 
 use crate::command::{Command, Resolved, Sender, View};
+use crate::content::archive::Ids;
 use crate::content::history::Tail;
 use crate::content::{message, private, relay};
 use crate::event::{Event, Message, Record};
 use crate::ids::{ChannelKey, ChannelName, Epoch, Sequence, Timestamp};
 use crate::life::{create, destroy, persistence};
-use crate::people::affiliation::Affiliation;
+use crate::people::{affiliation::Affiliation, rights};
 use crate::presence::{ghost, join, leave, participate, subscription, update};
 use crate::query::{Answer, Query};
 use crate::roster::{Delta, Roster};
 use crate::settings::{form, lock::Lock};
-use crate::{BareJid, Condition, HistoryRequest, Refusal, Service, SessionNo};
+use crate::{BareJid, Condition, ErrorType, HistoryRequest, Refusal, Service, SessionNo};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub struct Channel {
     pub(crate) name: ChannelName,
     pub(crate) roster: Roster,
     pub(crate) key: Option<ChannelKey>,
+    pub(crate) ids: Option<Ids>,
     pub(crate) lock: Option<Lock>,
     pub(crate) tail: Tail,
 }
@@ -123,12 +125,15 @@ impl Channel {
             name,
             roster: Roster::default(),
             key: None,
+            ids: None,
             lock: None,
             tail: Tail::default(),
         }
     }
 
     /// What `command` leads to, or why it is refused. Changes nothing.
+    ///
+    /// Cost: does not grow with the number of occupants, except where the events or the output do.
     pub fn decide(
         &self,
         sender: &Sender,
@@ -156,7 +161,7 @@ impl Channel {
             Command::SetNick { nick } => {
                 participate::set_nick(self, sender, nick.as_deref(), facts)
             }
-            Command::Online { presence } => update::mix(self, sender, presence),
+            Command::Online { presence } => update::bare(self, sender, presence, facts),
             Command::Offline => update::offline(self, sender),
             Command::Create => create::mix(self, sender, facts),
             Command::CreateAdHoc => create::ad_hoc(self, sender, facts),
@@ -170,25 +175,22 @@ impl Channel {
             } => destroy::decide(
                 self,
                 sender,
-                alternate.as_ref(),
-                reason.as_ref(),
-                password.as_ref(),
+                destroy::Wanted {
+                    alternate: alternate.as_ref(),
+                    reason: reason.as_ref(),
+                    password: password.as_ref(),
+                },
+                facts,
             ),
-            Command::Configure(settings) => form::submit(self, sender, settings),
+            Command::Configure(settings) => form::submit(self, sender, settings, facts),
             Command::CancelConfiguration => form::cancel(self, sender),
             Command::SetAffiliation {
                 jid,
                 affiliation,
                 reason,
-            } => crate::people::rights::set_affiliation(
-                self,
-                sender,
-                jid,
-                *affiliation,
-                reason.as_ref(),
-            ),
+            } => rights::set_affiliation(self, sender, jid, *affiliation, reason.as_ref(), facts),
             Command::SetRole { nick, role, reason } => {
-                crate::people::rights::set_role(self, sender, nick, *role, reason.as_ref())
+                rights::set_role(self, sender, nick, *role, reason.as_ref(), facts)
             }
             Command::Timer => Ok(persistence::timer(self, facts)),
         }
@@ -213,15 +215,16 @@ impl Channel {
                 creator,
                 ..
             } => {
-                self.key = Some(*key);
+                self.set_key(Some(*key));
                 self.lock = locked_until.map(|until| Lock {
                     creator: creator.no,
                     until,
                 });
+                self.tail = Tail::complete();
             }
             Event::Unlocked => self.lock = None,
             Event::Destroyed { .. } => {
-                self.key = None;
+                self.set_key(None);
                 self.lock = None;
                 self.tail = Tail::default();
             }
@@ -296,36 +299,46 @@ impl Channel {
         key: Option<ChannelKey>,
         lock: Option<Lock>,
     ) -> Self {
-        Self {
-            name,
+        let mut channel = Self {
             roster,
-            key,
             lock,
-            tail: Tail::default(),
-        }
+            ..Self::new(name)
+        };
+        channel.set_key(key);
+        channel
     }
 
-    /// The affiliation that holds for a bare JID: its own, or that of its domain (MUC-ENTER-10).
+    /// The affiliation by which a bare JID is let in or kept out (see [`Roster::affiliation`]).
     pub(crate) fn affiliation(&self, bare: &BareJid) -> Affiliation {
-        let own = self
-            .roster
-            .person_of(bare)
-            .map_or(Affiliation::None, |p| p.affiliation);
-        if own != Affiliation::None {
-            return own;
-        }
-        let domain = BareJid::from_normalised(bare.domain());
-        self.roster
-            .person_of(&domain)
-            .map_or(Affiliation::None, |p| p.affiliation)
+        self.roster.affiliation(bare)
     }
 
-    /// Refuses what is addressed to a channel that does not exist for this sender (MUC-ENTER-15, MUC-MSG-10, MAP-40).
+    /// Refuses what is addressed to a channel that does not exist for this sender (MUC-ENTER-15, MUC-COMP-09, MAP-40), or
+    /// no longer (MAP-41).
     pub(crate) fn must_exist_for(&self, sender: &Sender) -> Result<(), Refusal> {
-        if !self.roster.exists() || self.locked_for(sender) {
+        if self.locked_for(sender) {
             return Err(Refusal::usual(Condition::ItemNotFound));
         }
-        Ok(())
+        self.must_exist()
+    }
+
+    /// The same for what not even the creator of a locked room may do (MUC-MSG-10, MAP-40; I-29).
+    pub(crate) fn must_be_open(&self) -> Result<(), Refusal> {
+        if self.lock.is_some() {
+            return Err(Refusal::usual(Condition::ItemNotFound));
+        }
+        self.must_exist()
+    }
+
+    fn must_exist(&self) -> Result<(), Refusal> {
+        match self.roster.alternate() {
+            _ if self.roster.exists() => Ok(()),
+            None => Err(Refusal::usual(Condition::ItemNotFound)),
+            Some(alternate) => Err(Refusal {
+                uri: Some(alternate.to_string()),
+                ..Refusal::new(Condition::Gone, ErrorType::Cancel)
+            }),
+        }
     }
 
     /// Whether the room is locked and the sender is not its creator.
@@ -336,6 +349,11 @@ impl Channel {
                 .is_some_and(|p| p.jid == sender.bare)
         };
         self.lock.as_ref().is_some_and(|lock| !creator(lock))
+    }
+
+    fn set_key(&mut self, key: Option<ChannelKey>) {
+        self.key = key;
+        self.ids = key.as_ref().map(Ids::new);
     }
 
     /// The sequence of the event that a decision's `index`-th event will get.

@@ -30,12 +30,25 @@ impl BareJid {
         &self.0
     }
 
+    /// Whether this is a domain, without localpart.
+    #[must_use]
+    pub fn is_domain(&self) -> bool {
+        !self.0.contains('@')
+    }
+
     /// What follows the `@`, or all of it.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.0
             .split_once('@')
             .map_or(self.0.as_str(), |(_, domain)| domain)
+    }
+}
+
+/// Found in maps by its text.
+impl std::borrow::Borrow<str> for BareJid {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

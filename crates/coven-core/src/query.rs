@@ -2,10 +2,14 @@
 //!
 //! Answers carry data, not XML. They leave through the output gate like everything else (I2).
 
+mod archive;
+mod nodes;
+
 use crate::channel::Channel;
 use crate::event::{Record, Subject};
 use crate::people::participation::{Node, Nodes, Participation};
-use crate::people::visibility::Visibility;
+use crate::people::role::Role;
+use crate::people::visibility::{self, Viewer, Visibility};
 use crate::presence::{participate, selfping};
 use crate::settings::config::Config;
 use crate::settings::{form, service::Service};
@@ -237,7 +241,7 @@ pub struct ArchivePage {
     pub entries: Vec<Arc<Record>>,
     /// The page reaches the end of what matches (in its direction).
     pub complete: bool,
-    /// How many match in all, if cheap to tell.
+    /// How many match in all, if cheap to tell. `Some(0)` by the core: nothing can match, the store need not be asked.
     pub count: Option<u64>,
     /// Place of the first entry among all that match, if cheap to tell.
     pub index: Option<u64>,
@@ -253,6 +257,8 @@ pub struct ArchivePage {
 pub const PAGE: usize = 500;
 
 /// The answer to a read, or why it is refused.
+///
+/// Cost: that of the answer. Pages of the archive are filled in by the node, which alone reads the store.
 pub(crate) fn answer(
     channel: &Channel,
     sender: &Sender,
@@ -280,97 +286,41 @@ pub(crate) fn answer(
             max_items,
             after,
         } => {
-            node_items(channel, sender, *node, ids, *max_items, after.as_deref()).map(Answer::Items)
+            let wanted = nodes::Wanted {
+                ids,
+                max_items: *max_items,
+                after: after.as_deref(),
+            };
+            nodes::items(channel, sender, *node, wanted).map(Answer::Items)
         }
-        Query::OwnSubscriptions => own(channel, sender),
-        Query::Archive(query) => {
-            let view = archive_view(channel, sender, query.view, service);
-            may_read_archive(channel, sender)?;
-            archive_filter_allowed(channel, sender, query)?;
-            Ok(Answer::Archive(Box::new(ArchivePage {
-                view,
-                entries: Vec::new(),
-                complete: true,
-                count: None,
-                index: None,
-                flip: query.flip,
-                sees_jids: sees_jids(channel, sender, view),
-                visibility: channel.roster.config().visibility,
-            })))
-        }
-        Query::ArchiveBounds { .. } => {
-            may_read_archive(channel, sender).map(|()| Answer::Bounds(None))
-        }
+        Query::OwnSubscriptions => nodes::own(channel, sender),
+        Query::Archive(query) => archive::page(channel, sender, query, service),
+        Query::ArchiveBounds { .. } => archive::bounds(channel, sender),
     }
 }
 
-/// Source: MAP-06.
-fn archive_view(
-    channel: &Channel,
-    sender: &Sender,
-    named: Option<View>,
-    service: &Service,
-) -> View {
-    let participant = participate::participant(channel, sender).is_some();
-    match named {
-        Some(view) => view,
-        None if !service.muc => View::Mix,
-        None if service.mix && channel.muc_session(sender).is_none() && participant => View::Mix,
-        None => View::Muc,
-    }
-}
-
-/// Source: MUC-MAM-17, 18; MAP-64 (messages right `allowed`).
-fn may_read_archive(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
-    let config = channel.roster.config();
-    let affiliation = channel.affiliation(&sender.bare);
-    let here = channel
-        .roster
-        .person_of(&sender.bare)
-        .and_then(|p| channel.roster.view(p.no))
-        .is_some_and(|v| v.present());
-    let shut = config.members_only && affiliation < Affiliation::Member;
-    let secret = config.password.is_some() && affiliation < Affiliation::Member && !here;
-    if affiliation == Affiliation::Outcast || shut || secret {
+/// Whether the sender could join (MIX-DSC-06); MIX does not know of locked rooms (MAP-40).
+fn admitted(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
+    channel.must_be_open()?;
+    not_concealed(channel, sender)?;
+    if barred(channel, sender) {
         return Err(Refusal::usual(Condition::Forbidden));
     }
     Ok(())
 }
 
-/// A real JID as filter is for those who may see real JIDs (MUC-MAM-20).
-fn archive_filter_allowed(
-    channel: &Channel,
-    sender: &Sender,
-    query: &ArchiveQuery,
-) -> Result<(), Refusal> {
-    let view = query.view.unwrap_or(View::Muc);
-    match &query.with {
-        Some(With::Jid(jid)) if *jid != sender.bare && !sees_jids(channel, sender, view) => {
-            Err(Refusal::usual(Condition::Forbidden))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn sees_jids(channel: &Channel, sender: &Sender, view: View) -> bool {
-    let person = channel.roster.person_of(&sender.bare);
-    person.is_some_and(|person| channel.roster.sees_jids(person, view))
-}
-
-/// Whether the sender could join (MIX-DSC-06).
-fn admitted(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
-    let config = channel.roster.config();
-    let affiliation = channel.affiliation(&sender.bare);
-    let shut = config.members_only && affiliation < Affiliation::Member;
-    if affiliation == Affiliation::Outcast || shut {
-        let condition = if config.public {
-            Condition::Forbidden
-        } else {
-            Condition::ItemNotFound
-        };
-        return Err(Refusal::usual(condition));
+/// An unlisted channel does not exist for those who may not join it (MIX-DSC-06, MIX-ERR-03).
+fn not_concealed(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
+    if !channel.roster.config().public && barred(channel, sender) {
+        return Err(Refusal::usual(Condition::ItemNotFound));
     }
     Ok(())
+}
+
+fn barred(channel: &Channel, sender: &Sender) -> bool {
+    let affiliation = channel.affiliation(&sender.bare);
+    let shut = channel.roster.config().members_only && affiliation < Affiliation::Member;
+    affiliation == Affiliation::Outcast || shut
 }
 
 fn info(channel: &Channel, sender: &Sender, view: View) -> Result<Answer, Refusal> {
@@ -392,6 +342,7 @@ fn info(channel: &Channel, sender: &Sender, view: View) -> Result<Answer, Refusa
     })))
 }
 
+/// Source: MUC-DISCO-26, MAP-25: a participant's nick is as good as reserved.
 fn reserved(channel: &Channel, sender: &Sender) -> Option<Nick> {
     let person = channel.roster.person_of(&sender.bare)?;
     let mix = channel
@@ -401,116 +352,16 @@ fn reserved(channel: &Channel, sender: &Sender) -> Option<Nick> {
     person.reserved.clone().or(mix)
 }
 
-fn own(channel: &Channel, sender: &Sender) -> Result<Answer, Refusal> {
-    let person = channel.roster.person_of(&sender.bare);
-    let participation = person
-        .and_then(|p| channel.roster.participation(p.no))
-        .cloned();
-    let readable = if participation.is_some() {
-        participate::SUBSCRIBABLE
-    } else {
-        Nodes::default().with(Node::Info)
-    };
-    Ok(Answer::Own {
-        participation,
-        affiliation: channel.affiliation(&sender.bare),
-        readable,
-    })
-}
-
-/// Source: MIX-NODE-02, 04, 09..11.
-fn node_items(
-    channel: &Channel,
-    sender: &Sender,
-    node: Node,
-    ids: &[SmolStr],
-    max_items: u32,
-    after: Option<&str>,
-) -> Result<NodeItems, Refusal> {
-    if channel.affiliation(&sender.bare) == Affiliation::Outcast {
-        return Err(Refusal::usual(Condition::Forbidden));
-    }
-    match node {
-        Node::Info => Ok(NodeItems::Info(
-            channel.roster.configured(),
-            Arc::clone(channel.roster.config()),
-        )),
-        Node::Participants => {
-            if !present(channel, sender) {
-                return Err(closed_node());
-            }
-            participants(channel, sender, ids, max_items, after)
-        }
-        Node::Messages => Err(Refusal::usual(Condition::FeatureNotImplemented).specific(
-            PUBSUB_ERRORS,
-            "unsupported",
-            Some(("feature", "persistent-items")),
-        )),
-        Node::Presence => Err(Refusal::usual(Condition::Forbidden)),
-        _ => Err(Refusal::usual(Condition::ItemNotFound)),
+/// Whether the sender, as what it is now, may see real JIDs; also of somebody the channel does not know.
+fn sees_jids(channel: &Channel, sender: &Sender, view: View) -> bool {
+    match channel.roster.person_of(&sender.bare) {
+        Some(person) => channel.roster.sees_jids(person, view),
+        None => visibility::sees_jids(
+            channel.roster.config().visibility,
+            Viewer {
+                affiliation: channel.affiliation(&sender.bare),
+                role: Role::None,
+            },
+        ),
     }
 }
-
-fn present(channel: &Channel, sender: &Sender) -> bool {
-    let person = channel.roster.person_of(&sender.bare);
-    let view = person.and_then(|p| channel.roster.view(p.no));
-    view.is_some_and(|v| v.present() || v.affiliation() >= Affiliation::Admin)
-}
-
-fn closed_node() -> Refusal {
-    Refusal::usual(Condition::NotAllowed).specific(PUBSUB_ERRORS, "closed-node", None)
-}
-
-fn participants(
-    channel: &Channel,
-    sender: &Sender,
-    ids: &[SmolStr],
-    max_items: u32,
-    after: Option<&str>,
-) -> Result<NodeItems, Refusal> {
-    let all: Vec<_> = channel
-        .roster
-        .people()
-        .filter(|v| v.present())
-        .map(|v| v.person)
-        .collect();
-    let index = match after {
-        None => 0,
-        Some(id) => {
-            let at = all.iter().position(|p| p.id.to_string() == id);
-            at.map(|i| i + 1)
-                .ok_or_else(|| Refusal::usual(Condition::ItemNotFound))?
-        }
-    };
-    let jid_visible = sees_jids(channel, sender, View::Mix);
-    let wanted =
-        |person: &Arc<Person>| ids.is_empty() || ids.iter().any(|id| *id == person.id.to_string());
-    let chosen: Vec<_> = all
-        .iter()
-        .filter(|p| wanted(p))
-        .skip(index)
-        .cloned()
-        .collect();
-    let most = if max_items == 0 {
-        PAGE
-    } else {
-        PAGE.min(max_items as usize)
-    };
-    let complete = chosen.len() <= most;
-    let items = chosen
-        .into_iter()
-        .take(most)
-        .map(|person| ParticipantItem {
-            person,
-            jid_visible,
-        })
-        .collect();
-    Ok(NodeItems::Participants {
-        items,
-        count: all.len(),
-        index,
-        complete,
-    })
-}
-
-const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";

@@ -3,16 +3,29 @@
 //! Owns people, sessions, participations, settings and the subject, with their indexes. It does not own the channel's
 //! secret, its lock or its history: those are in [`crate::channel`]. [`Roster::apply`] returns a [`Delta`], what the
 //! touched person was before and is after; views are rendered from that difference.
+//!
+//! Here is what can be asked of a roster; what events change is in `roster/apply.rs`, snapshots in `roster/parts.rs`, one
+//! person as a whole in `roster/view.rs`.
+//!
+//! Cost: every question about one person, nick or session is a lookup or two, and the counts are kept; only lists of
+//! people or sessions cost their length.
+
+mod apply;
+mod parts;
+mod view;
+
+pub use parts::Parts;
+pub use view::{Delta, PersonView, Shown};
 
 use crate::command::View;
-use crate::event::{Event, Record, Subject};
+use crate::event::Subject;
 use crate::ids::{PersonNo, Sequence, SessionNo, Timestamp};
 use crate::jid::{BareJid, FullJid};
 use crate::people::nick::Nick;
 use crate::people::participation::{Node, Participation};
 use crate::people::visibility::{self, Viewer};
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
-use crate::presence::session::{Presence, Session, Show};
+use crate::presence::session::Session;
 use crate::settings::config::Config;
 use hashbrown::HashMap;
 use smol_str::SmolStr;
@@ -35,11 +48,21 @@ pub struct Roster {
     sessions: BTreeMap<SessionNo, Arc<Session>>,
     by_bare: Map<BareJid, PersonNo>,
     by_full: [Map<FullJid, SessionNo>; 2],
+    /// Nicks of people who are there, generated ones too: no two of them have the same.
     nicks: Map<SmolStr, PersonNo>,
     reserved: Map<SmolStr, PersonNo>,
     next_person: u32,
     next_session: u32,
+    counts: Counts,
+}
+
+/// How many people of a kind there are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
     participants: usize,
+    occupants: usize,
+    online: usize,
+    owners: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -47,46 +70,6 @@ struct Member {
     person: Arc<Person>,
     sessions: Vec<SessionNo>,
     participation: Option<Arc<Participation>>,
-}
-
-/// All there is to one person at a sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PersonView {
-    /// The record.
-    pub person: Arc<Person>,
-    /// The role, by affiliation, settings and grant; meaningful while an occupant.
-    pub role: Role,
-    /// Its sessions in order.
-    pub sessions: Vec<Arc<Session>>,
-    /// Its participation.
-    pub participation: Option<Arc<Participation>>,
-}
-
-/// What an occupant looks like to the MUC view (MAP-08, MAP-11).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
-    /// As this session, the best of its sessions.
-    Session(Arc<Session>),
-    /// A participant without client online: `xa`, or plainly available if it does not share presence.
-    Absent {
-        /// Show `xa`.
-        xa: bool,
-    },
-}
-
-/// What an event changed, beyond what the roster shows afterwards.
-#[derive(Debug, Clone, Default)]
-pub struct Delta {
-    /// The touched person before.
-    pub before: Option<PersonView>,
-    /// The touched person after.
-    pub after: Option<PersonView>,
-    /// The session that began, changed (as it was before) or ended.
-    pub session: Option<Arc<Session>>,
-    /// The settings before, if they changed.
-    pub config_before: Option<Arc<Config>>,
-    /// Everybody there was, when the channel was destroyed.
-    pub everybody: Vec<PersonView>,
 }
 
 impl Roster {
@@ -155,13 +138,13 @@ impl Roster {
         self.people.get(&no).map(|member| &member.person)
     }
 
-    /// A person's record by bare JID.
+    /// A person's record by bare JID (or a domain's, for those that have an affiliation).
     #[must_use]
     pub fn person_of(&self, bare: &BareJid) -> Option<&Arc<Person>> {
-        self.person(*self.by_bare.get(bare)?)
+        self.named(bare.as_str())
     }
 
-    /// The person that holds a nick now: an occupant, or a participant.
+    /// The person that holds a nick now: an occupant, or a participant. Generated nicks are held too (MAP-24).
     #[must_use]
     pub fn holder(&self, nick: &Nick) -> Option<&Arc<Person>> {
         self.person(*self.nicks.get(nick.key())?)
@@ -185,14 +168,28 @@ impl Roster {
         self.people.get(&no).map(|member| self.view_of(member))
     }
 
+    /// Whether a person is an occupant to MUC and a participant to MIX: both views show the same people (MAP-11, 12).
+    #[must_use]
+    pub fn is_present(&self, no: PersonNo) -> bool {
+        self.people
+            .get(&no)
+            .is_some_and(|member| self.is_there(member))
+    }
+
     /// Everybody known to the channel, also without being there, in order of first contact.
     pub fn people(&self) -> impl Iterator<Item = PersonView> {
         self.people.values().map(|member| self.view_of(member))
     }
 
     /// The records of everybody known to the channel, in order of first contact.
-    pub fn persons(&self) -> impl Iterator<Item = &Arc<Person>> {
+    pub fn persons(&self) -> impl ExactSizeIterator<Item = &Arc<Person>> {
         self.people.values().map(|member| &member.person)
+    }
+
+    /// The records of everybody who is there (see [`Self::is_present`]), in order of first contact.
+    pub fn present(&self) -> impl Iterator<Item = &Arc<Person>> {
+        let there = self.people.values().filter(|member| self.is_there(member));
+        there.map(|member| &member.person)
     }
 
     /// Participants subscribed to `node`, in order of first contact.
@@ -200,7 +197,7 @@ impl Roster {
         &self,
         node: Node,
     ) -> impl Iterator<Item = (&Arc<Person>, &Arc<Participation>)> {
-        let members = if self.participants == 0 {
+        let members = if self.counts.participants == 0 {
             None
         } else {
             Some(self.people.values())
@@ -217,22 +214,31 @@ impl Roster {
     /// How many people take part by MIX.
     #[must_use]
     pub const fn participants(&self) -> usize {
-        self.participants
+        self.counts.participants
     }
 
     /// How many people are occupants: with a MUC session, or participants (MUC-DISCO-15, MAP-11).
     #[must_use]
-    pub fn occupants(&self) -> usize {
-        self.people
-            .values()
-            .filter(|m| m.participation.is_some() || self.has_muc(m))
-            .count()
+    pub const fn occupants(&self) -> usize {
+        self.counts.occupants
     }
 
-    /// Whether anybody is an occupant.
+    /// How many people have a client online: those who take a place of a room with a limit (MAP-43).
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.participants == 0
+    pub const fn online(&self) -> usize {
+        self.counts.online
+    }
+
+    /// How many owners there are (MUC-AFF-09).
+    #[must_use]
+    pub const fn owners(&self) -> usize {
+        self.counts.owners
+    }
+
+    /// Whether nobody is an occupant.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.counts.occupants == 0
     }
 
     /// The number that the next new person gets.
@@ -245,6 +251,18 @@ impl Roster {
     #[must_use]
     pub const fn next_session(&self) -> SessionNo {
         SessionNo(self.next_session)
+    }
+
+    /// The affiliation by which a bare JID is let in or kept out: its own, or that of its domain (MUC-ENTER-10,
+    /// MUC-AFF-13, MIX-ACL-03). A domain's is never shown as that of its people (MUC-ENTER-26).
+    #[must_use]
+    pub fn affiliation(&self, bare: &BareJid) -> Affiliation {
+        let own = self.own_affiliation(bare.as_str());
+        if own == Affiliation::None {
+            self.own_affiliation(bare.domain())
+        } else {
+            own
+        }
     }
 
     /// The role a person has now, or would have on entering.
@@ -270,294 +288,24 @@ impl Roster {
         )
     }
 
-    /// Makes an event part of the roster. Never fails: what names somebody unknown changes nothing.
-    pub fn apply(&mut self, record: &Record) -> Delta {
-        self.at = record.sequence;
-        self.stamp = record.stamp;
-        match &record.event {
-            Event::Created {
-                config, creator, ..
-            } => self.begin(config, creator, record.stamp),
-            Event::Unlocked | Event::Private(_) => Delta::default(),
-            Event::Joined {
-                person, session, ..
-            } => self.touch(person.no, |r| {
-                r.put_person(person);
-                r.put_session(session);
-            }),
-            Event::Online { session } => self.touch(session.person, |r| r.put_session(session)),
-            Event::Updated { session, presence } => {
-                self.update(*session, presence, record.sequence)
-            }
-            Event::Left { session, .. } => self.leave(*session),
-            Event::Renamed { person, .. } | Event::Changed { person, .. } => {
-                self.touch(person.no, |r| {
-                    r.put_person(person);
-                    r.tidy(person.no);
-                })
-            }
-            Event::Participated {
-                person,
-                participation,
-            } => self.touch(person.no, |r| {
-                r.put_person(person);
-                r.participate(person.no, Some(participation));
-            }),
-            Event::Departed { person, .. } => self.touch(*person, |r| {
-                r.drop_sessions(*person, Some(View::Mix));
-                r.participate(*person, None);
-                r.tidy(*person);
-            }),
-            Event::Removed { person, .. } => self.touch(person.no, |r| {
-                r.put_person(person);
-                r.drop_sessions(person.no, None);
-                r.participate(person.no, None);
-                r.tidy(person.no);
-            }),
-            Event::Message(message) => {
-                if message.subject.is_some() {
-                    self.subject = Some(Arc::new(Subject {
-                        stamp: record.stamp,
-                        message: Arc::clone(message),
-                    }));
-                }
-                Delta::default()
-            }
-            Event::Configured { config } => {
-                self.configured = record.stamp;
-                let before = std::mem::replace(&mut self.config, Arc::clone(config));
-                Delta {
-                    config_before: Some(before),
-                    ..Delta::default()
-                }
-            }
-            Event::Destroyed { alternate, .. } => self.end(alternate.as_ref()),
-        }
-    }
-
-    /// Puts a roster together from its parts, as a snapshot stores them.
+    /// Whether `viewer` is shown the MUC presence of somebody who has this role: always its own, others' as
+    /// `muc#roomconfig_presencebroadcast` says (MUC-PRES-05, 06). It is about MUC only (MAP-55).
     #[must_use]
-    pub fn from_parts(parts: Parts) -> Self {
-        let mut roster = Self {
-            at: parts.at,
-            stamp: parts.stamp,
-            exists: parts.exists,
-            config: parts.config,
-            configured: parts.configured,
-            subject: parts.subject,
-            alternate: parts.alternate,
-            ..Self::default()
-        };
-        for (person, participation) in &parts.people {
-            roster.put_person(person);
-            roster.participate(person.no, participation.as_ref());
-        }
-        for session in &parts.sessions {
-            roster.put_session(session);
-        }
-        roster.next_person = parts.next_person;
-        roster.next_session = parts.next_session;
-        roster
+    pub fn sees_presence(&self, viewer: PersonNo, of: PersonNo, role: Role) -> bool {
+        viewer == of || self.config.broadcast.shows(role)
     }
 
-    /// The parts that [`Self::from_parts`] takes.
-    #[must_use]
-    pub fn parts(&self) -> Parts {
-        Parts {
-            at: self.at,
-            stamp: self.stamp,
-            exists: self.exists,
-            config: Arc::clone(&self.config),
-            configured: self.configured,
-            subject: self.subject.clone(),
-            alternate: self.alternate.clone(),
-            people: self
-                .people
-                .values()
-                .map(|m| (Arc::clone(&m.person), m.participation.clone()))
-                .collect(),
-            sessions: self.sessions.values().cloned().collect(),
-            next_person: self.next_person,
-            next_session: self.next_session,
-        }
+    fn named(&self, bare: &str) -> Option<&Arc<Person>> {
+        self.person(*self.by_bare.get(bare)?)
     }
 
-    fn begin(&mut self, config: &Arc<Config>, creator: &Arc<Person>, stamp: Timestamp) -> Delta {
-        self.exists = true;
-        self.alternate = None;
-        self.config = Arc::clone(config);
-        self.configured = stamp;
-        self.touch(creator.no, |r| r.put_person(creator))
+    fn own_affiliation(&self, bare: &str) -> Affiliation {
+        self.named(bare)
+            .map_or(Affiliation::None, |p| p.affiliation)
     }
 
-    fn end(&mut self, alternate: Option<&SmolStr>) -> Delta {
-        let everybody = self.people().collect();
-        let (at, stamp, next_person, next_session) =
-            (self.at, self.stamp, self.next_person, self.next_session);
-        *self = Self {
-            at,
-            stamp,
-            next_person,
-            next_session,
-            alternate: alternate.cloned(),
-            ..Self::default()
-        };
-        Delta {
-            everybody,
-            ..Delta::default()
-        }
-    }
-
-    fn touch(&mut self, no: PersonNo, change: impl FnOnce(&mut Self)) -> Delta {
-        let before = self.view(no);
-        change(self);
-        Delta {
-            before,
-            after: self.view(no),
-            ..Delta::default()
-        }
-    }
-
-    fn update(&mut self, no: SessionNo, presence: &Arc<Presence>, at: Sequence) -> Delta {
-        let Some(old) = self.sessions.get(&no).cloned() else {
-            return Delta::default();
-        };
-        let new = Session {
-            presence: Arc::clone(presence),
-            updated: at,
-            ..(*old).clone()
-        };
-        let delta = self.touch(old.person, |r| {
-            r.sessions.insert(no, Arc::new(new));
-        });
-        Delta {
-            session: Some(old),
-            ..delta
-        }
-    }
-
-    fn leave(&mut self, no: SessionNo) -> Delta {
-        let Some(session) = self.sessions.get(&no).cloned() else {
-            return Delta::default();
-        };
-        let delta = self.touch(session.person, |r| {
-            r.drop_session(&session);
-            r.tidy(session.person);
-        });
-        Delta {
-            session: Some(session),
-            ..delta
-        }
-    }
-
-    fn put_person(&mut self, person: &Arc<Person>) {
-        self.next_person = self.next_person.max(person.no.0 + 1);
-        self.forget_nicks(person.no);
-        if let Some(nick) = &person.nick {
-            self.nicks.insert(nick.key().clone(), person.no);
-        }
-        if let Some(nick) = &person.reserved {
-            self.reserved.insert(nick.key().clone(), person.no);
-        }
-        self.by_bare.insert(person.jid.clone(), person.no);
-        match self.people.get_mut(&person.no) {
-            Some(member) => member.person = Arc::clone(person),
-            None => {
-                let member = Member {
-                    person: Arc::clone(person),
-                    sessions: Vec::new(),
-                    participation: None,
-                };
-                self.people.insert(person.no, member);
-            }
-        }
-    }
-
-    fn forget_nicks(&mut self, no: PersonNo) {
-        let Some(person) = self.person(no).cloned() else {
-            return;
-        };
-        for (index, nick) in [
-            (&mut self.nicks, &person.nick),
-            (&mut self.reserved, &person.reserved),
-        ] {
-            let Some(nick) = nick else { continue };
-            if index.get(nick.key()) == Some(&no) {
-                index.remove(nick.key());
-            }
-        }
-    }
-
-    fn put_session(&mut self, session: &Arc<Session>) {
-        self.next_session = self.next_session.max(session.no.0 + 1);
-        self.full_index_mut(session.view)
-            .insert(session.jid.clone(), session.no);
-        if let Some(member) = self.people.get_mut(&session.person) {
-            member.sessions.push(session.no);
-        }
-        self.sessions.insert(session.no, Arc::clone(session));
-    }
-
-    fn drop_session(&mut self, session: &Session) {
-        self.sessions.remove(&session.no);
-        self.full_index_mut(session.view).remove(&session.jid);
-        if let Some(member) = self.people.get_mut(&session.person) {
-            member.sessions.retain(|no| *no != session.no);
-        }
-    }
-
-    fn drop_sessions(&mut self, no: PersonNo, only: Option<View>) {
-        let Some(view) = self.view(no) else { return };
-        for session in view
-            .sessions
-            .iter()
-            .filter(|s| only.is_none_or(|v| s.view == v))
-        {
-            self.drop_session(session);
-        }
-    }
-
-    fn participate(&mut self, no: PersonNo, participation: Option<&Arc<Participation>>) {
-        let Some(member) = self.people.get_mut(&no) else {
-            return;
-        };
-        self.participants -= usize::from(member.participation.is_some());
-        self.participants += usize::from(participation.is_some());
-        member.participation = participation.cloned();
-    }
-
-    /// What the end of the last session, or of a participation, entails: the grant ends, the nick is free again, and a
-    /// person that nothing lasting ties to the channel is forgotten.
-    fn tidy(&mut self, no: PersonNo) {
-        let Some(member) = self.people.get(&no) else {
-            return;
-        };
-        let muc = self.has_muc(member);
-        let there = muc || member.participation.is_some();
-        let person = &member.person;
-        if !muc && person.granted.is_some() || !there && person.nick != person.reserved {
-            let nick = if there {
-                person.nick.clone()
-            } else {
-                person.reserved.clone()
-            };
-            let person = Person {
-                granted: person.granted.filter(|_| muc),
-                nick,
-                ..(**person).clone()
-            };
-            self.put_person(&Arc::new(person));
-        }
-        if !there && self.person(no).is_some_and(|p| !p.lasting()) {
-            self.forget(no);
-        }
-    }
-
-    fn forget(&mut self, no: PersonNo) {
-        self.forget_nicks(no);
-        if let Some(member) = self.people.remove(&no) {
-            self.by_bare.remove(&member.person.jid);
-        }
+    fn is_there(&self, member: &Member) -> bool {
+        member.participation.is_some() || self.has_muc(member)
     }
 
     fn has_muc(&self, member: &Member) -> bool {
@@ -580,104 +328,11 @@ impl Roster {
         }
     }
 
-    fn full_index(&self, view: View) -> &Map<FullJid, SessionNo> {
+    const fn full_index(&self, view: View) -> &Map<FullJid, SessionNo> {
         let [muc, mix] = &self.by_full;
-        if view == View::Muc { muc } else { mix }
-    }
-
-    fn full_index_mut(&mut self, view: View) -> &mut Map<FullJid, SessionNo> {
-        let [muc, mix] = &mut self.by_full;
-        if view == View::Muc { muc } else { mix }
-    }
-}
-
-/// A roster taken apart, for snapshots.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parts {
-    /// See [`Roster::at`].
-    pub at: Sequence,
-    /// See [`Roster::stamp`].
-    pub stamp: Timestamp,
-    /// See [`Roster::exists`].
-    pub exists: bool,
-    /// See [`Roster::config`].
-    pub config: Arc<Config>,
-    /// See [`Roster::configured`].
-    pub configured: Timestamp,
-    /// See [`Roster::subject`].
-    pub subject: Option<Arc<Subject>>,
-    /// See [`Roster::alternate`].
-    pub alternate: Option<SmolStr>,
-    /// People with their participation, in order of first contact.
-    pub people: Vec<(Arc<Person>, Option<Arc<Participation>>)>,
-    /// Sessions in order of their beginning.
-    pub sessions: Vec<Arc<Session>>,
-    /// See [`Roster::next_person`].
-    pub next_person: u32,
-    /// See [`Roster::next_session`].
-    pub next_session: u32,
-}
-
-impl PersonView {
-    /// Its MUC sessions.
-    pub fn muc_sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
-        self.sessions.iter().filter(|s| s.view == View::Muc)
-    }
-
-    /// Its MIX clients that are online.
-    pub fn mix_sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
-        self.sessions.iter().filter(|s| s.view == View::Mix)
-    }
-
-    /// Whether the MUC view shows an occupant, and the MIX view a participant: both show the same people (MAP-11, 12).
-    #[must_use]
-    pub fn present(&self) -> bool {
-        self.participation.is_some() || self.muc_sessions().next().is_some()
-    }
-
-    /// What the occupant looks like; `None` if there is none.
-    ///
-    /// Source: MUC-MULTI-05, MAP-08, MAP-11, MAP-52. The best show wins, then MUC sessions, then the most recent.
-    #[must_use]
-    pub fn shown(&self) -> Option<Shown> {
-        let best = self
-            .sessions
-            .iter()
-            .max_by_key(|s| (s.presence.show, s.view == View::Muc, s.updated, s.no));
-        match (best, &self.participation) {
-            (Some(session), _) => Some(Shown::Session(Arc::clone(session))),
-            (None, Some(participation)) => Some(Shown::Absent {
-                xa: participation.nodes.has(Node::Presence),
-            }),
-            (None, None) => None,
-        }
-    }
-
-    /// The affiliation.
-    #[must_use]
-    pub fn affiliation(&self) -> Affiliation {
-        self.person.affiliation
-    }
-}
-
-impl Shown {
-    /// The show value.
-    #[must_use]
-    pub fn show(&self) -> Show {
-        match self {
-            Self::Session(session) => session.presence.show,
-            Self::Absent { xa: true } => Show::Xa,
-            Self::Absent { xa: false } => Show::Available,
-        }
-    }
-
-    /// Whether others see no difference between the two.
-    #[must_use]
-    pub fn looks_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Session(a), Self::Session(b)) => a.presence == b.presence && a.jid == b.jid,
-            (Self::Absent { xa: a }, Self::Absent { xa: b }) => a == b,
-            _ => false,
+        match view {
+            View::Muc => muc,
+            View::Mix => mix,
         }
     }
 }

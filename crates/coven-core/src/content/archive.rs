@@ -18,9 +18,9 @@ pub struct Place {
     pub sequence: Sequence,
 }
 
-/// Makes and reads the archive ids of one channel.
-#[derive(Clone)]
-pub struct Ids(Aes128);
+/// Makes and reads the archive ids of one channel. Cheap to keep: the key, not the cipher made of it.
+#[derive(Clone, Copy)]
+pub struct Ids([u8; 16]);
 
 impl std::fmt::Debug for Ids {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +35,7 @@ impl Ids {
         let mac = key.mac(b"archive id");
         let mut half = [0u8; 16];
         half.copy_from_slice(mac.split_at(16).0);
-        Self(Aes128::new(&half.into()))
+        Self(half)
     }
 
     /// The id of a place.
@@ -51,7 +51,7 @@ impl Ids {
             *slot = byte;
         }
         let mut block = Block::<Aes128>::from(bytes);
-        self.0.encrypt_block(&mut block);
+        self.cipher().encrypt_block(&mut block);
         ArchiveId(block.into())
     }
 
@@ -60,7 +60,7 @@ impl Ids {
     #[must_use]
     pub fn decode(&self, id: ArchiveId) -> Place {
         let mut block = Block::<Aes128>::from(id.0);
-        self.0.decrypt_block(&mut block);
+        self.cipher().decrypt_block(&mut block);
         let bytes: [u8; 16] = block.into();
         let number = |range: &[u8]| range.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
         let (stamp, rest) = bytes.split_at(6);
@@ -69,6 +69,10 @@ impl Ids {
             stamp,
             sequence: Sequence(number(rest.split_at(7).0)),
         }
+    }
+
+    fn cipher(&self) -> Aes128 {
+        Aes128::new(&self.0.into())
     }
 }
 
@@ -86,11 +90,11 @@ pub const fn is_kept(traits: Traits) -> bool {
     !traits.any(Traits::NO_STORE) && traits.any(worth)
 }
 
-/// Whether a kept message is part of the history on joining. Source: MUC-HIST-10.
+/// Whether a kept message is part of the history on joining. Source: MUC-HIST-10, 11.
 #[must_use]
 pub const fn is_history(traits: Traits) -> bool {
-    !traits.any(Traits::NO_STORE)
-        && traits.any(Traits::BODY.with(Traits::STORE).with(Traits::RETRACTION))
+    traits.any(Traits::RETRACTION)
+        || (!traits.any(Traits::NO_STORE) && traits.any(Traits::BODY.with(Traits::STORE)))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::archive;
 use crate::command::HistoryRequest;
 use crate::event::{Event, Message, Record};
-use crate::ids::Timestamp;
+use crate::ids::{PersonNo, Timestamp};
+use crate::settings::{config::Config, service::Service};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,6 +12,12 @@ use std::sync::Arc;
 pub const MAX_ENTRIES: usize = 20;
 /// Most bytes of payload in a tail.
 pub const MAX_BYTES: usize = 64 * 1024;
+
+/// Most messages that a newcomer gets: the smaller of the room's and the service's limit (MUC-HIST-08).
+#[must_use]
+pub fn limit(config: &Config, service: &Service) -> u32 {
+    config.max_history.min(service.max_history)
+}
 
 /// The newest messages that count as history. After loading it is empty and not known, until the node fills it.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +28,14 @@ pub struct Tail {
 }
 
 impl Tail {
+    /// That of a channel that has just begun: nothing came before it.
+    pub(crate) fn complete() -> Self {
+        Self {
+            filled: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds a record if it is a message of the history.
     pub(crate) fn push(&mut self, record: &Arc<Record>) {
         let Some(message) = history_message(record) else {
@@ -60,12 +75,20 @@ impl Tail {
         }
     }
 
+    /// Whether this person has said something since then, as far as the tail reaches back.
+    pub(crate) fn spoke(&self, person: PersonNo, since: Timestamp) -> bool {
+        let recent = self.entries.iter().rev().take_while(|r| r.stamp >= since);
+        recent
+            .filter_map(|record| history_message(record))
+            .any(|message| message.person == person)
+    }
+
     /// The entries, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Arc<Record>> + ExactSizeIterator {
         self.entries.iter()
     }
 
-    /// What a newcomer gets, oldest first. `max`: the smaller of the room's and the service's limit; `size`: the length
+    /// What a newcomer gets, oldest first. `max`: see [`limit`]; `size`: the length
     /// in characters of an entry as it will be sent.
     ///
     /// Source: MUC-HIST-03..08: all limits together, the smallest set.

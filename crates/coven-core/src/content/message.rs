@@ -18,8 +18,8 @@ pub fn decide(
     post: &Post,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    channel.must_exist_for(sender)?;
-    let person = speaker(channel, sender)?;
+    channel.must_be_open()?;
+    let person = speaker(channel, sender, facts)?;
     let subject = subject::change(channel, person, post, facts)?;
     if subject.is_none() && channel.roster.role(person) < Role::Participant {
         return Err(Refusal::usual(Condition::Forbidden));
@@ -40,7 +40,11 @@ pub fn decide(
 /// The person that speaks: by a MUC session, or as a participant from any client (MAP-03).
 ///
 /// Errors: `not-acceptable` (MUC-MSG-08); `forbidden` where only MIX is spoken (MIX-MSG-02).
-fn speaker<'a>(channel: &'a Channel, sender: &Sender) -> Result<&'a Arc<Person>, Refusal> {
+fn speaker<'a>(
+    channel: &'a Channel,
+    sender: &Sender,
+    facts: &Facts,
+) -> Result<&'a Arc<Person>, Refusal> {
     if let Some(session) = channel.muc_session(sender) {
         return channel
             .roster
@@ -50,10 +54,11 @@ fn speaker<'a>(channel: &'a Channel, sender: &Sender) -> Result<&'a Arc<Person>,
     if let Some((person, _)) = participant(channel, sender) {
         return Ok(person);
     }
-    Err(Refusal::new(
-        Condition::NotAcceptable,
-        crate::ErrorType::Cancel,
-    ))
+    Err(if facts.service.muc {
+        Refusal::new(Condition::NotAcceptable, crate::ErrorType::Cancel)
+    } else {
+        Refusal::usual(Condition::Forbidden)
+    })
 }
 
 fn message(channel: &Channel, person: &Person, post: &Post, facts: &Facts) -> Message {
@@ -62,7 +67,9 @@ fn message(channel: &Channel, person: &Person, post: &Post, facts: &Facts) -> Me
         sequence: channel.sequence_of(0),
     };
     let [a, b, c, ..] = facts.random;
-    let ids = Ids::new(&channel.key.unwrap_or(ChannelKey(facts.random)));
+    let ids = channel
+        .ids
+        .unwrap_or_else(|| Ids::new(&ChannelKey(facts.random)));
     Message {
         person: person.no,
         id: person.id,

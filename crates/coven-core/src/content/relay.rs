@@ -1,15 +1,19 @@
 //! IQs between occupants (XEP-0045 §17.4; MUC-IQ-01..06): passed on, never kept.
 //!
-//! The id given to the addressee is made of the requester's session and its own id, with a proof under the channel's
-//! key, bound to the addressee. So the answer finds its way without a table, also after a restart, and a forged one does
-//! not.
+//! The id given to the addressee is made of the requester's session, the nick it asked and its own id, with a proof under
+//! the channel's key that binds them to the addressee. So the answer finds its way without a table, also after a restart
+//! or a change of nick, and a forged one does not (MUC-IQ-02).
+//!
+//! Nobody keeps time: a request whose addressee leaves is answered by the addressee's server (MUC-IQ-06). What kind of
+//! request it is, is known to the translator: it makes `bad-request` of the refusal of a disco request by somebody who is
+//! no occupant (MUC-DISCO-25), and names those that go to the bare JID.
 
 use crate::channel::{Channel, Decision, Output};
 use crate::command::{Relay, Sender};
-use crate::ids::SessionNo;
+use crate::ids::{ChannelKey, SessionNo};
 use crate::people::nick::Nick;
 use crate::roster::PersonView;
-use crate::{Condition, FullJid, Group, Refusal};
+use crate::{Condition, ErrorType, Group, Refusal};
 use bytes::Bytes;
 use smol_str::{SmolStr, format_smolstr};
 
@@ -35,12 +39,18 @@ pub fn decide(channel: &Channel, sender: &Sender, relay: &Relay) -> Result<Decis
     if matches!(relay.kind.as_str(), "result" | "error") {
         return Ok(answer(channel, sender, relay).map_or_else(Decision::default, Decision::output));
     }
-    let Some(session) = channel.muc_session(sender) else {
-        return Err(Refusal::new(
-            Condition::NotAcceptable,
-            crate::ErrorType::Cancel,
-        ));
-    };
+    request(channel, sender, relay).map(|relayed| Decision::output(Output::Relay(relayed)))
+}
+
+/// A request on its way to another occupant. Errors: MUC-IQ-04.
+pub(crate) fn request(
+    channel: &Channel,
+    sender: &Sender,
+    relay: &Relay,
+) -> Result<Relayed, Refusal> {
+    let session = channel
+        .muc_session(sender)
+        .ok_or_else(|| Refusal::new(Condition::NotAcceptable, ErrorType::Cancel))?;
     let target = Nick::new(&relay.nick).and_then(|nick| channel.roster.holder(&nick));
     let view = target
         .and_then(|p| channel.roster.view(p.no))
@@ -51,27 +61,27 @@ pub fn decide(channel: &Channel, sender: &Sender, relay: &Relay) -> Result<Decis
         .roster
         .person(session.person)
         .ok_or_else(|| Refusal::usual(Condition::InternalServerError))?;
-    let bare = to.split('/').next().unwrap_or_default();
-    Ok(Decision::output(Output::Relay(Relayed {
-        id: format_smolstr!(
-            "{}-{}-{}",
-            session.no.0,
-            proof(channel, session.no, bare, &relay.id),
-            relay.id
-        ),
+    let asked = Asked {
+        requester: session.no,
+        nick: &view.person.shown_nick(),
+        own_id: &relay.id,
+    };
+    Ok(Relayed {
+        id: asked.id(channel, &to),
         to,
         group,
         from_nick: from.shown_nick().as_ref().into(),
         kind: relay.kind.clone(),
         payload: relay.payload.clone(),
-    })))
+    })
 }
 
-/// The session that answers for a person: its best MUC session; for vCard and PubSub the account itself (MUC-IQ-03).
+/// The session that answers for a person: the one that is shown, among its MUC sessions; for vCard and PubSub the account
+/// itself (MUC-IQ-03, I-32).
 fn address(view: &PersonView, relay: &Relay) -> Option<(SmolStr, Group)> {
     let best = view
         .muc_sessions()
-        .max_by_key(|s| (s.presence.show, s.updated))?;
+        .max_by_key(|s| (s.presence.show, s.updated, s.no))?;
     let to = if relay.to_bare {
         best.jid.bare_str()
     } else {
@@ -80,34 +90,62 @@ fn address(view: &PersonView, relay: &Relay) -> Option<(SmolStr, Group)> {
     Some((to.into(), best.group.clone()))
 }
 
+/// From the occupant JID that was asked, to the session that asked. `None`: forged, or too late.
 fn answer(channel: &Channel, sender: &Sender, relay: &Relay) -> Option<Output> {
-    let mut parts = relay.id.splitn(3, '-');
-    let no = SessionNo(parts.next()?.parse().ok()?);
-    let (given, own_id) = (parts.next()?, parts.next()?);
-    if given != proof(channel, no, sender.bare.as_str(), own_id) {
-        return None;
-    }
-    let requester = channel.roster.session(no)?;
-    let person = channel.roster.person_of(&sender.bare)?;
+    let (asked, given) = Asked::parse(&relay.id)?;
+    let full = sender.full.as_ref().map(crate::FullJid::as_str);
+    let mut addressees = full.into_iter().chain([sender.bare.as_str()]);
+    addressees.find(|addressee| asked.proof(channel, addressee) == given)?;
+    let requester = channel.roster.session(asked.requester)?;
     Some(Output::Relay(Relayed {
         to: requester.jid.as_str().into(),
         group: requester.group.clone(),
-        from_nick: person.shown_nick().as_ref().into(),
+        from_nick: asked.nick.into(),
         kind: relay.kind.clone(),
-        id: own_id.into(),
+        id: asked.own_id.into(),
         payload: relay.payload.clone(),
     }))
 }
 
-/// Shows that the channel itself made this id for this addressee.
-fn proof(channel: &Channel, requester: SessionNo, addressee: &str, own_id: &str) -> String {
-    let key = channel.key.unwrap_or(crate::ids::ChannelKey([0; 32]));
-    let mac = key.mac(format!("iq\0{}\0{addressee}\0{own_id}", requester.0).as_bytes());
-    mac.iter().take(10).map(|b| format!("{b:02x}")).collect()
+/// A request on its way: what the answer has to bring back.
+struct Asked<'a> {
+    requester: SessionNo,
+    nick: &'a str,
+    own_id: &'a str,
 }
 
-/// Whether an address is one of the sender's own sessions; used by self-pings.
-#[must_use]
-pub fn is_session(channel: &Channel, full: &FullJid) -> bool {
-    channel.roster.session_of(crate::View::Muc, full).is_some()
+impl<'a> Asked<'a> {
+    /// `session-proof-length of nick-nick own id`.
+    fn id(&self, channel: &Channel, addressee: &str) -> SmolStr {
+        let proof = self.proof(channel, addressee);
+        let (nick, own_id) = (self.nick, self.own_id);
+        format_smolstr!("{}-{proof}-{}-{nick}{own_id}", self.requester.0, nick.len())
+    }
+
+    /// What an id says, and the proof it gives.
+    fn parse(id: &'a str) -> Option<(Self, &'a str)> {
+        let mut parts = id.splitn(4, '-');
+        let requester = SessionNo(parts.next()?.parse().ok()?);
+        let given = parts.next()?;
+        let length = parts.next()?.parse().ok()?;
+        let (nick, own_id) = parts.next()?.split_at_checked(length)?;
+        let asked = Self {
+            requester,
+            nick,
+            own_id,
+        };
+        Some((asked, given))
+    }
+
+    /// Shows that the channel itself made this id for this addressee.
+    fn proof(&self, channel: &Channel, addressee: &str) -> String {
+        let key = channel.key.unwrap_or(ChannelKey([0; 32]));
+        let Self {
+            requester,
+            nick,
+            own_id,
+        } = self;
+        let mac = key.mac(format!("iq\0{}\0{addressee}\0{nick}\0{own_id}", requester.0).as_bytes());
+        mac.iter().take(10).map(|b| format!("{b:02x}")).collect()
+    }
 }

@@ -4,12 +4,13 @@ use crate::channel::{Channel, Decision, Facts};
 use crate::command::{Join, Sender, View};
 use crate::event::{Entry, Event};
 use crate::ids::{ChannelKey, StableId};
+use crate::people::affiliation::Affiliation;
 use crate::people::nick::Nick;
-use crate::people::{affiliation::Affiliation, person::Person};
-use crate::presence::join::{joined, new_person};
+use crate::people::person::{self, Person};
+use crate::presence::join::joined;
 use crate::query::Answer;
 use crate::settings::config::Config;
-use crate::{Condition, FullJid, Refusal};
+use crate::{Condition, Refusal};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ use std::sync::Arc;
 pub(crate) fn by_join(
     channel: &Channel,
     sender: &Sender,
-    full: &FullJid,
     join: &Join,
     nick: Nick,
     facts: &Facts,
@@ -42,13 +42,10 @@ pub(crate) fn by_join(
         altered,
         ..Entry::default()
     };
-    Ok(Decision {
-        events: vec![
-            created(creator, config, locked_until, View::Muc, facts),
-            joined(channel, sender, full, person, join, entry, 1),
-        ],
-        outputs: Vec::new(),
-    })
+    let mut decision = Decision::event(created(creator, config, locked_until, View::Muc, facts));
+    let joined = joined(channel, sender, person, join, entry, 1);
+    decision.events.extend(joined);
+    Ok(decision)
 }
 
 /// MIX `<create/>` of a named channel: unlocked at once, persistent, the creator is owner but no participant (MIX-CRE).
@@ -105,10 +102,12 @@ fn as_mix(refusal: Refusal) -> Refusal {
     }
 }
 
-/// Source: MUC-CREATE-03, MIX-SVC-04; names with `#` are never created (MAP-04).
+/// Source: MUC-CREATE-03, MIX-SVC-04. Names that hold `#` or nothing, or are too long, are never created (MAP-04,
+/// MUC-ERR-10, MIX-CRE-05).
 fn permitted(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Refusal> {
-    if channel.name.local.contains('#') {
-        return Err(Refusal::usual(Condition::NotAcceptable).text("names of rooms hold no #"));
+    let name = channel.name.local.as_str();
+    if name.is_empty() || name.contains('#') || name.len() > facts.service.max_name_bytes {
+        return Err(Refusal::usual(Condition::NotAcceptable).text("no room can have this name"));
     }
     if !facts.service.may_create(&sender.bare) {
         return Err(Refusal::usual(Condition::NotAllowed));
@@ -117,10 +116,9 @@ fn permitted(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Re
 }
 
 fn creator(channel: &Channel, sender: &Sender, facts: &Facts) -> Person {
-    let person = new_person(channel, channel.roster.next_person(), &sender.bare, facts);
     Person {
         affiliation: Affiliation::Owner,
-        ..person
+        ..person::new(channel, &sender.bare, facts)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Destroying a channel, from either view (MUC-DEST, MIX-DES, MAP-41).
 
-use crate::channel::{Channel, Decision};
+use crate::channel::{Channel, Decision, Facts};
 use crate::command::Sender;
 use crate::event::Event;
 use crate::people::affiliation::Affiliation;
@@ -8,22 +8,35 @@ use crate::query::Answer;
 use crate::{Condition, Refusal};
 use smol_str::SmolStr;
 
-/// Only owners. Errors: `item-not-found`, `forbidden`.
-pub fn decide(
+/// What an owner gives for the end of a channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Where to go instead.
+    pub alternate: Option<&'a SmolStr>,
+    /// Text for people.
+    pub reason: Option<&'a SmolStr>,
+    /// Password of the alternative.
+    pub password: Option<&'a SmolStr>,
+}
+
+/// Only owners, present or not. Errors: `item-not-found`, `forbidden`, `policy-violation` for texts too long (MUC-ERR-10).
+pub(crate) fn decide(
     channel: &Channel,
     sender: &Sender,
-    alternate: Option<&SmolStr>,
-    reason: Option<&SmolStr>,
-    password: Option<&SmolStr>,
+    wanted: Wanted<'_>,
+    facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
     if channel.affiliation(&sender.bare) != Affiliation::Owner {
         return Err(Refusal::usual(Condition::Forbidden));
     }
+    for text in [wanted.alternate, wanted.reason, wanted.password] {
+        facts.service.bounds(text)?;
+    }
     let event = Event::Destroyed {
-        alternate: alternate.cloned(),
-        reason: reason.cloned(),
-        password: password.cloned(),
+        alternate: wanted.alternate.cloned(),
+        reason: wanted.reason.cloned(),
+        password: wanted.password.cloned(),
     };
     Ok(Decision::event(event).and_answer(Answer::Destroyed))
 }

@@ -5,39 +5,72 @@ use crate::channel::{Channel, Decision, Facts};
 use crate::event::Event;
 use crate::ids::{PersonNo, SessionNo};
 
-/// What follows when `session` of `person` (or its participation, if `None`) has ended.
-pub(crate) fn after_leaving(
+/// What of a person has just ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending<'a> {
+    /// These sessions.
+    Sessions(PersonNo, &'a [SessionNo]),
+    /// The participation, with the sessions of its clients.
+    Participation(PersonNo),
+    /// All of it, by somebody else's act.
+    All(PersonNo),
+}
+
+/// What follows when all this has ended (each of another person).
+pub(crate) fn after(channel: &Channel, endings: &[Ending<'_>]) -> Option<Event> {
+    after_as(channel, channel.roster.config().persistent, endings)
+}
+
+/// The same, if the room is persistent, or temporary, from now on.
+pub(crate) fn after_as(
     channel: &Channel,
-    person: PersonNo,
-    session: Option<SessionNo>,
+    persistent: bool,
+    endings: &[Ending<'_>],
 ) -> Option<Event> {
-    let roster = &channel.roster;
-    let stays = |no: PersonNo| {
-        roster.view(no).is_some_and(|view| {
-            let muc = view.muc_sessions().any(|s| Some(s.no) != session);
-            muc || session.is_some() && view.participation.is_some()
-        })
-    };
-    let creator_gone = channel.lock.is_some_and(|lock| lock.creator == person) && !stays(person);
-    let others = roster
-        .people()
-        .any(|view| view.person.no != person && view.present());
-    let empty = !roster.config().persistent && !others && !stays(person);
-    (creator_gone || empty).then_some(Event::Destroyed {
+    let gone = || endings.iter().filter(|ending| vanishes(channel, **ending));
+    let creator_gone = channel
+        .lock
+        .is_some_and(|lock| gone().any(|ending| ending.person() == lock.creator));
+    let empty = !persistent && channel.roster.occupants() == gone().count();
+    (creator_gone || empty).then(destroyed)
+}
+
+/// A room ends without anybody's word.
+pub(crate) const fn destroyed() -> Event {
+    Event::Destroyed {
         alternate: None,
         reason: None,
         password: None,
-    })
+    }
 }
 
 /// An unconfigured room's time is over (MUC-CREATE-09).
 pub(crate) fn timer(channel: &Channel, facts: &Facts) -> Decision {
     match channel.lock {
-        Some(lock) if lock.until <= facts.now => Decision::event(Event::Destroyed {
-            alternate: None,
-            reason: None,
-            password: None,
-        }),
+        Some(lock) if lock.until <= facts.now => Decision::event(destroyed()),
         _ => Decision::default(),
+    }
+}
+
+impl Ending<'_> {
+    const fn person(&self) -> PersonNo {
+        match self {
+            Self::Sessions(no, _) | Self::Participation(no) | Self::All(no) => *no,
+        }
+    }
+}
+
+/// Whether somebody who was there no longer is: neither a MUC session nor a participation is left (MAP-46).
+fn vanishes(channel: &Channel, ending: Ending<'_>) -> bool {
+    let view = channel.roster.view(ending.person());
+    let Some(view) = view.filter(|view| view.present()) else {
+        return false;
+    };
+    match ending {
+        Ending::Sessions(_, ended) => {
+            view.participation.is_none() && view.muc_sessions().all(|s| ended.contains(&s.no))
+        }
+        Ending::Participation(_) => view.muc_sessions().next().is_none(),
+        Ending::All(_) => true,
     }
 }

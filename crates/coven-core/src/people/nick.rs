@@ -1,9 +1,15 @@
-//! Nicks: how they are cleaned, and when two of them are the same (MUC-NICK-07..12, MIX-NICK-03..05, MAP-10, MAP-22).
+//! Nicks: how they are cleaned, when two of them are the same, and who may have one (MUC-NICK-07..12, MIX-NICK-03..05,
+//! MAP-10, MAP-22).
 //!
-//! Cleaning: NFKC is left to the key; the shown nick keeps its characters, with white space trimmed and collapsed. Only
-//! assigned characters without controls are taken. Two nicks clash when their keys (NFKC, case folded) are equal.
+//! Cleaning: NFKC, white space trimmed and collapsed; only assigned characters of the current Unicode tables without
+//! controls are taken, so that emoji pass which the tables of stringprep and PRECIS do not know (I-11). Two nicks clash
+//! when their keys are equal: case folded, without characters that nobody sees. The shown nick keeps its case.
 
+use super::person::Person;
+use crate::channel::{Channel, Facts};
+use crate::{Condition, Refusal};
 use smol_str::SmolStr;
+use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCategory};
 
@@ -18,16 +24,18 @@ pub struct Nick {
 }
 
 impl Nick {
-    /// Cleans `raw`. Errors: `None` when nothing visible is left, a character is a control or unassigned, or it is too long.
+    /// Cleans `raw`. `None` when nothing visible is left, a character is a control or unassigned, or it is too long.
     #[must_use]
     pub fn new(raw: &str) -> Option<Self> {
-        let normal: String = raw.nfc().collect();
-        let text = collapse(&normal);
-        if text.len() > MAX_BYTES || text.chars().any(forbidden) || !text.chars().any(visible) {
+        if raw.len() > MAX_RAW_BYTES {
             return None;
         }
-        Some(Self {
-            key: SmolStr::new(key(&text)),
+        let normal: String = raw.nfkc().collect();
+        let text = collapse(&normal);
+        let key = key(&text);
+        let good = text.len() <= MAX_BYTES && !text.chars().any(forbidden);
+        (good && key.chars().any(visible)).then(|| Self {
+            key: SmolStr::new(key),
             text: SmolStr::new(text),
         })
     }
@@ -60,6 +68,27 @@ impl Nick {
     }
 }
 
+/// A nick that may be used at all. Errors: `jid-malformed` (MUC-ENTER-07, MUC-NICK-08), `not-acceptable` when too long
+/// (MUC-ERR-10).
+pub(crate) fn allowed(raw: &str, facts: &Facts) -> Result<Nick, Refusal> {
+    let nick = Nick::new(raw).ok_or_else(|| Refusal::usual(Condition::JidMalformed))?;
+    if nick.as_str().len() > facts.service.max_nick_bytes {
+        return Err(Refusal::usual(Condition::NotAcceptable).text("this nickname is too long"));
+    }
+    Ok(nick)
+}
+
+/// Refuses a nick that somebody else holds or has reserved: `conflict`. One rule for both views.
+///
+/// Source: MUC-ENTER-11, MUC-NICK-04, MIX-JOIN-13, MIX-NICK-03, MAP-22. Cost: two lookups.
+pub(crate) fn free(channel: &Channel, nick: &Nick, for_person: &Person) -> Result<(), Refusal> {
+    let other = |person: Option<&Arc<Person>>| person.is_some_and(|p| p.no != for_person.no);
+    if other(channel.roster.holder(nick)) || other(channel.roster.reserver(nick)) {
+        return Err(Refusal::usual(Condition::Conflict).text("this nickname is taken"));
+    }
+    Ok(())
+}
+
 fn collapse(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for word in text.split_whitespace() {
@@ -73,18 +102,19 @@ fn collapse(text: &str) -> String {
 
 fn forbidden(c: char) -> bool {
     use GeneralCategory as G;
-    if matches!(c, '\u{200c}' | '\u{200d}') {
-        return false; // joiners, needed inside words of some scripts and in emoji
+    if matches!(c, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}') {
+        return false; // joiners inside words of some scripts and in emoji, tags in flags
     }
     matches!(
         c.general_category(),
         G::Control
+            | G::Format
             | G::Unassigned
             | G::PrivateUse
             | G::Surrogate
             | G::LineSeparator
             | G::ParagraphSeparator
-    ) || (c.general_category() == G::Format && !matches!(c, '\u{e0020}'..='\u{e007f}'))
+    )
 }
 
 fn visible(c: char) -> bool {
@@ -92,37 +122,84 @@ fn visible(c: char) -> bool {
     matches!(
         c.general_category_group(),
         Group::Letter | Group::Number | Group::Punctuation | Group::Symbol
-    ) && !matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
+    )
 }
 
+/// Characters that show nothing by themselves: joiners, fillers, variation selectors, tags.
+const fn unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Case folding by way of upper case, so that both forms of sigma, and `ß` and `ss`, are the same.
 fn key(text: &str) -> String {
-    let folded: String = text.nfkc().flat_map(char::to_lowercase).collect();
-    let folded: String = folded
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let folded: String = text
         .nfkc()
-        .filter(|c| !matches!(c, '\u{200c}' | '\u{200d}'))
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .filter(|c| !unseen(*c))
         .collect();
+    let folded: String = folded.nfkc().collect();
     collapse(&folded)
 }
+
+/// What normalisation may be asked to shorten: bounds its work.
+const MAX_RAW_BYTES: usize = 4 * MAX_BYTES;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
+    fn key_of(raw: &str) -> SmolStr {
+        Nick::new(raw).unwrap().key().clone()
+    }
+
     #[test]
     fn muc_nick_11_spaces_are_trimmed_and_collapsed() {
         let nick = Nick::new("  third   witch ").unwrap();
         assert_eq!(nick.as_str(), "third witch");
         assert!(nick.differs_from("  third   witch "));
+        assert!(!nick.differs_from("third witch"));
     }
 
     #[test]
-    fn muc_nick_12_case_and_width_clash() {
-        assert_eq!(
-            Nick::new("ThirdWitch").unwrap().key(),
-            Nick::new("ｔｈｉｒｄwitch").unwrap().key()
-        );
-        assert_ne!(Nick::new("a").unwrap().key(), Nick::new("b").unwrap().key());
+    fn muc_nick_12_mix_nick_03_case_width_and_unseen_characters_clash() {
+        for (a, b) in [
+            ("ThirdWitch", "ｔｈｉｒｄwitch"),
+            ("Σίσυφος", "ΣΊΣΥΦΟΣ"),
+            ("Straße", "STRASSE"),
+            ("third\u{a0}witch", "third witch"),
+            ("❤", "❤\u{fe0f}"),
+            ("a\u{3164}", "a"),
+        ] {
+            assert_eq!(key_of(a), key_of(b), "{a} {b}");
+        }
+        assert_ne!(key_of("a"), key_of("b"));
+        assert_ne!(key_of("third witch"), key_of("thirdwitch"));
+    }
+
+    #[test]
+    fn mix_nick_04_case_is_kept_and_cleaning_is_stable() {
+        let nick = Nick::new(" Third\u{3000}Witch ").unwrap();
+        assert_eq!(nick.as_str(), "Third Witch");
+        assert_eq!(Nick::new(nick.as_str()), Some(nick.clone()));
+        assert_eq!(Nick::from_clean(nick.as_str()), nick);
     }
 
     #[test]
@@ -131,10 +208,13 @@ mod tests {
             "",
             "   ",
             "\u{200b}",
+            "\u{200d}\u{200d}",
             "a\u{202e}b",
             "a\u{0}",
             "\u{301}",
             "\u{3164}",
+            "\u{e000}",
+            "\u{378}",
             &"x".repeat(1024),
         ] {
             assert_eq!(Nick::new(bad), None, "{bad:?}");
@@ -145,6 +225,7 @@ mod tests {
     fn muc_nick_10_mix_nick_05_emoji_and_long_nicks_up_to_1023_bytes() {
         assert!(Nick::new("🤖").is_some());
         assert!(Nick::new("👩‍🚀").is_some());
+        assert!(Nick::new("🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}").is_some());
         assert!(Nick::new(&"x".repeat(1023)).is_some());
     }
 }

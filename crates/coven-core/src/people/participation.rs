@@ -103,6 +103,12 @@ impl Nodes {
         Self(self.0 | other.0)
     }
 
+    /// Without what is in `other`.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether nothing is in it.
     #[must_use]
     pub const fn is_empty(self) -> bool {

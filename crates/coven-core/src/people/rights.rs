@@ -1,160 +1,270 @@
 //! Setting affiliations and roles: the events of kick, ban, membership and voice (MUC-ROLE, MUC-AFF, MAP-14..20).
 //!
-//! Here are the power rules that everything builds on; admin lists on the wire come with a later step.
+//! Here are the power rules that everything builds on, for one person; lists on the wire come with a later step. An entry
+//! of a domain lets in or keeps out its people and gives them nothing else: only bare JIDs become administrators or owners.
 
-use super::{affiliation::Affiliation, nick::Nick, person::Person, role::Role};
-use crate::channel::{Channel, Decision};
+use super::person::{self, Person};
+use super::role::{self, Role};
+use super::{affiliation::Affiliation, nick::Nick};
+use crate::channel::{Channel, Decision, Facts};
 use crate::command::Sender;
 use crate::event::{By, Cause, Event};
-use crate::ids::{ChannelKey, StableId};
+use crate::ids::{PersonNo, Timestamp};
+use crate::life::persistence::{self, Ending};
 use crate::query::Answer;
 use crate::{BareJid, Condition, Refusal};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
-/// Sets the affiliation of a bare JID or domain. Only admins and owners; only owners make or unmake those; a channel
-/// keeps an owner.
+/// Sets the affiliation of a bare JID or domain. Who may: MUC-AFF-04..09. Who is no longer let in leaves (MUC-AFF-12, 13,
+/// 18; MAP-16, 18); setting what holds already changes nothing (MUC-AFF-28).
 pub fn set_affiliation(
     channel: &Channel,
     sender: &Sender,
     jid: &BareJid,
     affiliation: Affiliation,
     reason: Option<&SmolStr>,
+    facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
-    let actor = channel.affiliation(&sender.bare);
-    let old = channel
-        .roster
-        .person_of(jid)
-        .map_or(Affiliation::None, |p| p.affiliation);
-    if actor < Affiliation::Admin
-        || (actor == Affiliation::Admin && old.max(affiliation) >= Affiliation::Admin)
-    {
-        return Err(Refusal::usual(if actor < Affiliation::Admin {
-            Condition::Forbidden
-        } else {
-            Condition::NotAllowed
-        }));
+    let old = person::known(channel, jid, facts);
+    may_set_affiliation(channel, sender, &old, affiliation)?;
+    facts.service.bounds(reason)?;
+    if old.affiliation == affiliation {
+        return Ok(Decision::answer(Answer::Done));
     }
-    if old == Affiliation::Owner && affiliation != Affiliation::Owner && owners(channel) == 1 {
-        return Err(Refusal::usual(Condition::Conflict));
-    }
-    if affiliation == Affiliation::Outcast && *jid == sender.bare {
-        return Err(Refusal::usual(Condition::Conflict));
-    }
-    let person = Person {
-        affiliation,
-        granted: None,
-        ..known(channel, jid)
-    };
-    let event = changed(channel, sender, person, reason);
-    Ok(Decision::event(event).and_answer(Answer::Done))
+    person::has_place(channel, jid, facts)?;
+    let act = Act::new(channel, sender, reason);
+    let affected = affected(channel, &old);
+    let (events, removed) = act.affiliate(channel, old, affiliation, affected);
+    Ok(act.done(channel, events, &removed))
 }
 
-/// Sets the role of an occupant; none kicks. Only moderators; nobody may act on a higher affiliation.
+/// Sets the role of an occupant; none kicks. Who may: MUC-ROLE-04..13, MAP-19. Setting what holds changes nothing.
 pub fn set_role(
     channel: &Channel,
     sender: &Sender,
     nick: &str,
     role: Role,
     reason: Option<&SmolStr>,
+    facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
     let actor = channel
         .roster
         .person_of(&sender.bare)
-        .filter(|p| channel.roster.role(p) == Role::Moderator);
-    let actor = actor.ok_or_else(|| Refusal::usual(Condition::Forbidden))?;
-    let target = Nick::new(nick).and_then(|n| channel.roster.holder(&n));
-    let target = target.ok_or_else(|| Refusal::usual(Condition::ItemNotFound))?;
-    let above = target.affiliation >= Affiliation::Admin || target.affiliation > actor.affiliation;
-    let granting = role == Role::Moderator && actor.affiliation < Affiliation::Admin;
-    if above || granting {
-        return Err(Refusal::usual(Condition::NotAllowed));
+        .filter(|p| channel.roster.role(p) == Role::Moderator)
+        .ok_or_else(|| Refusal::usual(Condition::Forbidden))?;
+    let target = Nick::new(nick)
+        .and_then(|nick| channel.roster.holder(&nick))
+        .ok_or_else(|| Refusal::usual(Condition::ItemNotFound))?;
+    may_set_role(channel, actor, target, role)?;
+    facts.service.bounds(reason)?;
+    let act = Act::new(channel, sender, reason);
+    if role == Role::None {
+        protected(channel, target, facts.now)?;
+        let kicked = act.removed(Arc::clone(target), Cause::Kicked);
+        return Ok(act.done(channel, vec![kicked], &[target.no]));
     }
-    let (by, reason) = (Some(by(channel, sender)), reason.cloned());
-    let event = if role == Role::None {
-        Event::Removed {
-            person: Arc::clone(target),
-            cause: Cause::Kicked,
-            by,
-            reason,
-        }
-    } else {
-        let person = Person {
-            granted: Some(role),
-            ..(**target).clone()
-        };
-        Event::Changed {
-            person: Arc::new(person),
-            by,
-            reason,
-        }
+    if channel.roster.role(target) == role {
+        return Ok(Decision::answer(Answer::Done));
+    }
+    let usual = role::initial(target.affiliation, channel.roster.config());
+    let person = Person {
+        granted: (role != usual).then_some(role),
+        ..(**target).clone()
     };
-    Ok(Decision::event(event).and_answer(Answer::Done))
+    Ok(act.done(channel, vec![act.changed(Arc::new(person))], &[]))
 }
 
-fn changed(channel: &Channel, sender: &Sender, person: Person, reason: Option<&SmolStr>) -> Event {
-    let lost = channel.roster.config().members_only && person.affiliation == Affiliation::None;
-    let cause = match person.affiliation {
-        Affiliation::Outcast => Some(Cause::Banned),
-        _ if lost => Some(Cause::AffiliationLost),
-        _ => None,
-    };
-    let present = channel
-        .roster
-        .view(person.no)
-        .is_some_and(|view| view.present());
-    let reserved = person
-        .reserved
-        .clone()
-        .filter(|_| person.affiliation != Affiliation::Outcast);
-    let (person, by, reason) = (
-        Arc::new(Person { reserved, ..person }),
-        Some(by(channel, sender)),
-        reason.cloned(),
-    );
-    match cause.filter(|_| present) {
-        Some(cause) => Event::Removed {
+/// Who acts, and what is said about it.
+struct Act<'a> {
+    by: By,
+    reason: Option<&'a SmolStr>,
+}
+
+impl<'a> Act<'a> {
+    fn new(channel: &Channel, sender: &Sender, reason: Option<&'a SmolStr>) -> Self {
+        let person = channel.roster.person_of(&sender.bare);
+        let nick = person.and_then(|p| p.nick.as_ref());
+        Self {
+            by: By {
+                nick: nick.map(|nick| nick.as_str().into()),
+                jid: sender.bare.clone(),
+            },
+            reason,
+        }
+    }
+
+    /// The events of a new affiliation, and who leaves by it.
+    fn affiliate(
+        &self,
+        channel: &Channel,
+        old: Person,
+        affiliation: Affiliation,
+        affected: Vec<Arc<Person>>,
+    ) -> (Vec<Event>, Vec<PersonNo>) {
+        let banned = affiliation == Affiliation::Outcast;
+        let person = Person {
+            affiliation,
+            granted: old
+                .granted
+                .filter(|role| *role == Role::Moderator && !banned),
+            reserved: old.reserved.filter(|_| !banned),
+            ..old
+        };
+        let present = channel.roster.is_present(person.no);
+        let cause = excluded(channel, &person.jid, affiliation).filter(|_| present);
+        let mut removed = Vec::from_iter(cause.map(|_| person.no));
+        let person = Arc::new(person);
+        let mut events = vec![match cause {
+            Some(cause) => self.removed(person, cause),
+            None => self.changed(person),
+        }];
+        let of_domain = barred(channel, affiliation);
+        for (person, cause) in of_domain
+            .into_iter()
+            .flat_map(|c| affected.iter().map(move |p| (p, c)))
+        {
+            events.push(self.removed(Arc::clone(person), cause));
+            removed.push(person.no);
+        }
+        (events, removed)
+    }
+
+    fn changed(&self, person: Arc<Person>) -> Event {
+        Event::Changed {
+            person,
+            by: Some(self.by.clone()),
+            reason: self.reason.cloned(),
+        }
+    }
+
+    fn removed(&self, person: Arc<Person>, cause: Cause) -> Event {
+        Event::Removed {
             person,
             cause,
-            by,
-            reason,
-        },
-        None => Event::Changed { person, by, reason },
+            by: Some(self.by.clone()),
+            reason: self.reason.cloned(),
+        }
+    }
+
+    /// The decision; a temporary room whose last occupant was removed ends (MUC-LEAVE-06).
+    fn done(&self, channel: &Channel, mut events: Vec<Event>, removed: &[PersonNo]) -> Decision {
+        let endings: Vec<_> = removed.iter().map(|no| Ending::All(*no)).collect();
+        if !endings.is_empty() {
+            events.extend(persistence::after(channel, &endings));
+        }
+        Decision {
+            events,
+            ..Decision::default()
+        }
+        .and_answer(Answer::Done)
     }
 }
 
-fn by(channel: &Channel, sender: &Sender) -> By {
-    let person = channel.roster.person_of(&sender.bare);
-    By {
-        nick: person
-            .and_then(|p| p.nick.as_ref())
-            .map(|n| n.as_str().into()),
-        jid: sender.bare.clone(),
-    }
+/// Source: MUC-AFF-04..09.
+fn may_set_affiliation(
+    channel: &Channel,
+    sender: &Sender,
+    target: &Person,
+    new: Affiliation,
+) -> Result<(), Refusal> {
+    let actor = channel.affiliation(&sender.bare);
+    let old = target.affiliation;
+    let refused = if actor < Affiliation::Admin {
+        Condition::Forbidden
+    } else if new == Affiliation::Outcast && target.jid == sender.bare {
+        Condition::Conflict
+    } else if actor == Affiliation::Admin
+        && new == Affiliation::Outcast
+        && old >= Affiliation::Admin
+    {
+        Condition::NotAllowed
+    } else if actor == Affiliation::Admin && old.max(new) >= Affiliation::Admin {
+        Condition::Forbidden
+    } else if new >= Affiliation::Admin && target.jid.is_domain() {
+        Condition::NotAcceptable
+    } else if old == Affiliation::Owner && new != old && channel.roster.owners() == 1 {
+        Condition::Conflict
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::usual(refused))
 }
 
-fn known(channel: &Channel, jid: &BareJid) -> Person {
-    if let Some(person) = channel.roster.person_of(jid) {
-        return (**person).clone();
+/// Source: MUC-ROLE-07, 08, 11..13.
+fn may_set_role(
+    channel: &Channel,
+    actor: &Person,
+    target: &Person,
+    new: Role,
+) -> Result<(), Refusal> {
+    let admin = actor.affiliation >= Affiliation::Admin;
+    let protected = channel.roster.role(target) == Role::Moderator && !admin;
+    let below = target.affiliation < actor.affiliation || target.affiliation == Affiliation::None;
+    let not_allowed = match new {
+        Role::None => {
+            target.affiliation > actor.affiliation || (protected && target.no != actor.no)
+        }
+        Role::Moderator if !admin => return Err(Refusal::usual(Condition::Forbidden)),
+        Role::Moderator => !is_online(channel, target),
+        Role::Participant => protected || target.affiliation >= Affiliation::Admin,
+        Role::Visitor => protected || target.affiliation >= Affiliation::Admin || !below,
+    };
+    if not_allowed {
+        return Err(Refusal::usual(Condition::NotAllowed));
     }
-    let key = channel.key.unwrap_or(ChannelKey([0; 32]));
-    Person {
-        no: channel.roster.next_person(),
-        jid: jid.clone(),
-        id: StableId::of(&key, jid.as_str()),
-        nick: None,
-        reserved: None,
-        affiliation: Affiliation::None,
-        granted: None,
-    }
+    Ok(())
 }
 
-fn owners(channel: &Channel) -> usize {
+/// Nobody loses a participation because a moderator tidies idle names: who has no client online and has said nothing for
+/// ten minutes cannot be kicked (MAP-19). What was said is looked for in the tail of the history.
+fn protected(channel: &Channel, target: &Person, now: Timestamp) -> Result<(), Refusal> {
+    let since = now.plus_ms(-KICK_PROTECTION_MS);
+    if is_online(channel, target) || channel.tail.spoke(target.no, since) {
+        return Ok(());
+    }
+    Err(Refusal::usual(Condition::NotAllowed).text("this participant is offline"))
+}
+
+fn is_online(channel: &Channel, person: &Person) -> bool {
+    let view = channel.roster.view(person.no);
+    view.is_some_and(|view| !view.sessions.is_empty())
+}
+
+/// Those who are there by the entry of a domain alone.
+fn affected(channel: &Channel, target: &Person) -> Vec<Arc<Person>> {
+    if !target.jid.is_domain() {
+        return Vec::new();
+    }
+    let of_domain = |person: &&Arc<Person>| {
+        person.affiliation == Affiliation::None && person.jid.domain() == target.jid.as_str()
+    };
     channel
         .roster
-        .persons()
-        .filter(|p| p.affiliation == Affiliation::Owner)
-        .count()
+        .present()
+        .filter(of_domain)
+        .cloned()
+        .collect()
 }
+
+/// Why somebody with this own affiliation is no longer let in.
+fn excluded(channel: &Channel, jid: &BareJid, own: Affiliation) -> Option<Cause> {
+    if own == Affiliation::None && !jid.is_domain() {
+        let domain = BareJid::from_normalised(jid.domain());
+        return barred(channel, channel.affiliation(&domain));
+    }
+    barred(channel, own)
+}
+
+/// Why an affiliation is no reason to be let in.
+fn barred(channel: &Channel, affiliation: Affiliation) -> Option<Cause> {
+    match affiliation {
+        Affiliation::Outcast => Some(Cause::Banned),
+        Affiliation::None if channel.roster.config().members_only => Some(Cause::AffiliationLost),
+        _ => None,
+    }
+}
+
+const KICK_PROTECTION_MS: i64 = 600_000;

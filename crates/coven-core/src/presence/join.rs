@@ -3,16 +3,15 @@
 //! The burst that a newcomer gets is made by the renderer from [`Event::Joined`] and [`Output::Sync`]; here is decided
 //! who gets in, and under which nick.
 
-use super::session::Session;
+use super::session::{self, Session};
 use crate::channel::{Channel, Decision, Facts, Output};
 use crate::command::{Join, Sender, View};
 use crate::event::{Entry, Event};
-use crate::ids::{PersonNo, StableId};
 use crate::life::create;
-use crate::people::nick::Nick;
-use crate::people::{affiliation::Affiliation, person::Person};
-use crate::roster::PersonView;
-use crate::{BareJid, Condition, ErrorType, FullJid, Refusal};
+use crate::people::affiliation::Affiliation;
+use crate::people::nick::{Nick, allowed, free};
+use crate::people::person::{self, Person};
+use crate::{BareJid, Condition, ErrorType, Refusal};
 use std::sync::Arc;
 
 /// Decides a MUC join. Refusals in the order of MUC-ENTER-17.
@@ -22,111 +21,77 @@ pub fn decide(
     join: &Join,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    let full = sender
-        .full
-        .as_ref()
-        .ok_or_else(|| Refusal::usual(Condition::JidMalformed))?;
-    let raw = join
-        .nick
-        .as_deref()
-        .ok_or_else(|| Refusal::usual(Condition::JidMalformed))?;
-    let nick = nick_of(raw, facts)?;
+    let malformed = || Refusal::usual(Condition::JidMalformed);
+    let raw = join.nick.as_deref().ok_or_else(malformed)?;
+    if sender.full.is_none() {
+        return Err(malformed());
+    }
+    let nick = allowed(raw, facts)?;
     if !channel.roster.exists() {
-        return create::by_join(channel, sender, full, join, nick, facts);
+        return create::by_join(channel, sender, join, nick, facts);
     }
     if let Some(session) = channel.muc_session(sender) {
         return resync(channel, session, join, raw, nick);
     }
     may_enter(channel, sender, join)?;
-    let person = entrant(channel, &sender.bare, nick, facts)?;
-    has_room(channel, sender, &person)?;
-    let altered = person.nick.as_ref().is_some_and(|n| n.differs_from(raw));
-    Ok(Decision::event(joined(
-        channel,
-        sender,
-        full,
-        person,
-        join,
-        Entry {
-            altered,
-            ..Entry::default()
-        },
-        0,
-    )))
+    let known = person::known(channel, &sender.bare, facts);
+    let person = entrant(channel, &known, nick)?;
+    has_room(channel, sender, facts)?;
+    session::has_place(channel, &sender.bare, facts)?;
+    Ok(enter(channel, sender, join, raw, &known, person))
 }
 
-/// A nick that may be used at all. Errors: `jid-malformed` (MUC-ENTER-07), `not-acceptable` when too long (MUC-ERR-10).
-pub(crate) fn nick_of(raw: &str, facts: &Facts) -> Result<Nick, Refusal> {
-    let nick = Nick::new(raw).ok_or_else(|| Refusal::usual(Condition::JidMalformed))?;
-    if nick.as_str().len() > facts.service.max_nick_bytes {
-        return Err(Refusal::usual(Condition::NotAcceptable).text("this nickname is too long"));
+/// The events of somebody who enters. A participant without nick that gets one by this is renamed first: the MUC view
+/// had shown it under a generated one (MAP-24).
+fn enter(
+    channel: &Channel,
+    sender: &Sender,
+    join: &Join,
+    raw: &str,
+    known: &Person,
+    person: Person,
+) -> Decision {
+    let mut decision = Decision::default();
+    if channel.roster.is_present(known.no) && known.nick != person.nick {
+        decision.events.push(Event::Renamed {
+            person: Arc::new(person.clone()),
+            altered: false,
+        });
     }
-    Ok(nick)
+    let entry = Entry {
+        altered: person.nick.as_ref().is_some_and(|n| n.differs_from(raw)),
+        ..Entry::default()
+    };
+    let index = decision.events.len() as u64;
+    let joined = joined(channel, sender, person, join, entry, index);
+    decision.events.extend(joined);
+    decision
 }
 
-/// Refuses a nick that somebody else holds or has reserved. Source: MUC-ENTER-11, MAP-22.
-pub(crate) fn nick_free(channel: &Channel, nick: &Nick, for_bare: &BareJid) -> Result<(), Refusal> {
-    let other = |person: Option<&Arc<Person>>| person.is_some_and(|p| p.jid != *for_bare);
-    if other(channel.roster.holder(nick)) || other(channel.roster.reserver(nick)) {
-        return Err(Refusal::usual(Condition::Conflict));
-    }
-    Ok(())
-}
-
-/// The record of a person known to the channel, or a new one.
-pub(crate) fn person_of(channel: &Channel, bare: &BareJid, facts: &Facts) -> Person {
-    match channel.roster.person_of(bare) {
-        Some(person) => (**person).clone(),
-        None => new_person(channel, channel.roster.next_person(), bare, facts),
-    }
-}
-
-pub(crate) fn new_person(channel: &Channel, no: PersonNo, bare: &BareJid, facts: &Facts) -> Person {
-    let key = channel.key.unwrap_or(crate::ids::ChannelKey(facts.random));
-    Person {
-        no,
-        jid: bare.clone(),
-        id: StableId::of(&key, bare.as_str()),
-        nick: None,
-        reserved: None,
-        affiliation: Affiliation::None,
-        granted: None,
-    }
-}
-
-/// The event of a session that begins; `index`: how many events of the decision come before it.
+/// The event of a session that begins; `index`: how many events of the decision come before it. `None` without full JID.
 pub(crate) fn joined(
     channel: &Channel,
     sender: &Sender,
-    full: &FullJid,
     person: Person,
     join: &Join,
     entry: Entry,
     index: u64,
-) -> Event {
+) -> Option<Event> {
     let at = channel.sequence_of(index);
-    let session = Session {
-        no: channel.roster.next_session(),
-        person: person.no,
-        jid: full.clone(),
-        view: View::Muc,
-        group: sender.group.clone(),
-        joined: at,
-        updated: at,
-        presence: Arc::clone(&join.presence),
-    };
+    let session = session::begun(channel, sender, person.no, View::Muc, &join.presence, at)?;
     let entry = Entry {
         history: join.history,
         stanza_id: join.stanza_id.clone(),
         ..entry
     };
-    Event::Joined {
+    Some(Event::Joined {
         person: Arc::new(person),
         session: Arc::new(session),
         entry,
-    }
+    })
 }
 
+/// Source: MUC-ENTER-08, 09, 10, 15.
 fn may_enter(channel: &Channel, sender: &Sender, join: &Join) -> Result<(), Refusal> {
     let config = channel.roster.config();
     if channel.locked_for(sender) {
@@ -146,44 +111,36 @@ fn may_enter(channel: &Channel, sender: &Sender, join: &Join) -> Result<(), Refu
 }
 
 /// Who enters, under which nick: that of a person already there holds (MUC-NICK-05, MAP-23).
-fn entrant(
-    channel: &Channel,
-    bare: &BareJid,
-    nick: Nick,
-    facts: &Facts,
-) -> Result<Person, Refusal> {
-    let person = person_of(channel, bare, facts);
-    let there = channel
-        .roster
-        .view(person.no)
-        .is_some_and(|view| view.present());
-    if there && person.nick.is_some() {
-        return Ok(person);
+fn entrant(channel: &Channel, known: &Person, nick: Nick) -> Result<Person, Refusal> {
+    if channel.roster.is_present(known.no) && known.nick.is_some() {
+        return Ok(known.clone());
     }
-    nick_free(channel, &nick, bare)?;
+    free(channel, &nick, known)?;
     Ok(Person {
         nick: Some(nick),
-        ..person
+        ..known.clone()
     })
 }
 
-/// Source: MUC-ENTER-12, 13; MAP-43: people with a client online take a place, administrators and owners never lack one.
-fn has_room(channel: &Channel, sender: &Sender, person: &Person) -> Result<(), Refusal> {
+/// Source: MUC-ENTER-12, 13; MAP-43: people with a client online take a place, administrators and owners may exceed the
+/// limit by a reserve.
+fn has_room(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Refusal> {
     let Some(max) = channel.roster.config().max_users else {
         return Ok(());
     };
-    let online = |view: &PersonView| !view.sessions.is_empty();
-    let already = channel
-        .roster
-        .view(person.no)
-        .is_some_and(|view| online(&view));
-    if already || channel.affiliation(&sender.bare) >= Affiliation::Admin {
-        return Ok(());
-    }
-    if channel.roster.people().filter(online).count() >= max as usize {
+    let privileged = channel.affiliation(&sender.bare) >= Affiliation::Admin;
+    let reserve = if privileged { facts.service.reserve } else { 0 };
+    let places = max.saturating_add(reserve) as usize;
+    if !is_online(channel, &sender.bare) && channel.roster.online() >= places {
         return Err(Refusal::new(Condition::ServiceUnavailable, ErrorType::Wait));
     }
     Ok(())
+}
+
+fn is_online(channel: &Channel, bare: &BareJid) -> bool {
+    let person = channel.roster.person_of(bare);
+    let view = person.and_then(|person| channel.roster.view(person.no));
+    view.is_some_and(|view| !view.sessions.is_empty())
 }
 
 /// A join from a full JID that is already here: everything once more, perhaps under another nick (MUC-ENTER-21..24).
@@ -194,19 +151,13 @@ fn resync(
     raw: &str,
     nick: Nick,
 ) -> Result<Decision, Refusal> {
-    let mut decision = Decision::default();
     let Some(person) = channel.roster.person(session.person) else {
         return Err(Refusal::usual(Condition::InternalServerError));
     };
-    if *session.presence != *join.presence {
-        decision.events.push(Event::Updated {
-            session: session.no,
-            presence: Arc::clone(&join.presence),
-        });
-    }
+    let mut decision = Decision::default();
     let altered = nick.differs_from(raw);
     if person.nick.as_ref().is_none_or(|old| *old != nick) {
-        nick_free(channel, &nick, &person.jid)?;
+        free(channel, &nick, person)?;
         let person = Person {
             nick: Some(nick),
             ..(**person).clone()
@@ -216,12 +167,12 @@ fn resync(
             altered,
         });
     }
-    let stanza_id = join.stanza_id.clone();
+    decision.events.extend(session.changed_to(&join.presence));
     decision.outputs.push(Output::Sync {
         session: session.no,
         history: join.history,
         altered,
-        stanza_id,
+        stanza_id: join.stanza_id.clone(),
     });
     Ok(decision)
 }

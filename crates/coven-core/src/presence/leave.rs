@@ -3,7 +3,7 @@
 use crate::channel::{Channel, Decision};
 use crate::command::Sender;
 use crate::event::{Cause, Event};
-use crate::life::persistence;
+use crate::life::persistence::{self, Ending};
 use crate::{Refusal, Session};
 use bytes::Bytes;
 
@@ -28,10 +28,9 @@ pub(crate) fn ended(
         cause,
         payload,
     });
-    decision.events.extend(persistence::after_leaving(
-        channel,
-        session.person,
-        Some(session.no),
-    ));
+    let ending = Ending::Sessions(session.person, &[session.no]);
+    decision
+        .events
+        .extend(persistence::after(channel, &[ending]));
     decision
 }

@@ -1,16 +1,16 @@
 //! MIX participation: join, subscriptions, nick, leave (XEP-0369 §7.1; MIX-JOIN, MIX-SUB, MIX-NICK, MIX-LEAVE).
 
-use super::join::{nick_free, person_of};
 use crate::channel::{Channel, Decision, Facts, Output};
 use crate::command::Sender;
 use crate::event::{Cause, Event};
-use crate::life::persistence;
-use crate::people::nick::Nick;
+use crate::life::persistence::{self, Ending};
+use crate::people::affiliation::Affiliation;
+use crate::people::nick::{self, Nick};
 use crate::people::participation::{Node, Nodes, Participation};
-use crate::people::{affiliation::Affiliation, person::Person};
+use crate::people::person::{self, Person};
 use crate::query::Answer;
 use crate::settings::config::Config;
-use crate::{Condition, Refusal};
+use crate::{Condition, ErrorType, Refusal};
 use std::sync::Arc;
 
 /// Nodes that every channel has for participants, without those of rights (MIX-NODE-01..04).
@@ -21,7 +21,10 @@ pub const SUBSCRIBABLE: Nodes = Nodes(
         | 1 << Node::Presence as u16,
 );
 
-/// A join, or a second one as an update (MIX-JOIN-01..14). A temporary room becomes persistent (MAP-42).
+/// A join, or a second one as an update (MIX-JOIN-01..14, 18). A temporary room becomes persistent (MAP-42).
+///
+/// Errors: `item-not-found` (MIX-JOIN-19, MAP-40); those of [`may_join`]; that of the nodes, if none that was asked for is
+/// granted (MIX-JOIN-07); `not-acceptable` without a nick that is needed (MIX-JOIN-12), `conflict` (MIX-JOIN-13).
 pub fn join(
     channel: &Channel,
     sender: &Sender,
@@ -29,84 +32,60 @@ pub fn join(
     nick: Option<&str>,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    channel.must_exist_for(sender)?;
+    channel.must_be_open()?;
     may_join(channel, sender, facts)?;
-    let person = named(channel, sender, nick, facts)?;
-    let old = channel.roster.participation(person.no).cloned();
-    let granted = nodes.and(SUBSCRIBABLE);
-    let had = old.as_ref().map_or_else(Nodes::default, |p| p.nodes);
-    let mut decision = Decision::default();
-    if !channel.roster.config().persistent {
-        let config = Config {
-            persistent: true,
-            ..(**channel.roster.config()).clone()
-        };
-        decision.events.push(Event::Configured {
-            config: Arc::new(config),
-        });
-    }
-    let since = old.map_or_else(
-        || channel.sequence_of(decision.events.len() as u64),
-        |p| p.since,
-    );
-    let participation = Participation {
-        nodes: Nodes(had.0 | granted.0),
-        group: sender.group.clone(),
-        since,
-    };
+    let granted = granted(nodes)?;
+    let known = person::known(channel, &sender.bare, facts);
+    let person = named(channel, &known, nick, facts)?;
+    person::has_place(channel, &sender.bare, facts)?;
     let answer = Answer::Participating {
         id: person.id,
         nodes: granted,
         nick: person.nick.clone(),
     };
-    let no = person.no;
-    decision.events.push(Event::Participated {
-        person: Arc::new(person),
-        participation: Arc::new(participation),
-    });
-    decision.outputs.push(Output::Answer(answer));
+    let dump = Output::PresenceDump { to: person.no };
+    let mut decision = Decision {
+        events: joining(channel, sender, granted, &known, person),
+        outputs: vec![Output::Answer(answer)],
+    };
     if granted.has(Node::Presence) {
-        decision.outputs.push(Output::PresenceDump { to: no });
+        decision.outputs.push(dump);
     }
     Ok(decision)
 }
 
-/// `update-subscription` (MIX-SUB-01..04).
+/// `update-subscription`, or a direct PubSub subscription (MIX-SUB-01..04, MIX-NODE-13).
 pub fn subscribe(
     channel: &Channel,
     sender: &Sender,
     add: Nodes,
     remove: Nodes,
 ) -> Result<Decision, Refusal> {
-    channel.must_exist_for(sender)?;
+    channel.must_be_open()?;
     let (person, old) =
         participant(channel, sender).ok_or_else(|| Refusal::usual(Condition::NotAllowed))?;
-    let added = Nodes(add.and(SUBSCRIBABLE).0 & !remove.0);
+    let added = add.and(SUBSCRIBABLE).minus(remove);
     let removed = remove.and(old.nodes);
     let participation = Participation {
-        nodes: Nodes(old.nodes.0 & !removed.0 | added.0),
+        nodes: old.nodes.minus(removed).or(added),
         ..(**old).clone()
     };
-    let mut decision = Decision::default();
-    if participation.nodes != old.nodes {
-        let participation = Arc::new(participation);
+    let mut decision = Decision::answer(Answer::Subscribed { added, removed });
+    if participation != **old {
         decision.events.push(Event::Participated {
             person: Arc::clone(person),
-            participation,
+            participation: Arc::new(participation),
         });
     }
-    decision
-        .outputs
-        .push(Output::Answer(Answer::Subscribed { added, removed }));
-    if added.has(Node::Presence) && !old.nodes.has(Node::Presence) {
-        decision
-            .outputs
-            .push(Output::PresenceDump { to: person.no });
+    if added.minus(old.nodes).has(Node::Presence) {
+        let to = person.no;
+        decision.outputs.push(Output::PresenceDump { to });
     }
     Ok(decision)
 }
 
-/// Leave. Also of somebody who is no participant, or from an unknown channel, with the same result (MIX-LEAVE-05).
+/// Leave. Also of somebody who is no participant, or from an unknown channel, with the same result (MIX-LEAVE-05). MUC
+/// sessions stay (MAP-46).
 pub fn leave(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> {
     let Some((person, _)) = participant(channel, sender) else {
         return Ok(Decision::answer(Answer::Departed));
@@ -115,27 +94,30 @@ pub fn leave(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> {
         person: person.no,
         cause: Cause::Left,
     });
+    let ending = Ending::Participation(person.no);
     decision
         .events
-        .extend(persistence::after_leaving(channel, person.no, None));
+        .extend(persistence::after(channel, &[ending]));
     Ok(decision.and_answer(Answer::Departed))
 }
 
-/// `setnick` (MIX-NICK-01..08).
+/// `setnick` (MIX-NICK-01..08). Errors: `forbidden` for others than participants (MIX-NICK-07), `not-acceptable`
+/// (MIX-NICK-02, 04), `conflict` (MIX-NICK-03).
 pub fn set_nick(
     channel: &Channel,
     sender: &Sender,
     raw: Option<&str>,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    channel.must_exist_for(sender)?;
+    channel.must_be_open()?;
     let (person, _) =
         participant(channel, sender).ok_or_else(|| Refusal::usual(Condition::Forbidden))?;
-    let nick = match (raw.filter(|raw| !raw.is_empty()), &person.reserved) {
-        (Some(raw), _) => mix_nick(channel, raw, &person.jid, facts)?,
-        (None, Some(reserved)) => reserved.clone(),
-        (None, None) => return Err(Refusal::usual(Condition::NotAcceptable)),
+    let raw = raw.filter(|raw| !raw.is_empty());
+    let nick = match raw {
+        Some(raw) => cleaned(raw, facts)?,
+        None => person.reserved.clone().ok_or_else(nick_needed)?,
     };
+    nick::free(channel, &nick, person)?;
     let answer = Answer::NickSet(nick.clone());
     if person.nick.as_ref() == Some(&nick) {
         return Ok(Decision::answer(answer));
@@ -185,37 +167,87 @@ fn may_join(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Ref
     Ok(())
 }
 
-/// The joiner with the nick that will hold: the one asked for, or the one it has (MIX-JOIN-12, 13, MAP-10).
-fn named(
-    channel: &Channel,
-    sender: &Sender,
-    nick: Option<&str>,
-    facts: &Facts,
-) -> Result<Person, Refusal> {
-    let person = person_of(channel, &sender.bare, facts);
-    if let Some(raw) = nick.filter(|raw| !raw.is_empty()) {
-        let nick = mix_nick(channel, raw, &sender.bare, facts)?;
-        return Ok(Person {
-            nick: Some(nick),
-            ..person
-        });
+/// What of the nodes asked for is subscribed to (MIX-JOIN-03, 06). Nothing of something: the error of the nodes
+/// (MIX-JOIN-07, MIX-NODE-11); the translator names them all in it, since all are refused for the same reason.
+fn granted(asked: Nodes) -> Result<Nodes, Refusal> {
+    let granted = asked.and(SUBSCRIBABLE);
+    if granted.is_empty() && !asked.is_empty() {
+        return Err(Refusal::usual(Condition::ItemNotFound));
     }
-    let nick = person.nick.clone().or_else(|| person.reserved.clone());
-    if nick.is_none() && channel.roster.config().mandatory_nicks {
-        return Err(Refusal::usual(Condition::NotAcceptable).text("a nickname is needed here"));
-    }
-    Ok(Person { nick, ..person })
+    Ok(granted)
 }
 
-/// Errors: `not-acceptable` for a nick that is none (MIX-NICK-04), `conflict` (MIX-NICK-03).
-fn mix_nick(
+/// The events of a join: only what changes anything.
+fn joining(
     channel: &Channel,
-    raw: &str,
-    bare: &crate::BareJid,
+    sender: &Sender,
+    granted: Nodes,
+    known: &Person,
+    person: Person,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    if !channel.roster.config().persistent {
+        let config = Config {
+            persistent: true,
+            ..(**channel.roster.config()).clone()
+        };
+        events.push(Event::Configured {
+            config: Arc::new(config),
+        });
+    }
+    let renamed = channel.roster.is_present(known.no) && known.nick != person.nick;
+    let person = Arc::new(person);
+    if renamed {
+        events.push(Event::Renamed {
+            person: Arc::clone(&person),
+            altered: false,
+        });
+    }
+    let old = channel.roster.participation(person.no);
+    let since = old.map_or_else(|| channel.sequence_of(events.len() as u64), |old| old.since);
+    let had = old.map_or_else(Nodes::default, |old| old.nodes);
+    let participation = Arc::new(Participation {
+        nodes: had.or(granted),
+        group: sender.group.clone(),
+        since,
+    });
+    if old != Some(&participation) {
+        events.push(Event::Participated {
+            person,
+            participation,
+        });
+    }
+    events
+}
+
+/// The joiner with the nick that will hold: the one asked for, or the one it has (MIX-JOIN-12, 13, 14, MAP-10).
+fn named(
+    channel: &Channel,
+    known: &Person,
+    asked: Option<&str>,
     facts: &Facts,
-) -> Result<Nick, Refusal> {
+) -> Result<Person, Refusal> {
+    let nick = match asked.filter(|raw| !raw.is_empty()) {
+        Some(raw) => Some(cleaned(raw, facts)?),
+        None => known.nick.clone().or_else(|| known.reserved.clone()),
+    };
+    if nick.is_none() && channel.roster.config().mandatory_nicks {
+        return Err(nick_needed());
+    }
+    let person = Person {
+        nick,
+        ..known.clone()
+    };
+    let shown = Nick::from_clean(&person.shown_nick());
+    nick::free(channel, person.nick.as_ref().unwrap_or(&shown), known)?;
+    Ok(person)
+}
+
+fn cleaned(raw: &str, facts: &Facts) -> Result<Nick, Refusal> {
     let nick = Nick::new(raw).filter(|nick| nick.as_str().len() <= facts.service.max_nick_bytes);
-    let nick = nick.ok_or_else(|| Refusal::usual(Condition::NotAcceptable))?;
-    nick_free(channel, &nick, bare)?;
-    Ok(nick)
+    nick.ok_or_else(|| Refusal::usual(Condition::NotAcceptable).text("this is no nickname"))
+}
+
+fn nick_needed() -> Refusal {
+    Refusal::new(Condition::NotAcceptable, ErrorType::Modify).text("a nickname is needed here")
 }

@@ -1,6 +1,6 @@
 //! Self-ping (XEP-0410) and pings to the room (XEP-0199; MUC-PING-01..05, MUC-DISCO-33).
 
-use crate::channel::{Channel, Output};
+use crate::channel::Channel;
 use crate::command::{Relay, Sender};
 use crate::content::relay;
 use crate::people::nick::Nick;
@@ -27,15 +27,9 @@ pub fn answer(
     let holder = Nick::new(&relay.nick).and_then(|nick| channel.roster.holder(&nick).cloned());
     match holder {
         Some(person) if person.no == session.person => Ok(Answer::Done),
-        Some(_) => passed_on(channel, sender, relay),
+        Some(_) => {
+            relay::request(channel, sender, relay).map(|relayed| Answer::Relayed(Box::new(relayed)))
+        }
         None => Err(Refusal::usual(Condition::ItemNotFound)),
-    }
-}
-
-fn passed_on(channel: &Channel, sender: &Sender, relay: &Relay) -> Result<Answer, Refusal> {
-    let mut outputs = relay::decide(channel, sender, relay)?.outputs;
-    match outputs.pop() {
-        Some(Output::Relay(relayed)) => Ok(Answer::Relayed(Box::new(relayed))),
-        _ => Err(Refusal::usual(Condition::ServiceUnavailable)),
     }
 }

@@ -1,8 +1,12 @@
 //! A session: one full JID that is present, and what of its presence others see.
 
-use crate::command::View;
+use crate::channel::{Channel, Facts};
+use crate::command::{Sender, View};
+use crate::event::Event;
 use crate::ids::{PersonNo, Sequence, SessionNo};
-use crate::jid::{FullJid, Group};
+use crate::jid::{BareJid, FullJid, Group};
+use crate::people::person;
+use crate::{Condition, Refusal};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -51,4 +55,47 @@ pub struct Session {
     pub updated: Sequence,
     /// The presence.
     pub presence: Arc<Presence>,
+}
+
+impl Session {
+    /// The event of a new presence, if it is one (MUC-ENTER-22).
+    pub(crate) fn changed_to(&self, presence: &Arc<Presence>) -> Option<Event> {
+        (*self.presence != **presence).then(|| Event::Updated {
+            session: self.no,
+            presence: Arc::clone(presence),
+        })
+    }
+}
+
+/// A session of the sender that begins at this sequence. `None` if the stanza came from no full JID.
+pub(crate) fn begun(
+    channel: &Channel,
+    sender: &Sender,
+    person: PersonNo,
+    view: View,
+    presence: &Arc<Presence>,
+    at: Sequence,
+) -> Option<Session> {
+    Some(Session {
+        no: channel.roster.next_session(),
+        person,
+        jid: sender.full.clone()?,
+        view,
+        group: sender.group.clone(),
+        joined: at,
+        updated: at,
+        presence: Arc::clone(presence),
+    })
+}
+
+/// Refuses sessions beyond what a channel holds (I9): `resource-constraint`.
+pub(crate) fn has_place(channel: &Channel, bare: &BareJid, facts: &Facts) -> Result<(), Refusal> {
+    person::has_place(channel, bare, facts)?;
+    let roster = &channel.roster;
+    let view = roster.person_of(bare).and_then(|p| roster.view(p.no));
+    let many = view.is_some_and(|view| view.sessions.len() >= facts.service.max_sessions);
+    if many || roster.next_session().0 == u32::MAX {
+        return Err(Refusal::usual(Condition::ResourceConstraint));
+    }
+    Ok(())
 }

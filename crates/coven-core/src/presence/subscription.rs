@@ -3,10 +3,9 @@
 //! The channel has no presence of its own; a subscription is only the means by which participants' servers share the
 //! presence of their clients. It never changes who takes part, nor any MUC session.
 
-use super::leave::ended;
 use crate::channel::{Channel, Decision};
 use crate::command::Sender;
-use crate::event::Cause;
+use crate::event::{Cause, Event};
 use crate::query::Answer;
 use bytes::Bytes;
 
@@ -15,14 +14,18 @@ pub(crate) fn decide(channel: &Channel, sender: &Sender, wanted: bool) -> Decisi
     let person = channel.roster.person_of(&sender.bare);
     let view = person
         .and_then(|p| channel.roster.view(p.no))
-        .filter(|view| view.participation.is_some() && channel.lock.is_none());
+        .filter(|view| view.participation.is_some());
     if wanted {
         return Decision::answer(Answer::PresenceSubscription(view.is_some()));
     }
-    let mut decision = Decision::default();
-    for session in view.iter().flat_map(|view| view.mix_sessions()) {
-        let left = ended(channel, session, Cause::Left, Bytes::new());
-        decision.events.extend(left.events);
+    let clients = view.iter().flat_map(|view| view.mix_sessions());
+    let left = clients.map(|session| Event::Left {
+        session: session.no,
+        cause: Cause::Left,
+        payload: Bytes::new(),
+    });
+    Decision {
+        events: left.collect(),
+        ..Decision::default()
     }
-    decision
 }

@@ -1,17 +1,21 @@
 //! Presence of somebody who is here: a new availability, a nick change (XEP-0045 §7.6, §7.7), and that of MIX clients
 //! (XEP-0403 §4).
 
-use super::join::{nick_free, nick_of};
-use super::session::{Presence, Session};
+use super::leave::{self, ended};
+use super::session::{self, Presence, Session};
 use crate::channel::{Channel, Decision, Facts, Output};
 use crate::command::{Sender, View};
 use crate::event::{Cause, Event};
+use crate::people::nick::{allowed, free};
+use crate::people::participation::{Node, Participation};
 use crate::people::person::Person;
+use crate::presence::participate::participant;
 use crate::{Condition, Refusal};
 use bytes::Bytes;
 use std::sync::Arc;
 
 /// Available presence without the `muc` `<x/>`: an update, a nick change, or somebody who is not here (MUC-ENTER-19).
+/// To the bare room (`nick` is `None`) it is as in [`bare`].
 pub fn muc(
     channel: &Channel,
     sender: &Sender,
@@ -19,78 +23,83 @@ pub fn muc(
     presence: &Arc<Presence>,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
+    let Some(raw) = nick else {
+        return bare(channel, sender, presence, facts);
+    };
     let Some(session) = channel.muc_session(sender) else {
         return Ok(Decision::output(Output::NotJoined));
     };
     let mut decision = Decision::default();
-    if let Some(raw) = nick {
-        decision
-            .events
-            .extend(rename(channel, session, raw, facts)?);
-    }
-    if *session.presence != **presence {
-        decision.events.push(Event::Updated {
-            session: session.no,
-            presence: Arc::clone(presence),
-        });
-    }
+    decision
+        .events
+        .extend(rename(channel, session, raw, facts)?);
+    decision.events.extend(session.changed_to(presence));
     Ok(decision)
 }
 
-/// Presence of a MIX client to the channel (MIX-PRES-01..06). Only participants have one.
-pub fn mix(
+/// Presence to the bare channel: of a participant's client (MIX-PRES-01), or of a MUC session of somebody who is no
+/// participant (MUC-PRES-12, MAP-02). Of anybody else it is ignored (MIX-PRES-07).
+///
+/// From a bare JID it asks for the presence of everybody else, and a probe is translated to the same (MIX-PRES-06).
+pub fn bare(
     channel: &Channel,
     sender: &Sender,
     presence: &Arc<Presence>,
+    facts: &Facts,
 ) -> Result<Decision, Refusal> {
-    let Some(full) = &sender.full else {
-        return Ok(Decision::default());
+    let Some((person, participation)) = participant(channel, sender) else {
+        let session = channel.muc_session(sender);
+        let changed = session.and_then(|session| session.changed_to(presence));
+        return Ok(changed.map_or_else(Decision::default, Decision::event));
     };
-    let Some(person) = channel.roster.person_of(&sender.bare) else {
-        return Ok(Decision::default());
-    };
-    if channel.roster.participation(person.no).is_none() {
-        return Ok(Decision::default());
+    if sender.full.is_none() {
+        return Ok(refresh(person, participation));
     }
-    if let Some(session) = channel.roster.session_of(View::Mix, full) {
-        let same = *session.presence == **presence;
-        let update = Event::Updated {
-            session: session.no,
-            presence: Arc::clone(presence),
-        };
-        return Ok(if same {
-            Decision::default()
-        } else {
-            Decision::event(update)
-        });
-    }
-    let at = channel.sequence_of(0);
-    let session = Session {
-        no: channel.roster.next_session(),
-        person: person.no,
-        jid: full.clone(),
-        view: View::Mix,
-        group: sender.group.clone(),
-        joined: at,
-        updated: at,
-        presence: Arc::clone(presence),
-    };
-    Ok(Decision::event(Event::Online {
-        session: Arc::new(session),
-    }))
+    online(channel, sender, person, presence, facts)
 }
 
-/// A MIX client went offline; unavailable from somebody unknown is ignored.
+/// Unavailable presence to the bare channel: a participant's client went offline; for others as in [`bare`].
 pub fn offline(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> {
+    if participant(channel, sender).is_none() {
+        return leave::decide(channel, sender, &Bytes::new());
+    }
     let session = sender
         .full
         .as_ref()
         .and_then(|full| channel.roster.session_of(View::Mix, full));
     Ok(session.map_or_else(Decision::default, |session| {
-        Decision::event(Event::Left {
-            session: session.no,
-            cause: Cause::Left,
-            payload: Bytes::new(),
+        ended(channel, session, Cause::Left, Bytes::new())
+    }))
+}
+
+/// All presence, to the bare JID of a subscriber of the presence node.
+fn refresh(person: &Person, participation: &Participation) -> Decision {
+    if participation.nodes.has(Node::Presence) {
+        Decision::output(Output::PresenceDump { to: person.no })
+    } else {
+        Decision::default()
+    }
+}
+
+/// A client of a participant: a new item of the presence node, or a replaced one.
+fn online(
+    channel: &Channel,
+    sender: &Sender,
+    person: &Person,
+    presence: &Arc<Presence>,
+    facts: &Facts,
+) -> Result<Decision, Refusal> {
+    let full = sender.full.as_ref();
+    if let Some(session) = full.and_then(|full| channel.roster.session_of(View::Mix, full)) {
+        let changed = session.changed_to(presence);
+        return Ok(changed.map_or_else(Decision::default, Decision::event));
+    }
+    session::has_place(channel, &sender.bare, facts)?;
+    let at = channel.sequence_of(0);
+    let begun = session::begun(channel, sender, person.no, View::Mix, presence, at);
+    Ok(begun.map_or_else(Decision::default, |session| {
+        Decision::event(Event::Online {
+            session: Arc::new(session),
         })
     }))
 }
@@ -105,18 +114,15 @@ fn rename(
     let Some(person) = channel.roster.person(session.person) else {
         return Err(Refusal::usual(Condition::InternalServerError));
     };
-    if person
-        .nick
-        .as_ref()
-        .is_some_and(|old| !old.differs_from(raw))
-    {
+    let present = person.nick.as_ref();
+    if present.is_some_and(|old| !old.differs_from(raw)) {
         return Ok(None);
     }
-    let nick = nick_of(raw, facts)?;
-    if person.nick.as_ref() == Some(&nick) {
+    let nick = allowed(raw, facts)?;
+    if present == Some(&nick) {
         return Ok(None);
     }
-    nick_free(channel, &nick, &person.jid)?;
+    free(channel, &nick, person)?;
     let altered = nick.differs_from(raw);
     let person = Person {
         nick: Some(nick),

@@ -1,7 +1,7 @@
 //! Policies of a space that channels decide by: who may create, defaults, limits, protocols. Configuration, not state.
 
 use super::config::Config;
-use crate::{BareJid, View};
+use crate::{BareJid, Condition, Refusal, View};
 use smol_str::SmolStr;
 
 /// Who may create channels.
@@ -73,6 +73,14 @@ impl Service {
         }
     }
 
+    /// Refuses a text for people that is too long: `policy-violation` (MUC-ERR-10).
+    pub(crate) fn bounds(&self, text: Option<&SmolStr>) -> Result<(), Refusal> {
+        if text.is_some_and(|text| text.len() > self.max_text_bytes) {
+            return Err(Refusal::usual(Condition::PolicyViolation).text("this text is too long"));
+        }
+        Ok(())
+    }
+
     /// Whether this view is served.
     #[must_use]
     pub const fn serves(&self, view: View) -> bool {
@@ -103,10 +111,4 @@ impl Default for Service {
             max_text_bytes: 4096,
         }
     }
-}
-
-/// A text within its bound, as shared string.
-#[must_use]
-pub fn bounded(text: &str, max_bytes: usize) -> Option<SmolStr> {
-    (text.len() <= max_bytes).then(|| SmolStr::new(text))
 }
