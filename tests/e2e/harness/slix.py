@@ -9,15 +9,27 @@ import slixmpp
 
 from .client import DEADLINE, Account
 from .process import eventually
+from .stanza import WholeTags
 
 _PLUGINS = tuple(f"xep_0{number}" for number in ("030", "045", "059", "060", "199", "313", "359", "369", "405", "410"))
+
+
+class _Xmpp(slixmpp.ClientXMPP):
+    """The library's client, with whole tags for its parser: see `WholeTags`."""
+
+    def __init__(self, jid: str, password: str) -> None:
+        super().__init__(jid, password)
+        self._tags = WholeTags()
+
+    def data_received(self, data: bytes | str) -> None:
+        super().data_received(self._tags.add(data.encode() if isinstance(data, str) else data))
 
 
 class SlixClient:
     """A slixmpp client that is online. `xmpp` is the library's object, `xmpp.plugin["xep_0045"]` a plugin."""
 
     def __init__(self, account: Account, resource: str) -> None:
-        self.xmpp: Any = slixmpp.ClientXMPP(f"{account.bare}/{resource}", account.password)
+        self.xmpp: Any = _Xmpp(f"{account.bare}/{resource}", account.password)
         #: Every message that the library has read.
         self.messages: list[Any] = []
         self.xmpp.add_event_handler("message", self.messages.append)
