@@ -1,11 +1,57 @@
 //! Characters, names and references of XML 1.0.
 //!
 //! Owns what may occur in a document at the level of characters (S-05). Nothing here allocates unless a reference or a
-//! line end has to be replaced.
+//! line end has to be replaced. Loops that look at all bytes have no early end, so that the compiler can take many
+//! bytes at once.
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter};
 use rxml::NcNameStr;
+
+/// Class of a byte: part of a name.
+pub(crate) const NAME: u8 = 1;
+/// Class of a byte: may begin a name.
+pub(crate) const START: u8 = 2;
+/// Class of a byte: the colon after a prefix.
+pub(crate) const COLON: u8 = 4;
+/// Class of a byte: part of a character beyond ASCII; whether that may be in a name is looked at apart.
+pub(crate) const BEYOND: u8 = 8;
+
+#[allow(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => NAME | START,
+            b'0'..=b'9' | b'-' | b'.' => NAME,
+            b':' => NAME | COLON,
+            0x80.. => NAME | START | BEYOND,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+/// The classes of a byte; 0 for one that cannot be part of a name.
+pub(crate) fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Whether `name` is a name without a colon (Namespaces in XML 1.0 §3).
+pub(crate) fn is_ncname(name: &str) -> bool {
+    if !name.is_ascii() {
+        return <&NcNameStr>::try_from(name).is_ok();
+    }
+    let mut classes = name.bytes().map(class);
+    let is_part = |class: u8| class & (NAME | COLON) == NAME;
+    classes
+        .next()
+        .is_some_and(|first| is_part(first) && first & START != 0)
+        && classes.all(is_part)
+}
 
 /// Whether XML 1.0 has this character (§2.2).
 pub(crate) fn is_char(character: char) -> bool {
@@ -21,22 +67,8 @@ pub(crate) fn all_chars(text: &str) -> bool {
     let bytes = text.as_bytes();
     let controls = bytes
         .iter()
-        .fold(false, |bad, &byte| bad | is_forbidden_control(byte));
+        .fold(false, |found, byte| found | is_forbidden_control(*byte));
     !controls && !has_noncharacter(bytes)
-}
-
-/// Whether `name` is a name without a colon (Namespaces in XML 1.0 §3).
-pub(crate) fn is_ncname(name: &str) -> bool {
-    if !name.is_ascii() {
-        return <&NcNameStr>::try_from(name).is_ok();
-    }
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(is_name_start) && bytes.all(is_name_byte)
-}
-
-/// Whether `byte` may be part of a name; any byte of a character beyond ASCII may, and is looked at later.
-pub(crate) fn is_name_byte(byte: u8) -> bool {
-    is_name_start(byte) || matches!(byte, b'0'..=b'9' | b'-' | b'.')
 }
 
 /// White space of XML.
@@ -47,50 +79,65 @@ pub(crate) fn is_space(byte: u8) -> bool {
 /// The value of `raw`: references replaced, line ends unified; in an attribute, literal white space is a space.
 /// `None` if there is a reference that XML does not know, or to a character that it does not have.
 pub(crate) fn decode(raw: &str, attribute: bool) -> Option<Cow<'_, str>> {
-    let is_special =
-        |byte: u8| byte == b'&' || byte == b'\r' || (attribute && matches!(byte, b'\n' | b'\t'));
-    let Some(first) = raw.bytes().position(is_special) else {
+    if !needs_decoding(raw, attribute) {
         return Some(Cow::Borrowed(raw));
-    };
-    let (plain, mut rest) = raw.split_at_checked(first)?;
+    }
+    let mut rest = raw;
     let mut out = String::with_capacity(raw.len());
-    out.push_str(plain);
     while let Some(next) = rest.chars().next() {
-        rest = match next {
-            '&' => decode_reference(rest, &mut out)?,
-            '\r' => decode_line_end(rest, attribute, &mut out),
-            '\n' | '\t' if attribute => push(' ', rest, &mut out),
-            other => push(other, rest, &mut out),
+        let (character, after) = match next {
+            '&' => reference(rest)?,
+            '\r' => (
+                '\n',
+                rest.strip_prefix("\r\n")
+                    .unwrap_or_else(|| after_first(rest)),
+            ),
+            other => (other, after_first(rest)),
         };
+        let is_white = attribute && next != '&' && matches!(character, '\n' | '\t');
+        out.push(if is_white { ' ' } else { character });
+        rest = after;
     }
     Some(Cow::Owned(out))
 }
 
-fn push<'a>(character: char, rest: &'a str, out: &mut String) -> &'a str {
-    out.push(character);
-    let mut rest = rest.chars();
+/// Whether all references in `raw` are such as XML knows.
+pub(crate) fn has_good_references(raw: &str) -> bool {
+    let mut rest = raw;
+    while let Some(at) = memchr(b'&', rest.as_bytes()) {
+        let Some((_, after)) = rest.get(at..).and_then(reference) else {
+            return false;
+        };
+        rest = after;
+    }
+    true
+}
+
+fn needs_decoding(raw: &str, attribute: bool) -> bool {
+    let is_white = |byte: u8| attribute & ((byte == b'\n') | (byte == b'\t'));
+    raw.bytes().fold(false, |found, byte| {
+        found | (byte == b'&') | (byte == b'\r') | is_white(byte)
+    })
+}
+
+fn after_first(text: &str) -> &str {
+    let mut rest = text.chars();
     rest.next();
     rest.as_str()
 }
 
-fn decode_line_end<'a>(rest: &'a str, attribute: bool, out: &mut String) -> &'a str {
-    out.push(if attribute { ' ' } else { '\n' });
-    rest.strip_prefix("\r\n")
-        .or_else(|| rest.strip_prefix('\r'))
-        .unwrap_or_default()
-}
-
-fn decode_reference<'a>(rest: &'a str, out: &mut String) -> Option<&'a str> {
+/// The character that the reference at the start of `rest` stands for, and what follows it.
+fn reference(rest: &str) -> Option<(char, &str)> {
     let (name, after) = rest.strip_prefix('&')?.split_once(';')?;
-    out.push(match name {
+    let character = match name {
         "lt" => '<',
         "gt" => '>',
         "amp" => '&',
         "apos" => '\'',
         "quot" => '"',
         _ => numeric_reference(name)?,
-    });
-    Some(after)
+    };
+    Some((character, after))
 }
 
 fn numeric_reference(name: &str) -> Option<char> {
@@ -106,15 +153,11 @@ fn numeric_reference(name: &str) -> Option<char> {
 }
 
 fn is_forbidden_control(byte: u8) -> bool {
-    byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')
+    (byte < b' ') & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
 }
 
 /// U+FFFE and U+FFFF are EF BF BE and EF BF BF.
 fn has_noncharacter(bytes: &[u8]) -> bool {
-    memchr::memmem::find_iter(bytes, b"\xef\xbf")
-        .any(|at| bytes.get(at + 2).is_some_and(|byte| *byte >= 0xbe))
-}
-
-fn is_name_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    memchr_iter(0xef, bytes)
+        .any(|at| matches!(bytes.get(at + 1..at + 3), Some([0xbf, 0xbe | 0xbf])))
 }

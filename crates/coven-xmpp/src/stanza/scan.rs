@@ -3,9 +3,9 @@
 //! Owns well-formedness as far as it can be seen without looking back: tags, quotes, references, CDATA, names. Nesting,
 //! namespaces and bounds are `walk.rs`. Everything given out is a slice of the input.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
 
-use super::chars::{decode, is_name_byte, is_ncname, is_space};
+use super::chars::{BEYOND, COLON, START, class, has_good_references, is_ncname, is_space};
 use crate::stream::Excess;
 
 /// What is wrong with the XML of one stanza.
@@ -141,7 +141,7 @@ impl<'a> Scanner<'a> {
 
     fn close_tag(&mut self) -> Result<Token<'a>, Fault> {
         self.position += 2;
-        let name = self.name()?;
+        let (name, _) = self.name()?;
         self.skip_space();
         self.expect(b'>', "end tag does not end")?;
         Ok(Token::Close { name })
@@ -174,29 +174,48 @@ impl<'a> Scanner<'a> {
     }
 
     fn qname(&mut self) -> Result<QName<'a>, Fault> {
-        let full = self.name()?;
+        let (full, classes) = self.name()?;
+        if classes & (COLON | BEYOND) == 0 {
+            let starts_well = full
+                .bytes()
+                .next()
+                .is_some_and(|first| class(first) & START != 0);
+            return if starts_well {
+                Ok(QName {
+                    full,
+                    prefix: "",
+                    local: full,
+                })
+            } else {
+                Err(NOT_A_NAME)
+            };
+        }
         let (prefix, local) = full.split_once(':').unwrap_or(("", full));
-        let prefix_ok = prefix.is_empty() && !full.starts_with(':') || is_ncname(prefix);
-        if prefix_ok && is_ncname(local) {
+        let has_prefix = local.len() < full.len();
+        if is_ncname(local) && (!has_prefix || is_ncname(prefix)) {
             return Ok(QName {
                 full,
                 prefix,
                 local,
             });
         }
-        Err(Fault::Syntax("not a name"))
+        Err(NOT_A_NAME)
     }
 
-    fn name(&mut self) -> Result<&'a str, Fault> {
-        let rest = self.bytes_from(self.position);
-        let is_part = |byte: &u8| is_name_byte(*byte) || *byte == b':';
-        let length = rest
-            .iter()
-            .position(|byte| !is_part(byte))
-            .unwrap_or(rest.len());
+    /// What may be a name, and the classes of all bytes in it.
+    fn name(&mut self) -> Result<(&'a str, u8), Fault> {
+        let (mut length, mut classes) = (0, 0);
+        for byte in self.bytes_from(self.position) {
+            let class = class(*byte);
+            if class == 0 {
+                break;
+            }
+            classes |= class;
+            length += 1;
+        }
         let name = self.slice(self.position, self.position + length)?;
         self.position += length;
-        Ok(name)
+        Ok((name, classes))
     }
 
     fn skip_space(&mut self) -> bool {
@@ -241,15 +260,21 @@ fn check_value(raw: &str) -> Result<(), Fault> {
 fn check_text(raw: &str) -> Result<(), Fault> {
     match memchr2(b'&', b']', raw.as_bytes()) {
         None => Ok(()),
-        Some(_) if memmem::find(raw.as_bytes(), b"]]>").is_some() => {
-            Err(Fault::Syntax("]]> in text"))
-        }
+        Some(_) if has_section_end(raw.as_bytes()) => Err(Fault::Syntax("]]> in text")),
         Some(_) => check_references(raw),
     }
 }
 
-fn check_references(raw: &str) -> Result<(), Fault> {
-    decode(raw, false)
-        .map(|_| ())
-        .ok_or(Fault::Syntax("unknown reference"))
+fn has_section_end(raw: &[u8]) -> bool {
+    memchr_iter(b']', raw).any(|at| raw.get(at..).is_some_and(|rest| rest.starts_with(b"]]>")))
 }
+
+fn check_references(raw: &str) -> Result<(), Fault> {
+    if has_good_references(raw) {
+        Ok(())
+    } else {
+        Err(Fault::Syntax("unknown reference"))
+    }
+}
+
+const NOT_A_NAME: Fault = Fault::Syntax("not a name");

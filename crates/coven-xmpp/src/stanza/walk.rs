@@ -188,7 +188,10 @@ impl<'a> Walker<'a> {
         self.attributes.clear();
         let mut declared = Declared::default();
         self.read_attributes(&mut declared)?;
-        let default = declared.default_or(self.default_namespace())?;
+        let default = declared
+            .default
+            .take()
+            .unwrap_or_else(|| self.default_namespace());
         self.open.push(Open {
             name: name.full,
             default,
@@ -396,6 +399,8 @@ struct Declared<'a> {
     count: usize,
     prefixes: usize,
     own_default: Option<&'a str>,
+    /// The same, decoded.
+    default: Option<Cow<'a, str>>,
     stream: bool,
 }
 
@@ -418,6 +423,7 @@ impl<'a> Declared<'a> {
             return Err(Fault::Prefix);
         }
         self.stream |= is_of_stream(&uri);
+        self.default = Some(uri);
         Ok(())
     }
 
@@ -442,10 +448,6 @@ impl<'a> Declared<'a> {
     /// Index of the first binding of this tag, when `bindings` are there and the newest is not yet added.
     fn first_binding(&self, bindings: usize) -> usize {
         (bindings + 1).saturating_sub(self.prefixes)
-    }
-
-    fn default_or(&self, inherited: Cow<'a, str>) -> Result<Cow<'a, str>, Fault> {
-        self.own_default.map_or(Ok(inherited), uri)
     }
 }
 

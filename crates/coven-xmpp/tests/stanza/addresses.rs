@@ -24,7 +24,6 @@ fn parts_are_cut_as_rfc_7622_says() {
     );
 }
 
-/// covers: MUC-COMP-04
 #[test]
 fn s_08_two_spellings_are_one_address() {
     for raw in [

@@ -93,7 +93,7 @@ fn muc_comp_01_the_secret_is_never_printed() {
 }
 
 #[test]
-fn muc_comp_02_stream_errors_are_told_apart_and_end_the_stream() {
+fn stream_errors_are_told_apart_and_end_the_stream() {
     let cases = [
         ("not-authorized", StreamCondition::NotAuthorized),
         ("conflict", StreamCondition::Conflict),
@@ -123,7 +123,7 @@ fn muc_comp_02_stream_errors_are_told_apart_and_end_the_stream() {
 }
 
 #[test]
-fn muc_comp_02_an_error_without_a_condition_keeps_its_text() {
+fn an_error_without_a_condition_keeps_its_text() {
     let mut stream = Stream::open();
     stream.receives(HEADER);
     stream.receives("<stream:error>Invalid Handshake</stream:error>");
@@ -136,7 +136,7 @@ fn muc_comp_02_an_error_without_a_condition_keeps_its_text() {
 
 /// A server that does not know the host may give no id, so that there is nothing to make a handshake from.
 #[test]
-fn muc_comp_02_an_error_right_after_a_header_without_id() {
+fn an_error_right_after_a_header_without_id() {
     let mut stream = Stream::open();
     stream.sent();
     stream.receives(&HEADER.replace("id='3BF96D32'", ""));
@@ -151,7 +151,7 @@ fn muc_comp_02_an_error_right_after_a_header_without_id() {
 }
 
 #[test]
-fn muc_comp_02_a_port_for_clients_is_no_component_stream() {
+fn a_port_for_clients_is_no_component_stream() {
     for header in [
         HEADER.replace("jabber:component:accept", "jabber:client"),
         HEADER.replace("http://etherx.jabber.org/streams", "urn:other"),
