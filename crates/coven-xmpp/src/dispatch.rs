@@ -109,5 +109,5 @@ fn occupant(incoming: &Incoming<'_>, resource: &str) -> Inbound {
     {
         return inbound;
     }
-    muc::dispatch(incoming, resource)
+    muc::occupant(incoming, resource)
 }

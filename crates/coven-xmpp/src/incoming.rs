@@ -5,15 +5,16 @@
 
 use crate::dispatch::{Context, Inbound, Request};
 use crate::domains::{Domain, Domains};
+use crate::ns;
 use crate::stanza::{
-    Address, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply, result_reply,
+    Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply, result_reply,
 };
 use crate::stream::Limits;
 use coven_core::{
     BareJid, ChannelName, Command, Condition, FullJid, Group, Origin, Query, Refusal, Sender,
     StanzaKind, View,
 };
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
 
 /// Bytes of payload that an error repeats at most (MUC-ERR-03).
@@ -52,6 +53,11 @@ impl<'a> Incoming<'a> {
     /// The resource of the address; an empty one is none.
     pub(crate) fn resource(&self) -> Option<&'a str> {
         self.stanza.to.resource().filter(|r| !r.is_empty())
+    }
+
+    /// The payload of an IQ get or set: its one child.
+    pub(crate) fn request_child(&self) -> Option<Child<'a>> {
+        self.stanza.payload.children().next()
     }
 
     /// Whether the stanza comes from an address of ours, routed back by the upstream.
@@ -109,6 +115,17 @@ impl<'a> Incoming<'a> {
         refuse(self.stanza, error)
     }
 
+    /// Answered by an error that names the address where this view is spoken (MAP-83).
+    pub(crate) fn elsewhere(&self, view: View, condition: Condition) -> Inbound {
+        let names = self.context.domains.names(&self.channel);
+        match names.bare(view) {
+            Some(address) => self.refuse(
+                StanzaError::from(condition).with_alternate(format_smolstr!("xmpp:{address}?join")),
+            ),
+            None => self.refuse(Condition::ServiceUnavailable),
+        }
+    }
+
     /// Answered by the result of an IQ.
     pub(crate) fn result(&self, payload: &[u8]) -> Inbound {
         match result_reply(self.stanza, payload) {
@@ -129,9 +146,9 @@ pub(crate) fn refuse(stanza: &Stanza, error: StanzaError) -> Inbound {
 /// The error reply to a command that came from `origin`.
 pub(crate) fn refusal(domains: &Domains, origin: &Origin, refusal: &Refusal) -> Option<Outgoing> {
     let stanza = stanza_of(origin);
-    let error = StanzaError::from(refusal);
+    let error = adjusted(origin, &stanza, refusal);
     let error = match address_of(domains, origin) {
-        Some((_, room)) => error.with_by(room),
+        Some((domain, local)) => error.with_by(room(&local, &domain.name)),
         None => error,
     };
     let echo = match origin.view {
@@ -141,7 +158,7 @@ pub(crate) fn refusal(domains: &Domains, origin: &Origin, refusal: &Refusal) -> 
     error_reply(&stanza, &error, echo)
 }
 
-/// The domain and bare address that a command was addressed to, normalised.
+/// The domain and localpart that a command was addressed to, normalised.
 pub(crate) fn address_of<'d>(
     domains: &'d Domains,
     origin: &Origin,
@@ -149,7 +166,29 @@ pub(crate) fn address_of<'d>(
     let to = Address::new(origin.to.clone());
     let domain = domain(&to, domains)?;
     let local = normal_local(&to).ok()?.unwrap_or_default();
-    Some((domain, room(&local, &domain.name)))
+    Some((domain, local))
+}
+
+/// What a refusal is where the sender's question, not the core, decides over its form.
+fn adjusted(origin: &Origin, stanza: &Stanza, refusal: &Refusal) -> StanzaError {
+    let disco = |child: Child<'_>| matches!(child.namespace, ns::DISCO_INFO | ns::DISCO_ITEMS);
+    let is_disco = || stanza.payload.children().next().is_some_and(disco);
+    // A non-occupant's discovery of an occupant (MUC-DISCO-25, I-09).
+    if origin.kind == StanzaKind::Iq
+        && refusal.condition == Condition::NotAcceptable
+        && stanza.to.resource().is_some()
+        && is_disco()
+    {
+        return Condition::BadRequest.into();
+    }
+    let error = StanzaError::from(refusal);
+    match &error.alternate {
+        Some(jid) if !jid.contains(':') => {
+            let uri = format_smolstr!("xmpp:{jid}?join");
+            error.with_alternate(uri)
+        }
+        _ => error,
+    }
 }
 
 /// The stanza that `origin` tells of: enough to answer it.
@@ -185,7 +224,7 @@ fn room(local: &str, domain: &str) -> SmolStr {
     if local.is_empty() {
         return domain.into();
     }
-    smol_str::format_smolstr!("{local}@{domain}")
+    format_smolstr!("{local}@{domain}")
 }
 
 fn domain<'d>(to: &Address, domains: &'d Domains) -> Option<&'d Domain> {

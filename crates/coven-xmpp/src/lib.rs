@@ -9,8 +9,6 @@
 //! Read next: `dispatch.rs` for the way in, `render.rs` for the way out; below them `stream/framer.rs`,
 //! `stanza/payload.rs` for what a stanza is made of, `stanza/template.rs` and `stream/writer.rs`.
 
-#![allow(dead_code, reason = "the views are being filled in")]
-
 mod both;
 pub mod dispatch;
 pub mod domains;

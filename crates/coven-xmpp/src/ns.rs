@@ -118,6 +118,8 @@ namespaces! {
     FORWARD = "urn:xmpp:forward:0";
     /// XEP-0313: archives.
     MAM = "urn:xmpp:mam:2";
+    /// XEP-0313 §4.3.4, §5: flipped pages, ids in forms, metadata.
+    MAM_EXTENDED = "urn:xmpp:mam:2#extended";
     /// XEP-0059: paging of results.
     RSM = "http://jabber.org/protocol/rsm";
     /// XEP-0425: moderation.
@@ -165,6 +167,8 @@ namespaces! {
     CAPS = "http://jabber.org/protocol/caps";
     /// XEP-0004: data forms.
     DATA_FORMS = "jabber:x:data";
+    /// XEP-0122: what values a field may have.
+    FORM_VALIDATION = "http://jabber.org/protocol/xdata-validate";
     /// XEP-0050: commands.
     COMMANDS = "http://jabber.org/protocol/commands";
     /// XEP-0060: publish and subscribe.

@@ -92,7 +92,7 @@ pub(crate) struct Change<'a> {
 }
 
 /// Everything once more for one session (MUC-ENTER-21).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Sync<'a> {
     /// To which session.
     pub session: SessionNo,
@@ -102,6 +102,8 @@ pub struct Sync<'a> {
     pub altered: bool,
     /// `id` of the join stanza.
     pub stanza_id: Option<&'a str>,
+    /// At most so many characters of history (MUC-HIST-05); `None` for no limit.
+    pub max_chars: Option<u64>,
 }
 
 /// Renders one channel for all recipients.

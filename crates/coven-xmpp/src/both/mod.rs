@@ -1,18 +1,17 @@
 //! What serves both views: the service itself, the bare channel's address, discovery, archives, answers.
 
+mod answer;
+pub(crate) mod bounce;
 pub(crate) mod channel;
+pub(crate) mod datetime;
 pub(crate) mod disco;
+pub(crate) mod form;
+pub(crate) mod items;
+pub(crate) mod mam;
+mod page;
+pub(crate) mod post;
+pub(crate) mod presence;
+pub(crate) mod rsm;
 pub(crate) mod service;
 
-use crate::domains::Domains;
-use crate::render::Sink;
-use coven_core::{Answer, Origin};
-
-/// See [`crate::render::answer`].
-pub(crate) fn answer(
-    _domains: &Domains,
-    _origin: &Origin,
-    _answer: &Answer,
-    _sink: &mut impl Sink,
-) {
-}
+pub(crate) use answer::{answer, result};

@@ -76,9 +76,9 @@ pub(crate) fn service_info(_domain: &Domain, _disco: &mut Disco) {}
 /// MIX-MUC-04).
 pub(crate) fn channel_info(_names: &Names, _info: &Info, _disco: &mut Disco) {}
 
-/// The payload of the result for answers that only MIX has; `None` for an empty result.
-pub(crate) fn answer(_names: &Names, _origin: &Origin, _answer: &Answer) -> Option<bytes::Bytes> {
-    None
+/// Answers that only MIX has, of IQs ([`crate::both::result`] sends one) and of presence subscriptions.
+pub(crate) fn answer(_names: &Names, origin: &Origin, _answer: &Answer, sink: &mut impl Sink) {
+    crate::both::result(origin, b"", sink);
 }
 
 /// Writes the archived message as it stands inside of `<forwarded/>`: one `<message xmlns='jabber:client'/>`

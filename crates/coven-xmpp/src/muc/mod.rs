@@ -1,41 +1,92 @@
 //! The MUC view (XEP-0045): stanzas to commands, events to stanzas.
+//!
+//! The way in begins in `incoming.rs`. On the way out [`Muc`] says which file renders which event; what an occupant's
+//! presence is made of is in `occupant.rs`, what follows from a change of one person in `change.rs`.
 
-use crate::dispatch::Inbound;
+mod change;
+mod config;
+mod destroy;
+mod disco;
+mod ghost;
+mod incoming;
+mod join;
+mod message;
+mod occupant;
+mod owner;
+mod presences;
+mod private;
+mod relay;
+mod subject;
+
+pub(crate) use disco::{reserved_nick, room_info, service_info};
+pub(crate) use ghost::{not_joined, probe};
+pub(crate) use incoming::{iq, occupant, presence};
+pub(crate) use message::archived;
+pub(crate) use owner::form as owner_form;
+pub(crate) use relay::relay;
+
 use crate::domains::Names;
-use crate::incoming::Incoming;
 use crate::render::{Change, Sink, Sync};
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
-use coven_core::{Condition, Origin, Roster, Session};
+use coven_core::{Event, Roster, View};
+use presences::Presences;
+use smol_str::SmolStr;
 
 /// Renders one channel for its MUC sessions.
 #[derive(Debug)]
-pub(crate) struct Muc {}
+pub(crate) struct Muc {
+    names: Names,
+    /// Bare address of the room.
+    room: SmolStr,
+    presences: Presences,
+    history: message::History,
+}
 
 impl Muc {
     /// `None` where MUC is not spoken.
     pub(crate) fn new(names: &Names) -> Option<Self> {
-        names.muc_domain.as_ref().map(|_| Self {})
+        Some(Self {
+            room: names.bare(View::Muc)?,
+            names: names.clone(),
+            presences: Presences::default(),
+            history: message::History::default(),
+        })
     }
 
-    pub(crate) fn event(&mut self, _change: &Change<'_>, _sink: &mut impl Sink) {}
+    /// What MUC sessions get of an event.
+    pub(crate) fn event(&mut self, change: &Change<'_>, sink: &mut impl Sink) {
+        match &change.record.event {
+            Event::Created { .. } | Event::Unlocked => {}
+            Event::Message(message) => self.message(change.roster, message, sink),
+            Event::Private(message) => self.private(change.roster, message, sink),
+            Event::Configured { .. } => self.configured(change, sink),
+            Event::Destroyed { .. } => self.destroyed(change, sink),
+            _ => self.changed(change, sink),
+        }
+    }
 
-    pub(crate) fn sync(&mut self, _roster: &Roster, _sync: &Sync<'_>, _sink: &mut impl Sink) {}
+    /// The whole room once more (MUC-ENTER-21).
+    pub(crate) fn sync(&mut self, roster: &Roster, sync: &Sync<'_>, sink: &mut impl Sink) {
+        if let Some(session) = roster.session(sync.session) {
+            let burst = join::Burst::again(sync);
+            self.burst(roster, session, &burst, sink);
+        }
+    }
 
-    pub(crate) fn passing(&mut self, _roster: &Roster, _message: &Message, _sink: &mut impl Sink) {}
+    /// A message that is not kept.
+    pub(crate) fn passing(&mut self, roster: &Roster, message: &Message, sink: &mut impl Sink) {
+        self.message(roster, message, sink);
+    }
 
-    pub(crate) fn relay(&mut self, _relayed: &Relayed, _sink: &mut impl Sink) {}
+    /// An IQ between occupants.
+    pub(crate) fn relay(&mut self, relayed: &Relayed, sink: &mut impl Sink) {
+        relay(&self.names, relayed, sink);
+    }
 
-    pub(crate) fn shrink(&mut self) {}
+    /// Drops what can be made again.
+    pub(crate) fn shrink(&mut self) {
+        self.presences = Presences::default();
+        self.history = message::History::default();
+    }
 }
-
-/// Stanzas to an occupant, or to the bare room as far as MIX does not take them.
-pub(crate) fn dispatch(incoming: &Incoming<'_>, _resource: &str) -> Inbound {
-    incoming.refuse(Condition::ServiceUnavailable)
-}
-
-/// See [`crate::render::probe`].
-pub(crate) fn probe(_names: &Names, _session: &Session, _id: &str, _sink: &mut impl Sink) {}
-
-/// See [`crate::render::not_joined`].
-pub(crate) fn not_joined(_origin: &Origin, _sink: &mut impl Sink) {}

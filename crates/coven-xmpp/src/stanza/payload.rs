@@ -198,6 +198,12 @@ impl<'a> Child<'a> {
     /// The value of an attribute, references replaced. Prefixed ones by their full name (`xml:lang`).
     #[must_use]
     pub fn attr(&self, name: &str) -> Option<Cow<'a, str>> {
+        decode(self.raw_attr(name)?, true)
+    }
+
+    /// The value of an attribute as it stands between its quotes: a part of the payload's bytes.
+    #[must_use]
+    pub fn raw_attr(&self, name: &str) -> Option<&'a str> {
         let mut scanner = Scanner::new(self.source());
         scanner.next().ok()?;
         while let Ok(Token::Attribute {
@@ -205,7 +211,7 @@ impl<'a> Child<'a> {
         }) = scanner.next()
         {
             if found.full == name {
-                return decode(value, true);
+                return Some(value);
             }
         }
         None

@@ -1,0 +1,110 @@
+//! A groupchat message to the bare channel (XEP-0045 §7.4, XEP-0369 §7.1.6): which view it belongs to is the core's to
+//! decide, by the sender's sessions (MAP-03).
+
+use crate::dispatch::Inbound;
+use crate::incoming::Incoming;
+use crate::ns;
+use crate::stanza::strip::{self, Ours, Place};
+use crate::stanza::{Child, Payload, unescape};
+use bytes::{Bytes, BytesMut};
+use coven_core::Command;
+use coven_core::command::{Post, Reference, Traits};
+use jid::BareJid;
+
+/// The message as a command.
+///
+/// Source: XEP-0045 §7.4, §17.3. Requirements MUC-MSG-04 to 06, 12, 18; MUC-SUBJ-01; MUC-COMP-13, 14.
+pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
+    let stanza = incoming.stanza;
+    let payload = stripped(incoming, Place::Groupchat);
+    let post = Post {
+        own_id: stanza.id.clone(),
+        lang: stanza.lang.clone(),
+        traits: traits(&payload),
+        subject: subject(&payload),
+        reference: reference(&payload),
+        payload: Bytes::copy_from_slice(payload.bytes()),
+    };
+    let view = incoming.domain.usual_view();
+    incoming.command(view, Command::Post(Box::new(post)))
+}
+
+/// The stanza's payload without what only the service may say.
+pub(crate) fn stripped(incoming: &Incoming<'_>, place: Place) -> Payload {
+    let payload = &incoming.stanza.payload;
+    let ours = if payload.children().any(|child| may_claim(&child)) {
+        ours(incoming)
+    } else {
+        Ours::default()
+    };
+    strip::strip(payload, place, &ours)
+}
+
+/// Whether the element might claim to be from an address of ours.
+fn may_claim(child: &Child<'_>) -> bool {
+    match child.namespace {
+        ns::SID => child.name == "stanza-id",
+        ns::DELAY | ns::DELAY_LEGACY => true,
+        _ => false,
+    }
+}
+
+fn ours(incoming: &Incoming<'_>) -> Ours {
+    let names = incoming.context.domains.names(&incoming.channel);
+    let domains = [names.muc_domain, names.mix_domain].into_iter().flatten();
+    let local = &names.local;
+    let addresses = domains.flat_map(|domain| [format!("{local}@{domain}"), domain.to_string()]);
+    Ours::new(addresses.filter_map(|address| BareJid::new(&address).ok()))
+}
+
+/// What the archive and the history are decided by (MUC-MAM-06, 07; MUC-HIST-10).
+pub(crate) fn traits(payload: &Payload) -> Traits {
+    payload
+        .children()
+        .fold(Traits::default(), |all, child| all.with(of_child(&child)))
+}
+
+fn of_child(child: &Child<'_>) -> Traits {
+    match (child.namespace, child.name) {
+        (ns::CLIENT, "body") => Traits::BODY,
+        (ns::CLIENT, "thread") => Traits::THREAD,
+        (ns::HINTS, "store") => Traits::STORE,
+        (ns::HINTS, "no-store" | "no-permanent-store") => Traits::NO_STORE,
+        (ns::EME, "encryption") => Traits::ENCRYPTED,
+        (ns::CHAT_MARKERS, "received" | "displayed" | "acknowledged")
+        | (ns::REACTIONS, "reactions") => Traits::MARKER,
+        (ns::RETRACT | ns::RETRACT_0, "retract") => Traits::RETRACTION,
+        (ns::FASTEN, "apply-to") if fastens_retraction(child) => Traits::RETRACTION,
+        (ns::CORRECT, "replace") => Traits::CORRECTION,
+        _ => Traits::default(),
+    }
+}
+
+fn fastens_retraction(child: &Child<'_>) -> bool {
+    let element = child.to_element();
+    element.is_ok_and(|e| e.has_child("retract", ns::RETRACT_0))
+}
+
+/// The `<subject/>` elements alone, in all languages.
+fn subject(payload: &Payload) -> Option<Bytes> {
+    let mut all = BytesMut::new();
+    for subject in payload.all(ns::CLIENT, "subject") {
+        all.extend_from_slice(subject.xml);
+    }
+    (!all.is_empty()).then(|| all.freeze())
+}
+
+/// The message that this one corrects, or whose receipt it is: the payloads that name another by its sender's own id
+/// (MAP-26, MAP-31).
+fn reference(payload: &Payload) -> Option<Reference> {
+    let named = payload
+        .child(ns::CORRECT, "replace")
+        .or_else(|| payload.child(ns::RECEIPTS, "received"))?;
+    let raw = named.raw_attr("id").filter(|id| !id.is_empty())?;
+    let start = (raw.as_ptr() as usize).checked_sub(payload.bytes().as_ptr() as usize)?;
+    Some(Reference {
+        start: u32::try_from(start).ok()?,
+        end: u32::try_from(start + raw.len()).ok()?,
+        id: unescape(raw).as_ref().into(),
+    })
+}
