@@ -165,12 +165,14 @@ pub(crate) fn channel(
     disco.write(node)
 }
 
-/// The form of XEP-0157. What is configured are the addresses of those who run the service.
-fn contacts(addresses: &[String]) -> Bytes {
+/// The form of XEP-0157: a field for each kind of contact that is configured (MUC-DISCO-30).
+fn contacts(kinds: &[(&'static str, Vec<String>)]) -> Bytes {
     let mut xml = Builder::with_capacity(512);
     let mut form = Writer::begin(&mut xml, Kind::Result, ns::SERVERINFO);
-    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    form.field("admin-addresses", "list-multi", None, &addresses);
+    for (kind, addresses) in kinds {
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        form.field(kind, "list-multi", None, &addresses);
+    }
     form.end();
     xml.finish()
 }
