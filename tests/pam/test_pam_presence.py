@@ -156,16 +156,21 @@ async def test_mix_pams_20_channels_are_asked_when_a_mix_client_comes(world: Wor
 
     muc = await world.online(user, "muc", mix=False)
     assert presences(await mix.all_received(muc)) == []
-    laptop = await world.online(user, "laptop")  # caps known already: asked at once
-    tablet = await world.person(user, "tablet")
-    await tablet.appear("")  # asked when the client has answered
-    for session in (laptop, tablet):
+
+    async def is_announced(session: Person) -> None:
+        """Its presence where it is shared, and the question for theirs, to all."""
         wanted = {(session.jid, c, None) for c in channels[:2]} | {(session.bare, c, None) for c in channels}
         seen: set[tuple[str, str, str | None]] = set()
         while seen != wanted:
             seen |= set(presences([await mix.expect(lambda s: s.kind == "presence")])) & wanted
         sent = await mix.presence(session.bare)
         assert sent in [s.id for s in await mix.all_sent_to(session)]
+
+    laptop = await world.online(user, "laptop")
+    await is_announced(laptop)  # at once: its caps are known
+    tablet = await world.person(user, "tablet")
+    await tablet.appear("")
+    await is_announced(tablet)  # when the client has answered
     assert presences(await mix.all_received(alice)) == []
     await laptop.appear(laptop.caps + text("show", "away"))  # a change is no arrival
     assert [s for s in presences(await mix.all_received(laptop)) if s[0] == laptop.bare] == []

@@ -85,16 +85,17 @@ return function (requests, sessions, presence)
 		end
 	end
 
-	-- The client's own available presence, before mod_presence sends it on.
-	module:hook("presence/bare", function (event)
+	-- Around everything that happens to a client's own available presence: it must be known what the
+	-- client speaks before mod_presence sends it on, and the session be available before it gets an answer.
+	module:wrap_event("presence/bare", function (handlers, name, event)
 		local session, stanza = event.origin, event.stanza;
-		if stanza.attr.to or stanza.attr.type or session.type ~= "c2s" then return; end
+		if stanza.attr.to or stanza.attr.type or session.type ~= "c2s" then return handlers(name, event); end
 		local was = session.presence and sessions.speaks_mix(session);
 		features.learn(session, stanza);
-		if sessions.speaks_mix(session) and not was then
-			module:add_timer(0, function () presence.refresh(session); end); -- once it is available
-		end
-	end, 20);
+		local handled = handlers(name, event);
+		if sessions.speaks_mix(session) and not was then presence.refresh(session); end
+		return handled;
+	end);
 
 	return features;
 end
