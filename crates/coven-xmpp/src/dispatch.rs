@@ -76,6 +76,8 @@ pub struct Context<'a> {
     pub group: &'a Group,
     /// The time, for those who ask for it (XEP-0202).
     pub now: Timestamp,
+    /// Gives fresh random bytes, for names of ad hoc channels (MIX-CRE-03).
+    pub random: fn() -> [u8; 32],
 }
 
 /// What `stanza` leads to.

@@ -114,14 +114,14 @@ pub(crate) fn items(incoming: &Incoming<'_>, query: &Child<'_>) -> Inbound {
     incoming.query(view, Query::Items { view })
 }
 
-/// The `<query/>` of the service (MUC-DISCO-01, 02, 30).
-pub(crate) fn service(domain: &Domain) -> Bytes {
+/// The `<query/>` of the service; `may_create`: this requester, now (MIX-SVC-04) (MUC-DISCO-01, 02, 30).
+pub(crate) fn service(domain: &Domain, may_create: bool) -> Bytes {
     let mut disco = Disco::default();
     if domain.muc {
         muc::service_info(domain, &mut disco);
     }
     if domain.mix {
-        mix::service_info(domain, &mut disco);
+        mix::service_info(domain, may_create, &mut disco);
     }
     disco.features(&[
         ns::DISCO_INFO,

@@ -8,7 +8,7 @@ pub(crate) mod disco;
 pub(crate) mod form;
 pub(crate) mod items;
 pub(crate) mod mam;
-mod page;
+pub(crate) mod page;
 pub(crate) mod post;
 pub(crate) mod presence;
 pub(crate) mod rsm;

@@ -72,7 +72,10 @@ fn request(incoming: &Incoming<'_>, kind: IqType) -> Inbound {
 /// Source: MUC-DISCO-01, 02, 28, 30.
 fn info(incoming: &Incoming<'_>, query: &Child<'_>) -> Inbound {
     match query.attr("node") {
-        None => incoming.result(&disco::service(incoming.domain)),
+        None => {
+            let may_create = incoming.domain.service.may_create(&incoming.sender.bare);
+            incoming.result(&disco::service(incoming.domain, may_create))
+        }
         Some(_) => incoming.refuse(Condition::ItemNotFound),
     }
 }

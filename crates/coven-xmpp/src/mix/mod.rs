@@ -1,89 +1,136 @@
 //! The MIX view (XEP-0369 family): stanzas to commands, events to stanzas.
 //!
-//! The functions here are all that the rest of the crate asks of this view.
+//! The functions here are all that the rest of the crate asks of this view. On the way in: [`request`], [`pubsub`]. On
+//! the way out: [`message`], [`events`] (PubSub notifications), [`presence`], [`answer`].
+//!
+//! Participants events leave at once: each carries one item. Combining those of a second, and keeping a MUC-only person
+//! listed for a while after its last session (MAP-12), would need time, which rendering does not have.
+
+mod addresses;
+mod answer;
+mod disco;
+mod events;
+mod message;
+mod presence;
+mod pubsub;
+mod request;
+
+pub(crate) use request::{encoded, iq, message, participant, presence, service};
 
 use crate::both::disco::Disco;
-use crate::dispatch::Inbound;
 use crate::domains::{Domain, Names};
-use crate::incoming::Incoming;
-use crate::render::{Change, Sink};
-use crate::stanza::Builder;
-use coven_core::event::Message;
+use crate::render::{Change, Recipient, Sink};
+use crate::stanza::{Builder, Head, Kind, Outgoing, Template};
+use addresses::Addresses;
+use coven_core::event::{Event, Message};
 use coven_core::query::{ArchivePage, Info};
 use coven_core::{Answer, Origin, PersonNo, Record, Roster, Session};
 
 /// Renders one channel for its MIX participants.
 #[derive(Debug)]
-pub(crate) struct Mix {}
+pub(crate) struct Mix {
+    names: Addresses,
+}
 
 impl Mix {
     /// `None` where MIX is not spoken.
     pub(crate) fn new(names: &Names) -> Option<Self> {
-        names.mix_domain.as_ref().map(|_| Self {})
+        addresses(names).map(|names| Self { names })
     }
 
     /// What subscribers and sharing clients get of an event.
-    pub(crate) fn event(&mut self, _change: &Change<'_>, _sink: &mut impl Sink) {}
-
-    /// A message that is neither archived nor journaled.
-    pub(crate) fn passing(&mut self, _roster: &Roster, _message: &Message, _sink: &mut impl Sink) {}
-
-    /// All items of the presence node, to a participant's bare JID (MIX-JOIN-18, MIX-SUB-03).
-    pub(crate) fn presence_dump(&mut self, _roster: &Roster, _to: PersonNo, _sink: &mut impl Sink) {
+    pub(crate) fn event(&mut self, change: &Change<'_>, sink: &mut impl Sink) {
+        match &change.record.event {
+            Event::Message(m) => message::distribute(&self.names, change.roster, m, sink),
+            Event::Configured { .. } => events::settings(&self.names, change, sink),
+            Event::Destroyed { .. } => {
+                presence::destroyed(&self.names, &change.delta.everybody, sink);
+                events::destroyed(&self.names, &change.delta.everybody, sink);
+            }
+            _ if change.roster.participants() > 0 || change.delta.before.is_some() => {
+                events::participants(&self.names, change, sink);
+                presence::changed(&self.names, change, sink);
+            }
+            _ => {}
+        }
     }
 
-    /// Drops what can be made again.
+    /// A message that is neither archived nor journaled.
+    pub(crate) fn passing(&mut self, roster: &Roster, message: &Message, sink: &mut impl Sink) {
+        message::distribute(&self.names, roster, message, sink);
+    }
+
+    /// All items of the presence node, to a participant's bare JID (MIX-JOIN-18, MIX-SUB-03).
+    pub(crate) fn presence_dump(&mut self, roster: &Roster, to: PersonNo, sink: &mut impl Sink) {
+        presence::dump(&self.names, roster, to, sink);
+    }
+
+    /// Drops what can be made again: nothing is kept.
     pub(crate) fn shrink(&mut self) {}
 }
 
-/// IQ to the bare channel; `None` if it is nothing of MIX (MAP-05).
-pub(crate) fn iq(_incoming: &Incoming<'_>) -> Option<Inbound> {
-    None
-}
-
-/// Message to the bare channel that is not groupchat (that is shared, see `both/post.rs`): retraction, bounces. `None` if
-/// it is nothing of MIX.
-pub(crate) fn message(_incoming: &Incoming<'_>) -> Option<Inbound> {
-    None
-}
-
-/// Presence to the bare channel (MAP-02). `None` leaves it to MUC (MUC-PRES-12): the core cannot be asked from here, so
-/// on a shared domain [`coven_core::Command::Online`] decides by participation.
-pub(crate) fn presence(_incoming: &Incoming<'_>) -> Option<Inbound> {
-    None
-}
-
-/// IQ to the service: `<create/>`, `<destroy/>`, `<register/>`. `None` if it is nothing of MIX.
-pub(crate) fn service(_incoming: &Incoming<'_>) -> Option<Inbound> {
-    None
-}
-
-/// Stanza to `channel/resource`: what concerns a participant, as bounces of messages from `channel/stableid`. `None`
-/// leaves it to MUC.
-pub(crate) fn participant(_incoming: &Incoming<'_>, _resource: &str) -> Option<Inbound> {
-    None
-}
-
-/// Stanza to `id#channel@domain` (MAP-04).
-pub(crate) fn encoded(incoming: &Incoming<'_>) -> Inbound {
-    incoming.refuse(coven_core::Condition::ServiceUnavailable)
-}
-
 /// What MIX adds to disco#info on the service (MIX-SVC).
-pub(crate) fn service_info(_domain: &Domain, _disco: &mut Disco) {}
+pub(crate) fn service_info(domain: &Domain, may_create: bool, disco: &mut Disco) {
+    disco::service(domain, may_create, disco);
+}
 
 /// What MIX adds to disco#info on a channel: all of it with node `mix`, its part of the merged one without (MIX-DSC,
 /// MIX-MUC-04).
-pub(crate) fn channel_info(_names: &Names, _info: &Info, _disco: &mut Disco) {}
+pub(crate) fn channel_info(_names: &Names, info: &Info, disco: &mut Disco) {
+    disco::channel(info, disco);
+}
 
 /// Answers that only MIX has, of IQs ([`crate::both::result`] sends one) and of presence subscriptions.
-pub(crate) fn answer(_names: &Names, origin: &Origin, _answer: &Answer, sink: &mut impl Sink) {
-    crate::both::result(origin, b"", sink);
+pub(crate) fn answer(names: &Names, origin: &Origin, answer: &Answer, sink: &mut impl Sink) {
+    let Some(names) = addresses(names) else {
+        return;
+    };
+    if let Answer::PresenceSubscription(granted) = answer {
+        return subscription(&names, origin, *granted, sink);
+    }
+    let max_stanza = sink.max_stanza(&origin.group);
+    let payload = answer::payload(&names, origin, answer, max_stanza).unwrap_or_default();
+    crate::both::result(origin, &payload, sink);
 }
 
 /// Writes the archived message as it stands inside of `<forwarded/>`: one `<message xmlns='jabber:client'/>`
 /// (MIX-MAM-10..15).
-pub(crate) fn archived(_names: &Names, _page: &ArchivePage, _record: &Record, _xml: &mut Builder) {}
+pub(crate) fn archived(names: &Names, page: &ArchivePage, record: &Record, xml: &mut Builder) {
+    if let (Some(names), Event::Message(m)) = (addresses(names), &record.event) {
+        message::archived(&names, m, page.visibility, xml);
+    }
+}
 
 /// See [`crate::render::probe`].
-pub(crate) fn probe(_names: &Names, _session: &Session, _id: &str, _sink: &mut impl Sink) {}
+pub(crate) fn probe(names: &Names, session: &Session, id: &str, sink: &mut impl Sink) {
+    let Some(names) = addresses(names) else {
+        return;
+    };
+    let head = Head::new(Kind::Message, &names.bare)
+        .with_type("groupchat")
+        .with_id(Some(id));
+    let mut xml = Builder::new();
+    xml.empty("mix", crate::ns::MIX_CORE)
+        .empty("no-store", crate::ns::HINTS);
+    let template = Template::new(&head, &xml.finish());
+    sink.send(&template, Recipient::session(session));
+}
+
+/// `subscribed` for participants, `unsubscribed` for others (MIX-PRES-11).
+fn subscription(names: &Addresses, origin: &Origin, granted: bool, sink: &mut impl Sink) {
+    let word = if granted {
+        "subscribed"
+    } else {
+        "unsubscribed"
+    };
+    let head = Head::new(Kind::Presence, &names.bare).with_type(word);
+    let to = crate::stanza::Address::new(origin.from.clone());
+    sink.answer(Outgoing::new(&head, to.bare(), b""), &origin.group);
+}
+
+fn addresses(names: &Names) -> Option<Addresses> {
+    names
+        .mix_domain
+        .as_ref()
+        .map(|domain| Addresses::new(&names.local, domain))
+}
