@@ -155,6 +155,33 @@ async def test_mix_pams_16_blocked_channels_are_not_heard(world: World, mix: Mix
     assert await gets(mix, alice)
 
 
+async def test_mix_pams_10_a_blocked_channel_can_be_left(world: World, mix: MixService) -> None:
+    alice = await world.online(world.fresh())
+    channel = await mix.has_joined(alice)
+    await alice.request("", tag("block", tag("item", jid=channel), xmlns="urn:xmpp:blocking"), "set")
+    leaving = await alice.ask_leave(channel)
+    await mix.accept_leave(alice.bare)
+    assert (await alice.answer_to(leaving)).type == "result"
+    assert item(await alice.roster(), channel) is None
+
+
+@pytest.mark.parametrize("store", ["mix_pam", "roster"])
+async def test_mix_pams_11_a_join_that_cannot_be_stored_is_refused_and_taken_back(
+    own_world: OwnWorld, store: str
+) -> None:
+    world = await own_world()
+    mix, alice = await world.service(), await world.online("alice")
+    stores = world.server.folder / "data" / "shakespeare%2eexample"
+    assert stores.is_dir()
+    (stores / store).write_text("no folder, so that nothing can be stored in it")
+    joining = await alice.ask_join(mix.channel())
+    await mix.accept_join(alice.bare)
+    assert (await alice.answer_to(joining)).error == ("internal-server-error", "wait")
+    await mix.request_of(alice.bare, "leave")
+    assert item(await alice.roster(), mix.channel()) is None
+    assert not await gets(mix, alice)
+
+
 async def test_mix_pams_11_account_with_many_channels(own_world: OwnWorld) -> None:
     """covers: MIX-PAMS-15, MIX-PAMS-20. One login costs a bounded, short time even with many channels."""
     world = await own_world(max_channels=MANY)

@@ -94,6 +94,7 @@ return function (channels)
 		pending = {};
 	end
 
+	-- Above mod_blocklist: the user asked, and wants to leave a blocked channel too.
 	module:hook("iq/bare", function (event)
 		local stanza = event.stanza;
 		if stanza.attr.type ~= "result" and stanza.attr.type ~= "error" then return; end
@@ -102,7 +103,7 @@ return function (channels)
 		if not request then return; end
 		requests.answered[request.kind](request, stanza);
 		return true;
-	end, 10);
+	end, 110);
 
 	return requests;
 end
