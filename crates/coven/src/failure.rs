@@ -59,6 +59,14 @@ pub enum Failure {
         /// What cut it short.
         why: &'static str,
     },
+    /// A part of the program failed.
+    #[error("{what} failed: {why}")]
+    Internal {
+        /// Which part.
+        what: &'static str,
+        /// What happened.
+        why: String,
+    },
     /// The system refused something that the process needs.
     #[error("cannot {what}: {error}")]
     System {
@@ -79,7 +87,10 @@ impl Failure {
             | Self::StoreLocked { .. }
             | Self::StoreUnfit { .. }
             | Self::NotAccepted { .. } => 2,
-            Self::Store { .. } | Self::NotDrained { .. } | Self::System { .. } => 1,
+            Self::Store { .. }
+            | Self::NotDrained { .. }
+            | Self::Internal { .. }
+            | Self::System { .. } => 1,
         }
     }
 

@@ -24,9 +24,16 @@ pub struct Health(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     last_beat: Instant,
-    draining: bool,
+    phase: Phase,
     /// Why each part is not up; `None` when it is.
     parts: BTreeMap<String, Option<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Serving,
+    Draining,
 }
 
 /// The answer to a question for readiness.
@@ -39,12 +46,12 @@ pub struct Readiness {
 }
 
 impl Health {
-    /// A process that has just started, at `now`; without parts it is ready.
+    /// A process that is starting, at `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let state = State {
             last_beat: now,
-            draining: false,
+            phase: Phase::Starting,
             parts: BTreeMap::new(),
         };
         Self(Arc::new(Mutex::new(state)))
@@ -61,9 +68,14 @@ impl Health {
         part
     }
 
+    /// All parts have been added; ready when they are up.
+    pub fn started(&self) {
+        self.state().phase = Phase::Serving;
+    }
+
     /// From now on the process is not ready: it takes no new work and ends soon.
     pub fn drain(&self) {
-        self.state().draining = true;
+        self.state().phase = Phase::Draining;
     }
 
     /// The process goes on.
@@ -82,12 +94,16 @@ impl Health {
     #[must_use]
     pub fn readiness(&self) -> Readiness {
         let state = self.state();
-        let draining = state.draining.then(|| "draining".to_owned());
+        let phase = match state.phase {
+            Phase::Starting => Some("starting".to_owned()),
+            Phase::Serving => None,
+            Phase::Draining => Some("draining".to_owned()),
+        };
         let down = state
             .parts
             .iter()
             .filter_map(|(name, why)| Some(format!("{name}: {}", why.as_ref()?)));
-        let reasons: Vec<String> = draining.into_iter().chain(down).collect();
+        let reasons: Vec<String> = phase.into_iter().chain(down).collect();
         Readiness {
             ready: reasons.is_empty(),
             reasons,
@@ -134,6 +150,7 @@ mod tests {
     fn a_process_is_ready_when_all_parts_are_up() {
         let health = Health::new(Instant::now());
         let (store, upstream) = (health.part("store"), health.part("upstream a"));
+        health.started();
         assert_eq!(
             reasons(&health),
             ["store: starting", "upstream a: starting"]
@@ -150,6 +167,12 @@ mod tests {
         );
         upstream.down("connection refused");
         assert_eq!(reasons(&health), ["upstream a: connection refused"]);
+    }
+
+    #[test]
+    fn a_starting_process_is_not_ready() {
+        let health = Health::new(Instant::now());
+        assert_eq!(reasons(&health), ["starting"]);
     }
 
     #[test]

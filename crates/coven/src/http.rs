@@ -266,6 +266,7 @@ mod tests {
     fn readyz_says_why_not() {
         let health = Health::new(Instant::now());
         let store = health.part("store");
+        health.started();
         let server = start(&health);
         let starting = r#"{"ready":false,"reasons":["store: starting"]}"#;
         assert_eq!(fetch(&server, "GET /readyz"), (503, starting.to_owned()));

@@ -37,8 +37,6 @@ pub struct Limits {
     pub archive_page_rate: Rate,
     /// How many pages may be read at once.
     pub archive_page_burst: NonZeroU32,
-    /// How many channels one person may be in at the same time (MUC-ERR-09).
-    pub rooms_per_user: NonZeroU32,
 }
 
 impl Default for Limits {
@@ -55,7 +53,6 @@ impl Default for Limits {
             create_burst: at_most(10),
             archive_page_rate: rate(30, 60),
             archive_page_burst: at_most(30),
-            rooms_per_user: at_most(100),
         }
     }
 }

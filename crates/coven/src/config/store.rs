@@ -74,8 +74,8 @@ impl FromStr for StoreUrl {
 pub enum Durability {
     /// After the data is on the disk; many commits share one flush.
     Sync,
-    /// After it has been handed to the operating system, which is flushed at intervals. A crash of the machine, not of
-    /// coven, can lose the last moments.
+    /// After it has been handed to the operating system, which is made to write it every second. A crash of the
+    /// machine, not of coven, can lose the last second.
     Interval,
 }
 
