@@ -104,6 +104,10 @@ class Coven:
         self.folder = folder
         self.config = config
         self.process: Process | None = None
+        #: Another binary than the usual one, such as one with fail points.
+        self.binary: pathlib.Path | None = None
+        #: More environment for the next start, such as a fail point.
+        self.env: dict[str, str] = {}
         self._log = folder / "coven.log"
         self._seen = 0
         if config.http_port == 0:
@@ -115,7 +119,11 @@ class Coven:
         file = self.folder / "coven.toml"
         file.write_text(self.config.toml())
         self.process = Process(
-            "coven", [binary(), "serve", "--config", file], log=self._log, cwd=self.folder, env={"RUST_BACKTRACE": "1"}
+            "coven",
+            [self.binary or binary(), "serve", "--config", file],
+            log=self._log,
+            cwd=self.folder,
+            env={"RUST_BACKTRACE": "1", **self.env},
         )
         if ready:
             await self.ready(timeout)
