@@ -152,7 +152,6 @@ async def test_mix_pams_14_client_that_never_answers_does_not_speak_mix(world: W
 
 
 async def test_mix_pams_16_each_mix_session_gets_a_copy_and_nobody_else(world: World, mix: MixService) -> None:
-    """covers: MIX-PAMC-01"""
     user = world.fresh()
     phone, laptop = await world.online(user, "phone"), await world.person(user, "laptop")
     await laptop.appear(laptop.caps + text("priority", "-5") + text("show", "dnd"))

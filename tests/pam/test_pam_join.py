@@ -387,7 +387,7 @@ async def test_mix_pams_24_removed_account_leaves_its_channels(world: World, mix
     assert {(await mix.request_of(alice.bare, "leave")).to for _ in channels} == channels
 
 
-async def test_mix_pams_05_limit_of_channels_is_resource_constraint(world: World, mix: MixService) -> None:
+async def test_limit_of_channels_is_resource_constraint(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
     for number in range(MAX_CHANNELS):
         await mix.has_joined(alice, mix.channel(f"c{number}"))
@@ -396,7 +396,7 @@ async def test_mix_pams_05_limit_of_channels_is_resource_constraint(world: World
     await mix.has_joined(alice, mix.channel("c0"))  # again is not more
 
 
-async def test_mix_pams_09_too_many_open_requests_are_refused(world: World, mix: MixService) -> None:
+async def test_too_many_open_requests_are_refused(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
     ids = [await alice.ask_join(mix.channel(f"c{number}")) for number in range(17)]
     assert (await alice.answer_to(ids[-1])).error == ("resource-constraint", "wait")

@@ -146,13 +146,26 @@ async def test_mix_pams_16_what_a_lost_session_did_not_acknowledge_is_not_bounce
     assert [s for s in again.inbox.take_all() if s.kind == "message"] == []
 
 
-async def test_mix_pams_16_blocked_channels_are_not_heard(world: World, mix: MixService) -> None:
+async def test_mix_pams_23_blocking_one_channel_does_not_block_another(world: World, mix: MixService) -> None:
     alice = await world.online(world.fresh())
     channel = await mix.has_joined(alice)
-    await alice.request("", tag("block", tag("item", jid=channel), xmlns="urn:xmpp:blocking"), "set")
-    assert not await gets(mix, alice)
-    await alice.request("", tag("unblock", tag("item", jid=channel), xmlns="urn:xmpp:blocking"), "set")
-    assert await gets(mix, alice)
+
+    async def change(action: str, jid: str) -> None:
+        answer = await alice.request("", tag(action, tag("item", jid=jid), xmlns="urn:xmpp:blocking"), "set")
+        assert answer.type == "result"
+
+    async def heard() -> int:
+        await mix.groupchat(alice.bare)
+        await mix.presence(alice.bare)  # from an encoded JID
+        return len(await mix.all_sent_to(alice))
+
+    await change("block", mix.channel("heath"))
+    assert await heard() == 2
+    await change("block", channel)
+    await mix.groupchat(alice.bare)
+    assert await mix.all_sent_to(alice) == []
+    await change("unblock", channel)
+    assert await heard() == 2
 
 
 async def test_mix_pams_10_a_blocked_channel_can_be_left(world: World, mix: MixService) -> None:
