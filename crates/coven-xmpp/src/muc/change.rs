@@ -200,7 +200,7 @@ impl Muc {
             };
             sink.send(&shape.template(), Recipient::session(now));
         }
-        let same = then.presence == now.presence && was.looks_like(is, true);
+        let same = then.presence == now.presence && was.looks_like(is, false);
         if renamed || !same {
             let statuses = [110, if difference.why.altered { 210 } else { 0 }];
             let sees_jids = roster.sees_jids(&is.person, View::Muc);

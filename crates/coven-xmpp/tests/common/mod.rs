@@ -1,0 +1,531 @@
+//! A small world for wire tests: XML in, XML out, with real channels in between.
+//!
+//! Does what front-end and node do around the translators, in the simplest way: dispatch, decide, apply, render. Each
+//! stanza that leaves is checked for what must hold of all of them: it reads back as a stanza, `from` is of a domain of
+//! ours, `to` is there, and it is not larger than a stanza may be.
+
+pub mod sent;
+
+use bytes::Bytes;
+use coven_core::channel::Output;
+use coven_core::event::Message;
+use coven_core::query::{ArchivePage, ArchiveQuery, Listing, With};
+use coven_core::{
+    Answer, Channel, ChannelName, Epoch, Event, Facts, Group, Origin, Record, Refusal, Sender,
+    Service, Timestamp,
+};
+use coven_xmpp::dispatch::{Context, Inbound, Request, dispatch};
+use coven_xmpp::domains::{Domain, Domains};
+use coven_xmpp::render::{self, Recipient, Renderer, Sink, Sync};
+use coven_xmpp::stanza::{Outgoing, Scope, Stanza, Template};
+use coven_xmpp::stream::Limits;
+pub use sent::{Sent, Stanzas};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The room that most tests use.
+pub const ROOM: &str = "coven@chat.example";
+/// Its owner.
+pub const CRONE: &str = "crone1@shakespeare.example/desktop";
+/// Somebody else.
+pub const HAG: &str = "hag66@shakespeare.example/pda";
+/// A third one.
+pub const WICCA: &str = "wiccarocks@shakespeare.example/laptop";
+
+/// 2026-01-01T12:00:00Z.
+pub const NOON: i64 = 1_767_268_800_000;
+
+/// Channels of one service, and what they sent.
+pub struct World {
+    pub domains: Domains,
+    pub now: Timestamp,
+    pub max_stanza: usize,
+    pub page: usize,
+    service: Arc<Service>,
+    rooms: BTreeMap<ChannelName, Room>,
+    draws: u64,
+}
+
+/// A channel with its renderer and its archive.
+pub struct Room {
+    pub channel: Channel,
+    pub renderer: Renderer,
+    pub archive: Vec<Arc<Record>>,
+}
+
+/// Writes down what is sent.
+pub struct Recorder<'a> {
+    domains: &'a Domains,
+    max_stanza: usize,
+    pub sent: Vec<Sent>,
+}
+
+impl Sink for Recorder<'_> {
+    fn send(&mut self, template: &Template, to: Recipient<'_>) {
+        let bare = to.to.split('/').next().unwrap();
+        assert_eq!(to.bare, bare, "the recipient's bare JID");
+        let stanza = Outgoing {
+            to: to.to.into(),
+            template: template.clone(),
+        };
+        self.write(&stanza);
+    }
+
+    fn answer(&mut self, stanza: Outgoing, _group: &Group) {
+        self.write(&stanza);
+    }
+
+    fn max_stanza(&self, _group: &Group) -> usize {
+        self.max_stanza
+    }
+}
+
+impl Recorder<'_> {
+    fn write(&mut self, stanza: &Outgoing) {
+        let xml = stanza.to_bytes();
+        assert!(xml.len() <= self.max_stanza, "{} bytes", xml.len());
+        let domain = stanza.template.from_domain();
+        assert!(self.domains.get(domain).is_some(), "from of {domain}");
+        let sent = Sent::read(&xml);
+        assert_eq!(sent.to(), stanza.to.as_str());
+        self.sent.push(sent);
+    }
+}
+
+impl World {
+    /// A service that speaks MUC alone.
+    pub fn muc() -> Self {
+        Self::of(vec![domain("chat.example", true, false)])
+    }
+
+    /// One domain for both views.
+    pub fn both() -> Self {
+        Self::of(vec![domain("chat.example", true, true)])
+    }
+
+    /// A mirrored pair: MUC at `chat.example`, MIX at `mix.example`.
+    pub fn pair() -> Self {
+        let mut muc = domain("chat.example", true, false);
+        let mut mix = domain("mix.example", false, true);
+        muc.mirror = Some(mix.name.clone());
+        mix.mirror = Some(muc.name.clone());
+        mix.space.clone_from(&muc.space);
+        Self::of(vec![muc, mix])
+    }
+
+    pub fn of(domains: Vec<Domain>) -> Self {
+        let service = Arc::clone(&domains[0].service);
+        Self {
+            domains: Domains::new(domains),
+            now: Timestamp(NOON),
+            max_stanza: render::MAX_STANZA,
+            page: 100,
+            service,
+            rooms: BTreeMap::new(),
+            draws: 0,
+        }
+    }
+
+    /// With these policies.
+    pub fn with_service(mut self, change: impl FnOnce(&mut Service)) -> Self {
+        let mut service = (*self.service).clone();
+        change(&mut service);
+        self.service = Arc::new(service);
+        self
+    }
+
+    /// With an open room that `CRONE` owns and has entered as `firstwitch`.
+    pub fn with_room(mut self) -> Self {
+        self.join(CRONE, "firstwitch");
+        self.submit(CRONE, "");
+        self
+    }
+
+    /// A join with nothing special.
+    pub fn join(&mut self, from: &str, nick: &str) -> Stanzas {
+        let x = "<x xmlns='http://jabber.org/protocol/muc'/>";
+        self.send(&format!(
+            "<presence from='{from}' to='{ROOM}/{nick}'>{x}</presence>"
+        ))
+    }
+
+    /// A groupchat message with a body.
+    pub fn say(&mut self, from: &str, id: &str, text: &str) -> Stanzas {
+        self.send(&format!(
+            "<message from='{from}' to='{ROOM}' id='{id}' type='groupchat'><body>{text}</body></message>"
+        ))
+    }
+
+    /// The owner's form with these fields.
+    pub fn submit(&mut self, from: &str, fields: &str) -> Stanzas {
+        self.send(&format!(
+            "<iq from='{from}' to='{ROOM}' id='config' type='set'>\
+             <query xmlns='http://jabber.org/protocol/muc#owner'>\
+             <x xmlns='jabber:x:data' type='submit'>{fields}</x></query></iq>"
+        ))
+    }
+
+    /// An IQ of this type with this payload, to the room.
+    pub fn iq(&mut self, from: &str, kind: &str, payload: &str) -> Stanzas {
+        self.iq_to(ROOM, from, kind, payload)
+    }
+
+    /// An IQ of this type with this payload.
+    pub fn iq_to(&mut self, to: &str, from: &str, kind: &str, payload: &str) -> Stanzas {
+        self.send(&format!(
+            "<iq from='{from}' to='{to}' id='iq1' type='{kind}'>{payload}</iq>"
+        ))
+    }
+
+    /// What `xml` becomes, without doing it.
+    pub fn dispatch(&self, xml: &str) -> Inbound {
+        let stanza = read(xml);
+        let group = Group("main".into());
+        let context = Context {
+            domains: &self.domains,
+            group: &group,
+            now: self.now,
+            random: || [3; 32],
+        };
+        dispatch(&stanza, &context)
+    }
+
+    /// What `xml` leads to, in the order in which it is sent.
+    pub fn send(&mut self, xml: &str) -> Stanzas {
+        match self.dispatch(xml) {
+            Inbound::Answer(stanza) => self.recorded(|_, sink| sink.write(&stanza)),
+            Inbound::Directory {
+                space,
+                origin,
+                page,
+                ..
+            } => {
+                let listing = self.listing(&space, page.max);
+                let answer = Answer::Listing(Box::new(listing));
+                self.recorded(|world, sink| render::answer(&world.domains, &origin, &answer, sink))
+            }
+            Inbound::Channel {
+                name,
+                sender,
+                request: Request::Command(command),
+                origin,
+            } => self.command(&name, &sender, &command, &origin),
+            Inbound::Channel {
+                name,
+                sender,
+                request: Request::Query(query),
+                origin,
+            } => {
+                let service = Arc::clone(&self.service);
+                let room = self.room(&name);
+                let answer = room.channel.query(&sender, &query, &service);
+                let answer = match (answer, &query) {
+                    (Ok(Answer::Archive(page)), coven_core::Query::Archive(query)) => self
+                        .page(&name, query, *page)
+                        .map(|p| Answer::Archive(Box::new(p))),
+                    (Ok(Answer::Bounds(_)), _) => Ok(self.bounds(&name)),
+                    (answer, _) => answer,
+                };
+                self.answered(&origin, answer)
+            }
+            _ => Stanzas::default(),
+        }
+    }
+
+    /// Does a command as somebody would who needs no XML for it.
+    pub fn command(
+        &mut self,
+        name: &ChannelName,
+        sender: &Sender,
+        command: &coven_core::Command,
+        origin: &Origin,
+    ) -> Stanzas {
+        let facts = self.facts(name, sender, command);
+        let decision = match self.room(name).channel.decide(sender, command, &facts) {
+            Ok(decision) => decision,
+            Err(refusal) => return self.answered(origin, Err(refusal)),
+        };
+        let max = facts.service.max_history;
+        let (domains, max_stanza) = (self.domains.clone(), self.max_stanza);
+        let mut sink = Recorder {
+            domains: &domains,
+            max_stanza,
+            sent: Vec::new(),
+        };
+        let room = self.room(name);
+        for record in room.channel.records(decision.events, facts.now, Epoch(1)) {
+            room.apply(&record, max, &mut sink);
+        }
+        for output in decision.outputs {
+            room.output(output, &domains, origin, max, facts.now, &mut sink);
+        }
+        Stanzas::new(sink.sent)
+    }
+
+    /// The room of that name.
+    pub fn room(&mut self, name: &ChannelName) -> &mut Room {
+        let names = self.domains.names(name);
+        self.rooms.entry(name.clone()).or_insert_with(|| Room {
+            channel: Channel::new(name.clone()),
+            renderer: Renderer::new(&names),
+            archive: Vec::new(),
+        })
+    }
+
+    /// The room that most tests use.
+    pub fn coven(&mut self) -> &mut Room {
+        self.room(&coven())
+    }
+
+    fn answered(&mut self, origin: &Origin, answer: Result<Answer, Refusal>) -> Stanzas {
+        self.recorded(|world, sink| match answer {
+            Ok(answer) => render::answer(&world.domains, origin, &answer, sink),
+            Err(refusal) => render::refused(&world.domains, origin, &refusal, sink),
+        })
+    }
+
+    fn recorded(&self, write: impl FnOnce(&Self, &mut Recorder<'_>)) -> Stanzas {
+        let mut sink = Recorder {
+            domains: &self.domains,
+            max_stanza: self.max_stanza,
+            sent: Vec::new(),
+        };
+        write(self, &mut sink);
+        Stanzas::new(sink.sent)
+    }
+
+    fn facts(
+        &mut self,
+        name: &ChannelName,
+        sender: &Sender,
+        command: &coven_core::Command,
+    ) -> Facts {
+        self.draws += 1;
+        let mut random = [7; 32];
+        random[..8].copy_from_slice(&self.draws.to_le_bytes());
+        let resolved = match command {
+            coven_core::Command::Post(post) => post
+                .reference
+                .as_ref()
+                .and_then(|r| self.room(name).resolve(sender, &r.id)),
+            _ => None,
+        };
+        Facts {
+            now: self.now,
+            random,
+            service: Arc::clone(&self.service),
+            resolved,
+        }
+    }
+
+    fn listing(&self, space: &str, max: Option<u32>) -> Listing {
+        let listed = |room: &&Room| {
+            let roster = room.channel.roster();
+            roster.exists() && roster.config().public && room.channel.lock().is_none()
+        };
+        let rooms = self
+            .rooms
+            .values()
+            .filter(|r| r.channel.name().space == space);
+        let items: Vec<_> = rooms
+            .filter(listed)
+            .map(|room| {
+                let name = room.channel.roster().config().name.clone();
+                (room.channel.name().local.clone(), name)
+            })
+            .collect();
+        let max = max.map_or(500, |max| max as usize);
+        Listing {
+            count: items.len() as u64,
+            index: 0,
+            complete: items.len() <= max,
+            items: items.into_iter().take(max).collect(),
+        }
+    }
+
+    fn bounds(&mut self, name: &ChannelName) -> Answer {
+        let archive = &self.room(name).archive;
+        let end = |r: Option<&Arc<Record>>| r.map(|r| (message(r).archive_id, r.stamp));
+        Answer::Bounds(end(archive.first()).zip(end(archive.last())))
+    }
+
+    /// A page in the simplest way: all that matches, then what RSM asks for.
+    fn page(
+        &mut self,
+        name: &ChannelName,
+        query: &ArchiveQuery,
+        page: ArchivePage,
+    ) -> Result<ArchivePage, Refusal> {
+        let most = self.page;
+        let archive = self.room(name).archive.clone();
+        let place = |id| archive.iter().position(|r| message(r).archive_id == id);
+        let mut named = query.ids.iter().chain(&query.after).chain(&query.after_id);
+        let before = query.before.flatten().into_iter().chain(query.before_id);
+        if named.any(|id| place(*id).is_none()) || before.clone().any(|id| place(id).is_none()) {
+            return Err(Refusal::usual(coven_core::Condition::ItemNotFound));
+        }
+        let after = query
+            .after
+            .and_then(place)
+            .max(query.after_id.and_then(place));
+        let before = before.filter_map(place).min().unwrap_or(usize::MAX);
+        let mut entries: Vec<_> = archive
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| after.is_none_or(|after| *i > after) && *i < before)
+            .map(|(_, record)| record)
+            .filter(|record| matches(query, record))
+            .cloned()
+            .collect();
+        let (count, max) = (
+            entries.len(),
+            query.max.map_or(most, |m| most.min(m as usize)),
+        );
+        let index = if query.before.is_some() {
+            let index = count.saturating_sub(max);
+            entries.drain(..index);
+            index
+        } else {
+            entries.truncate(max);
+            after.map_or(0, |after| after + 1)
+        };
+        Ok(ArchivePage {
+            complete: entries.len() == count,
+            count: Some(count as u64),
+            index: Some(index as u64),
+            entries,
+            ..page
+        })
+    }
+}
+
+impl Room {
+    pub fn apply(&mut self, record: &Arc<Record>, max_history: u32, sink: &mut Recorder<'_>) {
+        let history = match &record.event {
+            Event::Joined { entry, .. } => self.history(entry.history, max_history, record.stamp),
+            _ => Vec::new(),
+        };
+        let delta = self.channel.apply(record);
+        match &record.event {
+            Event::Message(_) => self.archive.push(Arc::clone(record)),
+            Event::Destroyed { .. } => self.archive.clear(),
+            _ => {}
+        }
+        let roster = self.channel.roster();
+        self.renderer.event(roster, &delta, record, &history, sink);
+    }
+
+    fn history(
+        &self,
+        wanted: coven_core::HistoryRequest,
+        max: u32,
+        now: Timestamp,
+    ) -> Vec<Arc<Record>> {
+        let max = max.min(self.channel.roster().config().max_history);
+        self.channel.tail().select(wanted, max, now, |_| 0)
+    }
+
+    fn output(
+        &mut self,
+        output: Output,
+        domains: &Domains,
+        origin: &Origin,
+        max: u32,
+        now: Timestamp,
+        sink: &mut Recorder<'_>,
+    ) {
+        let names = domains.names(self.channel.name());
+        let roster = self.channel.roster();
+        match output {
+            Output::Answer(answer) => render::answer(domains, origin, &answer, sink),
+            Output::Sync {
+                session,
+                history,
+                altered,
+                stanza_id,
+            } => {
+                let entries = self.history(history, max, now);
+                let sync = Sync {
+                    session,
+                    history: &entries,
+                    altered,
+                    stanza_id: stanza_id.as_deref(),
+                    max_chars: history.max_chars,
+                };
+                self.renderer.sync(roster, &sync, sink);
+            }
+            Output::PresenceDump { to } => self.renderer.presence_dump(roster, to, sink),
+            Output::Passing(message) => self.renderer.passing(roster, &message, sink),
+            Output::Relay(relayed) => self.renderer.relay(&relayed, sink),
+            Output::NotJoined => render::not_joined(origin, sink),
+            Output::Probe(session) => render::probe(&names, &session, sink),
+        }
+    }
+
+    fn resolve(&self, sender: &Sender, id: &str) -> Option<coven_core::command::Resolved> {
+        let of = |r: &&Arc<Record>| {
+            let m = message(r);
+            let named = m.own_id.as_deref() == Some(id) || m.archive_id.to_string() == id;
+            named && m.jid == sender.bare
+        };
+        let message = message(self.archive.iter().rev().find(of)?);
+        Some(coven_core::command::Resolved {
+            own_id: message.own_id.clone().unwrap_or_default(),
+            archive_id: message.archive_id,
+        })
+    }
+}
+
+fn matches(query: &ArchiveQuery, record: &Record) -> bool {
+    let message = message(record);
+    let with = match &query.with {
+        None => true,
+        Some(With::Nick(nick)) => message.nick == *nick,
+        Some(With::Id(id)) => message.id == *id,
+        Some(With::Jid(jid)) => message.jid == *jid,
+    };
+    let ids = query.ids.is_empty() || query.ids.contains(&message.archive_id);
+    with && ids
+        && query.start.is_none_or(|start| record.stamp >= start)
+        && query.end.is_none_or(|end| record.stamp <= end)
+}
+
+fn message(record: &Record) -> &Message {
+    match &record.event {
+        Event::Message(message) => message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+/// The name of the room that most tests use.
+pub fn coven() -> ChannelName {
+    ChannelName {
+        space: "chat.example".into(),
+        local: "coven".into(),
+    }
+}
+
+/// A domain, its space named as itself.
+pub fn domain(name: &str, muc: bool, mix: bool) -> Domain {
+    Domain {
+        name: name.into(),
+        space: "chat.example".into(),
+        muc,
+        mix,
+        mirror: None,
+        title: "The Witches".to_owned(),
+        contacts: Vec::new(),
+        service: Arc::new(Service {
+            muc: true,
+            mix: true,
+            one_domain: muc && mix,
+            ..Service::default()
+        }),
+    }
+}
+
+/// Reads a stanza as a component stream brings it.
+pub fn read(xml: &str) -> Stanza {
+    let bytes = Bytes::copy_from_slice(xml.as_bytes());
+    Stanza::read(&bytes, &Scope::default(), &Limits::default()).unwrap()
+}

@@ -1,0 +1,16 @@
+//! The MUC view on the wire: XML in, XML out, with real channels in between.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod join;
+mod presence;
