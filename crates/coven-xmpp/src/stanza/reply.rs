@@ -3,7 +3,7 @@
 //! Owns when an answer may be given at all (MUC-COMP-05, MUC-ERR-04) and what it repeats of the stanza (MUC-ERR-03).
 //! Addresses are swapped as they stood: many that servers hand over cannot be normalised.
 
-use super::{Builder, Child, Head, IqType, Kind, Outgoing, Payload, Stanza, StanzaError};
+use super::{Builder, Child, Head, IqType, Kind, Outgoing, Stanza, StanzaError};
 use crate::ns;
 
 /// What an error reply repeats of the stanza that it answers.
@@ -62,12 +62,13 @@ fn write_echo(xml: &mut Builder, stanza: &Stanza, echo: Echo) {
             xml.empty("x", ns::MUC);
         }
     } else if stanza.payload.bytes().len() <= max_bytes {
-        xml.raw(without_secrets(&stanza.payload).bytes());
+        xml.raw(stanza.payload.without(is_not_echoed).bytes());
     }
 }
 
-fn without_secrets(payload: &Payload) -> Payload {
-    payload.without(carries_secret)
+/// A reply has one `<error/>`, ours (MUC-ERR-01), and repeats no secret.
+fn is_not_echoed(child: &Child<'_>) -> bool {
+    child.is(ns::CLIENT, "error") || carries_secret(child)
 }
 
 /// Passwords stand in forms and in requests to register or to join; elsewhere the word is only a word.

@@ -33,6 +33,18 @@ fn muc_err_01_muc_err_03_a_message_comes_back_with_its_payload() {
 }
 
 #[test]
+fn muc_err_01_there_is_one_error_in_a_reply() {
+    let stanza =
+        read("<message from='u@h/r' to='r@c'><body>x</body><error type='wait'/></message>")
+            .unwrap();
+    let reply = error_reply(&stanza, &Condition::BadRequest.into(), Echo::UpTo(1000));
+    let expected = format!(
+        "<message from='r@c' type='error' to='u@h/r'><body>x</body><error type='modify'>{BAD}</error></message>"
+    );
+    assert_eq!(shown(reply), expected);
+}
+
+#[test]
 fn muc_err_03_an_echo_can_be_too_large_or_unwanted() {
     let stanza =
         read("<iq from='u@h/r' to='r@c' type='get' id='7'><q xmlns='urn:q'>0123456789</q></iq>")
