@@ -1,0 +1,121 @@
+//! Sessions whose client is gone (XEP-0045 §18.1.2).
+
+use crate::table::{HAG, OWNER, Table, WITCH};
+use coven_core::channel::Output;
+use coven_core::command::{Bounce, Command};
+use coven_core::event::{Cause, Event};
+use coven_core::presence::session::Show;
+use coven_core::{Condition, Sequence};
+
+fn here() -> (Table, Sequence) {
+    let mut t = Table::room();
+    t.joins(WITCH, "secondwitch").ok();
+    t.joins(HAG, "thirdwitch").ok();
+    let joined = t.session(HAG).joined;
+    (t, joined)
+}
+
+#[test]
+fn muc_leave_07_08_10_conditions_that_mean_gone_end_the_session() {
+    for condition in [
+        Condition::Gone,
+        Condition::ItemNotFound,
+        Condition::RecipientUnavailable,
+        Condition::Redirect,
+        Condition::ServiceUnavailable,
+        Condition::InternalServerError,
+        Condition::JidMalformed,
+    ] {
+        let (mut t, joined) = here();
+        let outcome = t.bounces(HAG, condition, Some(joined));
+        let Event::Left { cause, .. } = outcome.event() else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(*cause, Cause::Ghost);
+        assert!(!t.is_here(HAG) && t.is_here(WITCH));
+    }
+}
+
+#[test]
+fn muc_leave_07_a_broken_server_connection_must_have_held() {
+    for condition in [
+        Condition::RemoteServerNotFound,
+        Condition::RemoteServerTimeout,
+    ] {
+        let (mut t, joined) = here();
+        t.bounces(HAG, condition, Some(joined)).silent();
+        let bounce = Bounce {
+            joined: Some(joined),
+            condition,
+            confirmed: true,
+        };
+        assert_eq!(t.act(HAG, Command::Bounce(bounce)).story(), ["left"]);
+    }
+}
+
+#[test]
+fn muc_leave_09_other_conditions_never_end_a_session() {
+    let (mut t, joined) = here();
+    for condition in [
+        Condition::NotAcceptable,
+        Condition::Forbidden,
+        Condition::PolicyViolation,
+        Condition::ResourceConstraint,
+        Condition::FeatureNotImplemented,
+        Condition::BadRequest,
+    ] {
+        t.bounces(HAG, condition, Some(joined)).silent();
+        t.bounces(HAG, condition, None).silent();
+    }
+}
+
+#[test]
+fn muc_leave_11_muc_err_04_errors_of_strangers_are_dropped_and_never_answered() {
+    let (mut t, joined) = here();
+    t.leaves(HAG).ok();
+    t.bounces(HAG, Condition::Gone, Some(joined)).silent();
+    t.bounces("hag66@shakespeare.example", Condition::Gone, None)
+        .silent();
+    let mut nowhere = Table::empty();
+    nowhere.bounces(HAG, Condition::Gone, None).silent();
+}
+
+#[test]
+fn muc_leave_12_an_ordinary_bounce_leads_to_a_probe() {
+    let (mut t, _) = here();
+    let outcome = t.bounces(HAG, Condition::ServiceUnavailable, None);
+    assert!(outcome.records.is_empty());
+    assert_eq!(*outcome.output(), Output::Probe(t.session(HAG)));
+    assert!(t.is_here(HAG));
+}
+
+#[test]
+fn muc_leave_12_the_bounce_of_a_probe_of_an_earlier_join_is_ignored() {
+    let (mut t, old) = here();
+    t.leaves(HAG).ok();
+    t.joins(HAG, "thirdwitch").ok();
+    t.bounces(HAG, Condition::RecipientUnavailable, Some(old))
+        .silent();
+    assert!(t.is_here(HAG));
+}
+
+#[test]
+fn mix_pres_10_a_gone_full_jid_is_gone_from_both_views() {
+    let (mut t, _) = here();
+    t.participates(HAG, "thirdwitch").ok();
+    t.is_online(HAG, Show::Available).ok();
+    let newest = t.roster().at();
+    let outcome = t.bounces(HAG, Condition::RecipientUnavailable, Some(newest));
+    assert_eq!(outcome.story(), ["left", "left"]);
+    assert!(t.seen(HAG).sessions.is_empty());
+    assert!(t.is_here(HAG), "participation outlives its clients");
+}
+
+#[test]
+fn muc_leave_06_muc_create_08_a_room_ends_with_a_ghost_too() {
+    let mut t = Table::empty();
+    t.joins(OWNER, "firstwitch").ok();
+    let joined = t.session(OWNER).joined;
+    let outcome = t.bounces(OWNER, Condition::RecipientUnavailable, Some(joined));
+    assert_eq!(outcome.story(), ["left", "destroyed"]);
+}
