@@ -141,6 +141,8 @@ pub enum Delivery {
         altered: bool,
         /// `id` of the join stanza.
         stanza_id: Option<SmolStr>,
+        /// At most so many characters of history (MUC-HIST-05): only who renders can count them.
+        max_chars: Option<u64>,
     },
     /// All items of the presence node to a participant's bare JID.
     PresenceDump {

@@ -233,12 +233,14 @@ impl Room {
                 altered,
                 stanza_id,
             } => {
+                let max_chars = history.max_chars;
                 let history = self.history(history, self.head(), shared::now()).await;
                 Delivery::Sync {
                     session,
                     history,
                     altered,
                     stanza_id,
+                    max_chars,
                 }
             }
             Output::PresenceDump { to } => Delivery::PresenceDump { to },
