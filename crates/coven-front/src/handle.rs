@@ -1,15 +1,19 @@
 //! The handle of a front-end: where a node's output goes in, and where its state can be asked for.
 
+use std::sync::Arc;
+
 use coven_cluster::link::FrontLink;
 use coven_cluster::{Channel, Output};
 use tokio::sync::{mpsc, watch};
 
-use crate::Status;
+use crate::front::Front;
 use crate::metrics::Snapshot;
+use crate::status::Status;
 
 /// Cheap to clone; outlives the [`crate::Service`], for which it then does nothing.
 #[derive(Debug, Clone)]
 pub struct Handle {
+    pub(crate) front: Arc<Front>,
     pub(crate) workers: Vec<mpsc::Sender<Output>>,
     pub(crate) status: watch::Receiver<Status>,
 }
@@ -24,7 +28,15 @@ impl Handle {
     /// Counters and depths of queues, as of now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::default()
+        let waiting = |queue: &mpsc::Sender<Output>| queue.max_capacity() - queue.capacity();
+        let connections = self.front.connections.iter();
+        Snapshot {
+            connections: connections
+                .map(|connection| connection.snapshot())
+                .collect(),
+            waiting_outputs: self.workers.iter().map(waiting).collect(),
+            ..self.front.counters.snapshot()
+        }
     }
 
     /// All output of a channel goes through one worker: that keeps its order.

@@ -4,23 +4,28 @@
 //! rosters of channels that are active, renders what the node decided and writes it. It keeps nothing that cannot be
 //! rebuilt. It does not know rules (`coven-core`) nor what stanzas look like (`coven-xmpp`).
 //!
-//! Read next: `service.rs`.
+//! Read next: `service.rs` for the whole, `intake` for the way in, `fanout` for the way out, `connection` for streams.
 
-#![allow(dead_code, reason = "parts land one by one")]
-
+mod clock;
+mod connection;
 mod error;
+mod fail;
+mod fanout;
+mod front;
 mod handle;
 mod intake;
 mod metrics;
 mod options;
+mod routes;
 mod service;
 mod status;
+mod trace;
 
 pub use coven_xmpp::render::Quirks;
 pub use error::Error;
 pub use handle::Handle;
 pub use intake::{Rate, Rates};
-pub use metrics::Snapshot;
+pub use metrics::{ConnectionSnapshot, Snapshot};
 pub use options::{Barrier, Options, Secrets, Upstream};
 pub use service::Service;
 pub use status::{ConnectionStatus, Down, Status, UpstreamState};

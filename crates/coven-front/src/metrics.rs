@@ -2,6 +2,130 @@
 //!
 //! Owns the counters and their snapshot. Names for the outside world are given where they are exported.
 
-/// Counters since the start, as of one moment.
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use smol_str::SmolStr;
+
+/// A number that many may add to.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub(crate) fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Makes it `n`.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
+    /// The number.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
+        /// Counters of a front-end, apart from those of its connections.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+        }
+
+        /// Counters since the start and depths of queues, as of one moment.
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct Snapshot {
+            $($(#[$doc])* pub $name: u64,)*
+            /// The connections, in the order of the options.
+            pub connections: Vec<ConnectionSnapshot>,
+            /// Outputs that wait for each worker.
+            pub waiting_outputs: Vec<usize>,
+        }
+
+        impl Counters {
+            /// The numbers as of now, without connections and workers.
+            pub(crate) fn snapshot(&self) -> Snapshot {
+                Snapshot {
+                    $($name: self.$name.get(),)*
+                    ..Snapshot::default()
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Stanzas read.
+    stanzas_read;
+    /// Operations given to the node.
+    operations;
+    /// Stanzas answered here.
+    answered;
+    /// Stanzas that could not be used: not well-formed, over a bound, without an address.
+    rejected;
+    /// Stanzas dropped without an answer.
+    dropped;
+    /// Refused because the node's queue was full.
+    refused_full;
+    /// Refused because of a rate.
+    refused_rate;
+    /// Changes of presence that were put off because of a rate.
+    coalesced;
+    /// Stanzas for another domain than that of the stream they came through.
+    foreign_domain;
+    /// Answers dropped because too much waited, or because their stream was down.
+    answers_lost;
+    /// Errors that came back for what a channel sent to a MIX participant.
+    mix_bounces;
+    /// Bounces put off because a server may only be away for a moment.
+    bounces_waiting;
+    /// Faults of the program that cost one stanza or one event.
+    panics;
+    /// Outputs of nodes that were gone through.
+    outputs;
+    /// Events that were rendered.
+    events;
+    /// Stanzas written for channels.
+    copies;
+    /// Stanzas not written because their connection was down.
+    copies_down;
+    /// Stanzas not written because none of the connections is for them.
+    copies_unroutable;
+    /// Stanzas over the bound of the upstream: never sent again (I9).
+    oversized;
+    /// Events that did not follow on the one before, or had no roster.
+    gaps;
+    /// Channels that went on behind a gap, since the node no longer had what was missing.
+    skipped;
+    /// Channels whose output was asked for again after the loss of a stream.
+    asked_again;
+    /// Acknowledgements given to the node.
+    acknowledged;
+}
+
+/// Counters of one connection.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Snapshot {}
+pub struct ConnectionSnapshot {
+    /// Its name.
+    pub name: SmolStr,
+    /// Whether there is a stream.
+    pub up: bool,
+    /// Streams so far.
+    pub streams: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// System calls for that.
+    pub writes: u64,
+    /// Barriers that were answered.
+    pub barriers: u64,
+    /// How long the last one took.
+    pub last_barrier: Duration,
+    /// Bytes that wait to be written.
+    pub waiting_bytes: usize,
+}

@@ -1,7 +1,21 @@
 //! The way in: from a stanza that was read to an operation for the node, or an answer given here.
 //!
-//! Read next: `rates.rs` for what people may send.
+//! Owns what is decided before any channel is asked: rates, bounds, graces. Nothing here waits: where there is no room the
+//! sender is told so, at once (I9); errors are never answered (MUC-ERR-04).
+//!
+//! Read next: `desk.rs` for one stanza, `admit.rs` and `rates.rs` for what people may send, `grace.rs` for ghosts.
 
+mod admit;
+mod channel;
+mod deferred;
+mod desk;
+mod grace;
 mod rates;
+mod recent;
+mod sweeps;
+mod tend;
 
+pub(crate) use desk::Intake;
+pub(crate) use rates::Limiter;
 pub use rates::{Rate, Rates};
+pub(crate) use recent::Rosters;

@@ -1,0 +1,164 @@
+//! The life of a connection: attempts, streams, waiting in between.
+//!
+//! Owns when a stream is opened and when it is over. Losing one never loses more than it: the connection goes on until
+//! the front-end ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::backoff::Backoff;
+use super::barrier::Ids;
+use super::handshake::{self, Opened};
+use super::keyring::{Keyring, Refusal};
+use super::reader::Reader;
+use super::writer::Outflow;
+use super::{Connection, StreamNo};
+use crate::intake::Intake;
+use crate::status::{Down, Reporter, UpstreamState};
+
+/// A stream that lasted for so long was a good one: the next attempt follows soon.
+const LASTED: Duration = Duration::from_secs(10);
+/// For what waits to be written, and for the server to close its side after us.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// The same where the stream has ended by itself.
+const SHORT_FAREWELL: Duration = Duration::from_millis(100);
+
+/// Keeps one connection attached.
+pub(crate) struct Attach {
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) reporter: Reporter,
+    pub(crate) ids: Ids,
+    keyring: Keyring,
+    backoff: Backoff,
+}
+
+impl Attach {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        intake: Arc<Intake>,
+        reporter: Reporter,
+        ids: Ids,
+    ) -> Self {
+        let keyring = Keyring::new(connection.upstream().secrets.clone());
+        Self {
+            connection,
+            intake,
+            reporter,
+            ids,
+            keyring,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Runs until `stop`; then the stream is closed after what waits is written.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let attempt = async {
+                match self.open().await {
+                    Ok(opened) => Ok(opened),
+                    Err(down) => Err(self.refused(down)),
+                }
+            };
+            let opened = tokio::select! {
+                opened = attempt => opened,
+                () = stop.cancelled() => break,
+            };
+            let wait = match opened {
+                Ok(opened) => self.serve(opened, &stop).await,
+                Err(wait) => wait,
+            };
+            let _ = timeout(wait, stop.cancelled()).await;
+        }
+        self.reporter.report(UpstreamState::Down(Down::Drained));
+    }
+
+    async fn open(&mut self) -> Result<Opened, Down> {
+        let secret = self.keyring.current().map_err(Down::NoSecret)?;
+        let opened = handshake::open(&self.connection, secret).await?;
+        self.keyring.accepted();
+        Ok(opened)
+    }
+
+    /// An attempt failed. Tells how long to wait.
+    fn refused(&mut self, down: Down) -> Duration {
+        if down == Down::NotAuthorized && self.keyring.refused() == Refusal::TryNext {
+            return Duration::ZERO;
+        }
+        self.is_down(down);
+        self.pause()
+    }
+
+    /// Serves one stream to its end. Tells how long to wait before the next.
+    async fn serve(&mut self, opened: Opened, stop: &CancellationToken) -> Duration {
+        let began = Instant::now();
+        let stream = self.connection.begin();
+        self.is_up();
+        let down = self.run_stream(opened, stream, stop).await;
+        self.connection.end();
+        self.is_down(down);
+        if began.elapsed() >= LASTED {
+            self.backoff.reset();
+        }
+        self.pause()
+    }
+
+    async fn run_stream(&self, opened: Opened, stream: StreamNo, stop: &CancellationToken) -> Down {
+        let (read_half, write_half) = opened.socket.into_split();
+        let closing = CancellationToken::new();
+        let reader = Reader {
+            connection: Arc::clone(&self.connection),
+            intake: Arc::clone(&self.intake),
+            component: opened.component,
+            socket: read_half,
+        };
+        let writer = Outflow::new(Arc::clone(&self.connection), write_half, self.ids.clone());
+        let mut halves = JoinSet::new();
+        halves.spawn(reader.run(stream, opened.events));
+        halves.spawn(writer.run(closing.clone()));
+        let (down, patience) = tokio::select! {
+            ended = halves.join_next() => {
+                let down = ended.and_then(Result::ok).unwrap_or(Down::Closed);
+                (down, SHORT_FAREWELL)
+            }
+            () = stop.cancelled() => (Down::Drained, FAREWELL),
+        };
+        closing.cancel();
+        let both = async { while halves.join_next().await.is_some() {} };
+        let _ = timeout(patience, both).await;
+        halves.shutdown().await;
+        down
+    }
+
+    fn is_up(&self) {
+        self.reporter.report(UpstreamState::Up);
+        info!(
+            event = "upstream-up",
+            upstream = self.connection.upstream().address(),
+            domain = %self.connection.domain(),
+            group = %self.connection.group().0,
+        );
+    }
+
+    /// Logged once for each reason, not for each attempt.
+    fn is_down(&self, down: Down) {
+        let reason = down.to_string();
+        if self.reporter.report(UpstreamState::Down(down)) {
+            warn!(
+                event = "upstream-down",
+                upstream = self.connection.upstream().address(),
+                domain = %self.connection.domain(),
+                reason,
+            );
+        }
+    }
+
+    fn pause(&mut self) -> Duration {
+        self.backoff.next(getrandom::u32().unwrap_or(u32::MAX / 2))
+    }
+}

@@ -1,0 +1,250 @@
+//! The way out of one stream: chunks of all lanes, in few large writes, with the barriers behind them.
+//!
+//! Owns the socket's writing half. Bounds (I9): a batch is at most [`BATCH_BYTES`] and one chunk; a server that takes
+//! nothing for [`STALL`], or owes an answer for too long, loses the stream.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use coven_xmpp::ns;
+use coven_xmpp::stanza::{Builder, Head, Kind, Outgoing};
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::barrier::{BarrierNo, Due, Ids};
+use super::{Asked, Connection};
+use crate::fail;
+use crate::options::Barrier;
+use crate::status::Down;
+
+/// Bytes that are written at once.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Pieces that are written at once.
+const BATCH_PIECES: usize = 64;
+/// A server that takes nothing for so long is dead.
+const STALL: Duration = Duration::from_secs(30);
+/// Ends our side of a stream.
+const CLOSE: &[u8] = b"</stream:stream>";
+
+/// Writes one stream to its end.
+pub(super) struct Outflow {
+    connection: Arc<Connection>,
+    socket: OwnedWriteHalf,
+    ids: Ids,
+    /// For each lane the last chunk that was taken from it.
+    chunks: Box<[u64]>,
+    /// The lane that comes first, so that none starves.
+    first: usize,
+    batch: Vec<Bytes>,
+}
+
+impl Outflow {
+    pub(super) fn new(connection: Arc<Connection>, socket: OwnedWriteHalf, ids: Ids) -> Self {
+        Self {
+            chunks: connection.lanes.iter().map(|_| 0).collect(),
+            connection,
+            socket,
+            ids,
+            first: 0,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Writes until the stream breaks, or until `closing` and all that waits is written; tells why it ended.
+    pub(super) async fn run(mut self, closing: CancellationToken) -> Down {
+        match self.pump(&closing).await {
+            Ok(()) => Down::Drained,
+            Err(down) => down,
+        }
+    }
+
+    async fn pump(&mut self, closing: &CancellationToken) -> Result<(), Down> {
+        loop {
+            let bytes = self.fill();
+            let next = self.add_due(bytes)?;
+            if !self.batch.is_empty() {
+                self.write().await?;
+                self.wrote();
+            } else if closing.is_cancelled() {
+                return self.close().await;
+            } else {
+                let woken = async {
+                    tokio::select! {
+                        () = self.connection.wake.notified() => {}
+                        () = closing.cancelled() => {}
+                    }
+                };
+                let _ = timeout_at(next, woken).await;
+            }
+        }
+    }
+
+    /// Takes what waits, up to the bound.
+    fn fill(&mut self) -> usize {
+        let mut held = 0;
+        self.first += 1;
+        for turn in 0..self.chunks.len() {
+            let at = (self.first + turn) % self.chunks.len();
+            let lane = self.connection.lanes.get(at);
+            let taken = lane.and_then(|lane| lane.take(&mut self.batch, &mut held, BATCH_BYTES));
+            if let (Some(taken), Some(last)) = (taken, self.chunks.get_mut(at)) {
+                *last = taken;
+            }
+        }
+        self.connection
+            .direct
+            .take(&mut self.batch, &mut held, BATCH_BYTES);
+        held
+    }
+
+    /// Adds what else is due behind `bytes` of stanzas. Tells when something will be.
+    fn add_due(&mut self, bytes: usize) -> Result<Instant, Down> {
+        let now = Instant::now();
+        let heard = self.connection.heard();
+        let mut barriers = self.connection.barriers();
+        if bytes > 0 {
+            barriers.pace.wrote(bytes, now);
+        }
+        let wanted = bytes == 0 && barriers.wanted > *self.connection.passed.borrow();
+        if wanted && self.connection.upstream.barrier == Barrier::Off {
+            self.connection.pass(barriers.wanted);
+        }
+        match barriers.pace.due(now, heard, wanted) {
+            Due::Dead => return Err(Down::Stalled),
+            Due::Nothing(next) => return Ok(next),
+            Due::Space => {
+                barriers.pace.spaced(now);
+                self.batch.push(Bytes::from_static(b" "));
+            }
+            Due::Ping => {
+                let no = BarrierNo(barriers.last.0 + 1);
+                barriers.last = no;
+                barriers.pace.pinged(now);
+                barriers.asked = Some(Asked {
+                    no,
+                    at: now,
+                    chunks: self.chunks.clone(),
+                    wish: if wanted { barriers.wanted } else { 0 },
+                });
+                drop(barriers);
+                self.batch.push(self.ping(no));
+            }
+        }
+        Ok(now)
+    }
+
+    /// The ping of a barrier (XEP-0199).
+    fn ping(&self, no: BarrierNo) -> Bytes {
+        let domain = self.connection.domain.as_str();
+        let to = match &self.connection.upstream.barrier {
+            Barrier::Host(host) => host,
+            Barrier::OwnDomain | Barrier::Off => domain,
+        };
+        let id = self.ids.write(self.connection.index, no);
+        let head = Head::new(Kind::Iq, domain)
+            .with_type("get")
+            .with_id(Some(&id));
+        let mut payload = Builder::new();
+        payload.empty("ping", ns::PING);
+        Outgoing::new(&head, to, &payload.finish()).to_bytes()
+    }
+
+    async fn write(&mut self) -> Result<(), Down> {
+        let mut batch: VecDeque<Bytes> = self.batch.drain(..).collect();
+        fail::mid_write(&mut self.socket, &mut batch).await;
+        while !batch.is_empty() {
+            match self.try_write(&batch) {
+                Ok(0) => return Err(Down::Closed),
+                Ok(written) => {
+                    advance(&mut batch, written);
+                    self.connection.hear(Instant::now());
+                    self.connection.counters.writes.add(1);
+                    let written = written as u64;
+                    self.connection.counters.bytes_written.add(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(_) => return Err(Down::Closed),
+            }
+        }
+        Ok(())
+    }
+
+    fn try_write(&self, batch: &VecDeque<Bytes>) -> io::Result<usize> {
+        let pieces = batch.iter().take(BATCH_PIECES);
+        let pieces: Vec<IoSlice<'_>> = pieces.map(|piece| IoSlice::new(piece)).collect();
+        self.socket.try_write_vectored(&pieces)
+    }
+
+    /// Waits until the socket takes more, but not longer than a dead server is waited for.
+    async fn writable(&self) -> Result<(), Down> {
+        let heard = self.connection.heard();
+        let stalled = Instant::now() + STALL;
+        let dead = match self
+            .connection
+            .barriers()
+            .pace
+            .due(Instant::now(), heard, false)
+        {
+            Due::Dead => return Err(Down::Stalled),
+            Due::Nothing(at) if self.owes_an_answer() => at.min(stalled),
+            _ => stalled,
+        };
+        match timeout_at(dead, self.socket.writable()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Down::Closed),
+            Err(_) => Err(Down::Stalled),
+        }
+    }
+
+    fn owes_an_answer(&self) -> bool {
+        self.connection.barriers().asked.is_some()
+    }
+
+    /// Where barriers are off, what the system took counts as taken in.
+    fn wrote(&self) {
+        fail::point("front-after-write-before-ack");
+        if self.connection.upstream.barrier == Barrier::Off {
+            self.connection.acknowledge(&self.chunks);
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Down> {
+        let closed = async {
+            self.socket.write_all(CLOSE).await?;
+            self.socket.shutdown().await
+        };
+        closed.await.map_err(|_| Down::Closed)
+    }
+}
+
+/// Takes `written` bytes from the front.
+fn advance(batch: &mut VecDeque<Bytes>, mut written: usize) {
+    while let Some(first) = batch.front_mut() {
+        if written < first.len() {
+            return first.advance(written);
+        }
+        written -= first.len();
+        batch.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_write_goes_on_where_it_stopped() {
+        let mut batch = VecDeque::from([Bytes::from("abc"), Bytes::from("de")]);
+        advance(&mut batch, 1);
+        assert_eq!(batch, ["bc", "de"]);
+        advance(&mut batch, 3);
+        assert_eq!(batch, ["e"]);
+        advance(&mut batch, 1);
+        assert!(batch.is_empty());
+    }
+}

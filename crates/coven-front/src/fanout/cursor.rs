@@ -1,0 +1,184 @@
+//! How far the output of one channel has come on one connection.
+//!
+//! Owns the repeat filter and what is acknowledged (design §5.9, interleavings IL-03 to IL-06): what was written to the
+//! present stream is never written to it again, what a lost stream may have swallowed comes again after the last
+//! acknowledged event, and in between nothing of the channel is written. Pure: who loses streams and who answers
+//! barriers is told from outside. One cursor is one connection's: they know nothing of each other (IL-06, IL-27).
+
+use coven_core::Sequence;
+
+/// A place in the output of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Mark {
+    /// Up to this event.
+    pub(crate) sequence: Sequence,
+    /// Up to the output of this commit.
+    pub(crate) commit: u64,
+}
+
+/// One channel on one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// Written to the present stream, or not for this connection at all: not rendered for it again.
+    written: Mark,
+    /// Nothing up to here can be lost any more.
+    done: Mark,
+    /// The last event written and not acknowledged.
+    pending: Option<Sequence>,
+    /// Something was lost or dropped: nothing is written until the node sends what is missing.
+    gap: Option<Gap>,
+    /// What the node was told.
+    reported: Mark,
+}
+
+/// What is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// The node has not been asked yet.
+    Open,
+    /// It has been asked.
+    Asked,
+}
+
+/// What a new base means for a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Based {
+    /// What follows is complete for it.
+    Complete,
+    /// It still misses something; another base is to come.
+    Missing,
+    /// The node has no longer what it misses: it goes on behind a gap of events.
+    Skipped,
+}
+
+impl Cursor {
+    /// A cursor of a channel whose roster was just taken over at `at`; `acknowledged`: what the node knows of it.
+    pub(crate) fn new(at: Sequence, acknowledged: Option<Sequence>) -> Self {
+        let start = Mark {
+            sequence: at.max(acknowledged.unwrap_or_default()),
+            commit: 0,
+        };
+        Self {
+            written: start,
+            done: start,
+            pending: None,
+            gap: None,
+            reported: start,
+        }
+    }
+
+    /// The node begins again at `at`.
+    pub(crate) fn base(&mut self, at: Sequence, acknowledged: Option<Sequence>) -> Based {
+        let Some(gap) = self.gap else {
+            return Based::Complete;
+        };
+        let known = self.written.sequence.max(acknowledged.unwrap_or_default());
+        let skipped = at > known;
+        if skipped && gap == Gap::Open {
+            return Based::Missing;
+        }
+        self.gap = None;
+        self.written.sequence = known.max(at);
+        if self.pending.is_none() {
+            self.done = self.written;
+        }
+        if skipped {
+            Based::Skipped
+        } else {
+            Based::Complete
+        }
+    }
+
+    /// Whether this event is to be written.
+    pub(crate) fn wants(&self, sequence: Sequence) -> bool {
+        self.gap.is_none() && sequence > self.written.sequence
+    }
+
+    /// Whether what has no sequence may be written: it would overtake what is missing.
+    pub(crate) const fn is_current(&self) -> bool {
+        self.gap.is_none()
+    }
+
+    /// A wanted event was written, or handed over to be. Tells what holds once the server has taken it in.
+    pub(crate) const fn wrote(&mut self, sequence: Sequence) -> Mark {
+        self.written.sequence = sequence;
+        self.pending = Some(sequence);
+        self.written
+    }
+
+    /// Nothing of a wanted event is for this connection.
+    pub(crate) const fn passed(&mut self, sequence: Sequence) {
+        self.written.sequence = sequence;
+        if self.pending.is_none() {
+            self.done.sequence = sequence;
+        }
+    }
+
+    /// Something of a wanted event was for this connection, which has no stream.
+    pub(crate) fn dropped(&mut self) {
+        self.lost();
+        self.gap = Some(Gap::Open);
+    }
+
+    /// All output of a commit has been gone through. Tells what holds once the last written event is acknowledged.
+    pub(crate) fn committed(&mut self, commit: u64) -> Option<Mark> {
+        if self.gap.is_some() {
+            return None;
+        }
+        self.written.commit = self.written.commit.max(commit);
+        let Some(sequence) = self.pending else {
+            self.done.commit = self.written.commit;
+            return None;
+        };
+        let commit = self.written.commit;
+        Some(Mark { sequence, commit })
+    }
+
+    /// The server has taken in what was written up to `mark`.
+    pub(crate) fn acknowledged(&mut self, mark: Mark) {
+        if self.pending == Some(mark.sequence) {
+            self.pending = None;
+            self.done = self.written;
+        } else if self.pending.is_some() {
+            self.done.sequence = self.done.sequence.max(mark.sequence);
+            self.done.commit = self.done.commit.max(mark.commit);
+        }
+    }
+
+    /// The stream is gone, and with it what was not acknowledged (IL-05).
+    pub(crate) fn lost(&mut self) {
+        if self.pending.take().is_some() {
+            self.written = self.done;
+            self.gap = Some(Gap::Open);
+        }
+    }
+
+    /// The node is to be asked for what is missing; tells whether anything is.
+    pub(crate) const fn ask(&mut self) -> bool {
+        if self.gap.is_none() {
+            return false;
+        }
+        self.gap = Some(Gap::Asked);
+        true
+    }
+
+    /// The channel's events did not come without a gap: what follows on the written ones must come again.
+    pub(crate) const fn broken(&mut self) {
+        self.gap = Some(Gap::Open);
+    }
+
+    /// Whether nothing is unacknowledged.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.gap.is_none() && self.pending.is_none()
+    }
+
+    /// What the node has not been told yet.
+    pub(crate) fn news(&self) -> Option<Mark> {
+        (self.reported != self.done).then_some(self.done)
+    }
+
+    /// The node has been told.
+    pub(crate) const fn told(&mut self) {
+        self.reported = self.done;
+    }
+}

@@ -1,0 +1,152 @@
+//! A worker's end of one connection: what it packs for it, and what of that the server has not yet taken in.
+//!
+//! Owns the open chunk and the ledger: for each written event the chunk that holds its last byte. When a barrier
+//! acknowledges chunks, the ledger says which events those were; when a stream is lost, which are to come again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use coven_cluster::Channel;
+use coven_xmpp::stanza::Template;
+use coven_xmpp::stream::{Refused, Writer};
+
+use super::cursor::Mark;
+use crate::connection::{Connection, Lane, StreamNo};
+
+/// A worker's end of one connection.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    connection: Arc<Connection>,
+    worker: usize,
+    writer: Writer,
+    /// The stream as the worker knows it.
+    stream: StreamNo,
+    /// The number of the last chunk that was handed over.
+    handed: u64,
+    ledger: VecDeque<Entry>,
+}
+
+/// What has become of a written event.
+#[derive(Debug)]
+pub(crate) enum Fate<'a> {
+    /// The server has it.
+    TakenIn(&'a Channel, Mark),
+    /// Its stream is gone.
+    Lost(&'a Channel),
+}
+
+/// A written event.
+#[derive(Debug)]
+struct Entry {
+    chunk: u64,
+    channel: Channel,
+    mark: Mark,
+}
+
+impl Outlet {
+    pub(crate) fn new(connection: Arc<Connection>, worker: usize) -> Self {
+        let max = connection.upstream().max_stanza_bytes;
+        Self {
+            writer: Writer::new(connection.domain(), max),
+            connection,
+            worker,
+            stream: StreamNo::default(),
+            handed: 0,
+            ledger: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether there is a stream, as far as the worker knows.
+    pub(crate) const fn is_up(&self) -> bool {
+        self.stream.is_up()
+    }
+
+    /// The stream as the worker knows it.
+    pub(crate) const fn stream(&self) -> StreamNo {
+        self.stream
+    }
+
+    /// Packs one stanza.
+    ///
+    /// Errors: it would break the stream (MUC-COMP-03, I9); nothing was packed.
+    pub(crate) fn push(&mut self, template: &Template, to: &str) -> Result<(), Refused> {
+        self.writer.push(template, to)
+    }
+
+    /// All that was packed so far for a channel is up to `mark`.
+    pub(crate) fn note(&mut self, channel: &Channel, mark: Mark) {
+        self.hand_over();
+        let is_open = self.writer.pending() > 0;
+        self.ledger.push_back(Entry {
+            chunk: self.handed + u64::from(is_open),
+            channel: channel.clone(),
+            mark,
+        });
+    }
+
+    /// What was noted last stands for a whole commit, if it is of this channel.
+    pub(crate) fn commit(&mut self, channel: &Channel, mark: Mark) {
+        let last = self.ledger.back_mut();
+        let same =
+            |last: &&mut Entry| last.mark.sequence == mark.sequence && last.channel == *channel;
+        if let Some(last) = last.filter(same) {
+            last.mark = mark;
+        }
+    }
+
+    /// Hands over full chunks.
+    pub(crate) fn hand_over(&mut self) {
+        while let Some(chunk) = self.writer.take_full() {
+            self.send(chunk);
+        }
+    }
+
+    /// Hands over all there is.
+    pub(crate) fn flush(&mut self) {
+        while let Some(chunk) = self.writer.take() {
+            self.send(chunk);
+        }
+    }
+
+    /// Waits while too much waits for this connection.
+    pub(crate) async fn room(&self) {
+        if let Some(lane) = self.lane() {
+            lane.room().await;
+        }
+    }
+
+    /// Tells what has become of written events since the last time, in order; whether the stream is another.
+    pub(crate) fn observe(&mut self, mut tell: impl FnMut(Fate<'_>)) -> bool {
+        let Some(view) = self.lane().map(Lane::view) else {
+            return false;
+        };
+        let taken_in = |entry: &mut Entry| entry.chunk <= view.acknowledged;
+        while let Some(entry) = self.ledger.pop_front_if(taken_in) {
+            tell(Fate::TakenIn(&entry.channel, entry.mark));
+        }
+        if view.stream == self.stream {
+            return false;
+        }
+        self.stream = view.stream;
+        self.writer.clear();
+        for entry in self.ledger.drain(..) {
+            tell(Fate::Lost(&entry.channel));
+        }
+        true
+    }
+
+    fn lane(&self) -> Option<&Lane> {
+        self.connection.lane(self.worker)
+    }
+
+    fn send(&mut self, chunk: bytes::Bytes) {
+        if let Some(lane) = self.connection.lane(self.worker) {
+            self.handed = lane.push(self.stream, chunk);
+            self.connection.wake();
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Where rendered stanzas go: to the outlet of the connection that is responsible for the recipient, or nowhere.
+//!
+//! Owns the gates: for what is being rendered now, which connections it is for. A renderer goes through all recipients in
+//! a plain loop; what has been written to a connection before, or is for one that is down, ends here.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use coven_core::Group;
+use coven_xmpp::domains::{Domains, Names};
+use coven_xmpp::render::{MAX_STANZA, Quirks, Recipient, Sink};
+use coven_xmpp::stanza::{Outgoing, Template};
+use coven_xmpp::stream::Refused;
+
+use super::outlet::Outlet;
+use crate::front::Front;
+use crate::routes::LastWay;
+
+/// The outlets of a worker, and which of them are open.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) front: Arc<Front>,
+    pub(crate) outlets: Vec<Outlet>,
+    slots: Vec<Slot>,
+    last: LastWay,
+    tally: Tally,
+    is_broken: bool,
+}
+
+/// One connection, while something is rendered.
+#[derive(Debug, Clone, Default)]
+struct Slot {
+    gate: Gate,
+    /// Something was for it. A renderer that only asks ([`Sink::wants`]) has something as well.
+    touched: Cell<bool>,
+}
+
+/// Whether a connection is to get what is being rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Gate {
+    /// It does not belong to the channel.
+    #[default]
+    Shut,
+    /// Yes.
+    Open,
+    /// It has it already, or must not get it yet.
+    Passed,
+    /// It has no stream.
+    Down,
+}
+
+/// Counted here, added to the counters once in a while.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    copies: u64,
+    down: u64,
+    unroutable: u64,
+    oversized: u64,
+}
+
+/// What a renderer writes to.
+#[derive(Debug)]
+pub(crate) struct Fanout<'a> {
+    stage: &'a mut Stage,
+    /// The channel's addresses; none for the directory.
+    names: Option<&'a Names>,
+    /// An IQ was larger than the upstream takes: whoever asked gets an error in its place.
+    pub(crate) oversized_iq: bool,
+}
+
+impl Stage {
+    pub(crate) fn new(front: Arc<Front>, worker: usize) -> Self {
+        let outlet = |connection| Outlet::new(Arc::clone(connection), worker);
+        let outlets: Vec<Outlet> = front.connections.iter().map(outlet).collect();
+        Self {
+            slots: vec![Slot::default(); outlets.len()],
+            outlets,
+            front,
+            last: LastWay::default(),
+            tally: Tally::default(),
+            is_broken: false,
+        }
+    }
+
+    /// A channel's events have a gap.
+    pub(crate) const fn is_broken(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Whether a channel's events have got a gap since this was asked last.
+    pub(crate) const fn take_broken(&mut self) -> bool {
+        std::mem::replace(&mut self.is_broken, false)
+    }
+
+    /// Sets the gate of a connection for what is rendered next.
+    pub(crate) fn set(&mut self, connection: usize, gate: Gate) {
+        if let Some(slot) = self.slots.get_mut(connection) {
+            *slot = Slot {
+                gate,
+                touched: Cell::new(false),
+            };
+        }
+    }
+
+    /// Shuts a gate. Tells what it was, and whether anything came for it.
+    pub(crate) fn shut(&mut self, connection: usize) -> (Gate, bool) {
+        let slot = self.slots.get_mut(connection).map(std::mem::take);
+        slot.map_or((Gate::Shut, false), |slot| (slot.gate, slot.touched.get()))
+    }
+
+    /// The gate for what goes to whoever is there.
+    pub(crate) fn gate(&self, connection: usize) -> Gate {
+        match self.outlets.get(connection) {
+            Some(outlet) if outlet.is_up() => Gate::Open,
+            Some(_) => Gate::Down,
+            None => Gate::Shut,
+        }
+    }
+
+    /// What a renderer writes to.
+    pub(crate) const fn fanout<'a>(&'a mut self, names: Option<&'a Names>) -> Fanout<'a> {
+        Fanout {
+            stage: self,
+            names,
+            oversized_iq: false,
+        }
+    }
+
+    /// Hands over all that is packed, and adds up what was counted.
+    pub(crate) fn flush(&mut self) {
+        for outlet in &mut self.outlets {
+            outlet.flush();
+        }
+        let counters = &self.front.counters;
+        let tally = std::mem::take(&mut self.tally);
+        counters.copies.add(tally.copies);
+        counters.copies_down.add(tally.down);
+        counters.copies_unroutable.add(tally.unroutable);
+        counters.oversized.add(tally.oversized);
+    }
+
+    /// Hands over full chunks, and waits while too much waits for any connection.
+    pub(crate) async fn relieve(&mut self) {
+        for outlet in &mut self.outlets {
+            outlet.hand_over();
+            outlet.room().await;
+        }
+    }
+
+    fn send(&mut self, template: &Template, to: &str, bare: &str, group: &Group) -> Sent {
+        let routes = &self.front.routes;
+        let found = routes.find(group, template.from_domain(), bare, &mut self.last);
+        let slot = found.and_then(|at| Some((self.slots.get(at)?, self.outlets.get_mut(at)?)));
+        let Some((slot, outlet)) = slot else {
+            self.tally.unroutable += 1;
+            return Sent::No;
+        };
+        slot.touched.set(true);
+        match slot.gate {
+            Gate::Open => match outlet.push(template, to) {
+                Ok(()) => self.tally.copies += 1,
+                Err(refused) => return self.refused(&refused),
+            },
+            Gate::Down => self.tally.down += 1,
+            Gate::Shut => self.tally.unroutable += 1,
+            Gate::Passed => {}
+        }
+        Sent::Yes
+    }
+
+    /// It would have broken the stream. It is never sent again: a repeat would be no smaller.
+    const fn refused(&mut self, refused: &Refused) -> Sent {
+        match refused {
+            Refused::TooLarge { .. } => {
+                self.tally.oversized += 1;
+                Sent::TooLarge
+            }
+            Refused::ForeignFrom { .. } => {
+                self.tally.unroutable += 1;
+                Sent::No
+            }
+        }
+    }
+}
+
+/// What became of a stanza.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Yes,
+    No,
+    TooLarge,
+}
+
+impl Fanout<'_> {
+    /// The domains that are served.
+    pub(crate) fn domains(&self) -> Arc<Domains> {
+        Arc::clone(&self.stage.front.domains)
+    }
+
+    /// Something cannot be rendered, since the channel's roster is not here.
+    pub(crate) fn without_roster(&self) {
+        self.stage.front.counters.gaps.add(1);
+    }
+
+    fn route(&self, to: &Recipient<'_>) -> Option<usize> {
+        let domain = self.names?.domain(to.view)?;
+        let routes = &self.stage.front.routes;
+        routes.find(to.group, domain, to.bare, &mut LastWay::default())
+    }
+}
+
+impl Sink for Fanout<'_> {
+    fn send(&mut self, template: &Template, to: Recipient<'_>) {
+        self.stage.send(template, to.to, to.bare, to.group);
+    }
+
+    fn answer(&mut self, stanza: Outgoing, group: &Group) {
+        let bare = stanza
+            .to
+            .split_once('/')
+            .map_or(&*stanza.to, |(bare, _)| bare);
+        let sent = self.stage.send(&stanza.template, &stanza.to, bare, group);
+        if sent == Sent::TooLarge {
+            self.oversized_iq |= stanza.to_bytes().starts_with(b"<iq");
+        }
+    }
+
+    fn wants(&self, to: &Recipient<'_>) -> bool {
+        let slot = self.route(to).and_then(|at| self.stage.slots.get(at));
+        slot.is_some_and(|slot| {
+            slot.touched.set(true);
+            slot.gate == Gate::Open
+        })
+    }
+
+    /// Only for the server's own users (MIX-PAMC-09).
+    fn quirks(&self, to: &Recipient<'_>) -> Quirks {
+        let front = &self.stage.front;
+        if !front.routes.is_user_of(to.group, to.bare) {
+            return Quirks::default();
+        }
+        let connection = self.route(to).and_then(|at| front.connections.get(at));
+        connection.map_or_else(Quirks::default, |connection| connection.upstream().quirks)
+    }
+
+    fn max_stanza(&self, group: &Group) -> usize {
+        let of_group = self.stage.front.connections.iter();
+        let of_group = of_group.filter(|connection| connection.group() == group);
+        let least = of_group
+            .map(|connection| connection.upstream().max_stanza_bytes)
+            .min();
+        least.unwrap_or(MAX_STANZA)
+    }
+}

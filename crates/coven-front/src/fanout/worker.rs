@@ -1,0 +1,303 @@
+//! One worker: takes output of its channels, renders it, tells nodes what is acknowledged and what is lost.
+//!
+//! Bounds: its queue (a node waits when it is full); what waits for a connection (the worker waits, `lane.rs`). A worker
+//! that waits for one connection waits with all its channels: a server that does not read is given up in bounded time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coven_cluster::link::NodeLink;
+use coven_cluster::{Channel, Delivery, Output, ToNode};
+use hashbrown::HashMap;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::cursor::Cursor;
+use super::outlet::Fate;
+use super::projection::{self, Projection};
+use super::stage::Stage;
+use crate::front::Front;
+
+/// Outputs that are gone through before anything else is looked at.
+const BATCH: usize = 32;
+/// Under load, what is packed is handed over at least so often.
+const FLUSH: Duration = Duration::from_millis(1);
+/// Nodes are told so often at most.
+const REPORT: Duration = Duration::from_millis(100);
+/// Channels whose base has not come are asked for again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How often channels are looked at for rest.
+const REST: Duration = Duration::from_secs(10);
+/// When the node had no room, it is tried again after this.
+const RETRY: Duration = Duration::from_millis(20);
+/// Channels or acknowledgements in one message to a node.
+const PAGE: usize = 1024;
+/// For the last reports, when the front-end ends.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+type Channels = HashMap<Channel, Projection, foldhash::fast::RandomState>;
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    no: usize,
+    queue: mpsc::Receiver<Output>,
+    node: Arc<dyn NodeLink>,
+    stage: Stage,
+    channels: Channels,
+    /// Channels with news for the node, each once.
+    dirty: Vec<Channel>,
+    /// For each connection the channels whose output is to be asked for, once a stream is up.
+    asks: Vec<Option<Vec<Channel>>>,
+    times: Times,
+}
+
+/// When something is due.
+#[derive(Debug, Default)]
+struct Times {
+    report: Option<Instant>,
+    /// To give the node what it had no room for.
+    retry: Option<Instant>,
+    ask: Option<Instant>,
+    rest: Option<Instant>,
+}
+
+impl Times {
+    fn next(&self) -> Instant {
+        let all = [self.report, self.retry, self.ask, self.rest];
+        let next = all.into_iter().flatten().min();
+        next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(
+        no: usize,
+        queue: mpsc::Receiver<Output>,
+        node: Arc<dyn NodeLink>,
+        front: Arc<Front>,
+    ) -> Self {
+        let stage = Stage::new(front, no);
+        Self {
+            no,
+            queue,
+            node,
+            asks: stage.outlets.iter().map(|_| None).collect(),
+            stage,
+            channels: HashMap::default(),
+            dirty: Vec::new(),
+            times: Times::default(),
+        }
+    }
+
+    /// Runs until `stop`, and then tells the node what is still to be told.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let front = Arc::clone(&self.stage.front);
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut flushed = Instant::now();
+        loop {
+            let due = self.times.next();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                taken = self.queue.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+                () = front.woken(self.no) => {}
+                () = sleep_until(due) => {}
+            }
+            self.observe();
+            for output in batch.drain(..) {
+                self.deliver(output);
+                self.stage.relieve().await;
+            }
+            let now = Instant::now();
+            if self.queue.is_empty() || now - flushed >= FLUSH {
+                self.stage.flush();
+                flushed = now;
+            }
+            self.keep_up(now);
+        }
+        self.end().await;
+    }
+
+    fn deliver(&mut self, output: Output) {
+        let front = &self.stage.front;
+        front.counters.outputs.add(1);
+        front.activity.touch();
+        let Some(channel) = output.channel else {
+            return self.deliver_listing(output.deliveries);
+        };
+        let entry = self.channels.entry(channel.clone());
+        let projection = entry.or_insert_with(|| {
+            let names = front.domains.names(channel.name());
+            Projection::new(names, front.of_space(&channel.name().space))
+        });
+        for delivery in output.deliveries {
+            note_rosters(&self.stage.front, &channel, &delivery);
+            projection.deliver(&channel, delivery, &mut self.stage);
+        }
+        projection.committed(&channel, output.commit, &mut self.stage);
+        if projection.is_disposable() {
+            self.channels.remove(&channel);
+        } else if projection.becomes_dirty() {
+            self.dirty.push(channel);
+        }
+        self.times.rest.get_or_insert_with(|| Instant::now() + REST);
+    }
+
+    /// Answers of the directory: of no channel, for whoever asked.
+    fn deliver_listing(&mut self, deliveries: Vec<Delivery>) {
+        for at in 0..self.stage.outlets.len() {
+            let gate = self.stage.gate(at);
+            self.stage.set(at, gate);
+        }
+        for delivery in deliveries {
+            projection::reply(delivery, &mut self.stage.fanout(None));
+        }
+        for at in 0..self.stage.outlets.len() {
+            self.stage.shut(at);
+        }
+    }
+
+    /// Takes notice of barriers that were answered, and of streams that came and went.
+    fn observe(&mut self) {
+        let (channels, dirty) = (&mut self.channels, &mut self.dirty);
+        for (at, outlet) in self.stage.outlets.iter_mut().enumerate() {
+            let changed = outlet.observe(|fate| {
+                let (Fate::TakenIn(channel, _) | Fate::Lost(channel)) = &fate;
+                let Some(projection) = channels.get_mut(*channel) else {
+                    return;
+                };
+                projection.meets(at, &fate);
+                if projection.becomes_dirty() {
+                    dirty.push((*channel).clone());
+                }
+            });
+            if let (true, Some(asks)) = (changed, self.asks.get_mut(at)) {
+                *asks = outlet.is_up().then(|| lacking(channels, at));
+                self.times.retry = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn keep_up(&mut self, now: Instant) {
+        let is_due = |time: &mut Option<Instant>| time.take_if(|at| *at <= now).is_some();
+        if self.stage.take_broken() || is_due(&mut self.times.ask) {
+            self.ask_again();
+        }
+        if is_due(&mut self.times.retry) {
+            self.ask(now);
+        }
+        if is_due(&mut self.times.report) {
+            self.report();
+        }
+        if is_due(&mut self.times.rest) {
+            let awake = self
+                .channels
+                .values_mut()
+                .filter_map(|c| c.rest().then_some(()));
+            self.times.rest = (awake.count() > 0).then_some(now + REST);
+        }
+        if !self.dirty.is_empty() {
+            self.times.report.get_or_insert(now + REPORT);
+        }
+    }
+
+    /// Asks for what channels lack on connections that have a stream, also if it was asked for before.
+    fn ask_again(&mut self) {
+        for (at, outlet) in self.stage.outlets.iter().enumerate() {
+            if let (true, Some(asks)) = (outlet.is_up(), self.asks.get_mut(at)) {
+                *asks = Some(lacking(&mut self.channels, at));
+            }
+        }
+        self.times.retry = Some(Instant::now());
+    }
+
+    /// Tells the node what lost streams have swallowed. After that the connections are ready for what comes in.
+    fn ask(&mut self, now: Instant) {
+        for (outlet, asks) in self.stage.outlets.iter().zip(&mut self.asks) {
+            let Some(channels) = asks else { continue };
+            let connection = outlet.connection();
+            while !channels.is_empty() {
+                self.times.ask = Some(now + ASK_AGAIN);
+                let page = channels.split_off(channels.len().saturating_sub(PAGE));
+                let count = page.len() as u64;
+                let message = ToNode::StreamLost {
+                    connection: connection.name().clone(),
+                    channels: page,
+                };
+                if let Err(message) = self.node.try_send(message) {
+                    if let ToNode::StreamLost { channels: page, .. } = message {
+                        channels.extend(page);
+                    }
+                    self.times.retry = Some(now + RETRY);
+                    return;
+                }
+                self.stage.front.counters.asked_again.add(count);
+            }
+            *asks = None;
+            connection.is_ready(self.no, outlet.stream());
+        }
+    }
+
+    /// Tells the node what is acknowledged. Tells whether it took all of it.
+    fn report(&mut self) -> bool {
+        while !self.dirty.is_empty() {
+            let start = self.dirty.len().saturating_sub(PAGE);
+            let mut told = Vec::new();
+            for channel in self.dirty.iter().skip(start) {
+                if let Some(projection) = self.channels.get(channel) {
+                    projection.report(channel, &self.stage, &mut told);
+                }
+            }
+            let count = told.len() as u64;
+            if count > 0 && self.node.try_send(ToNode::Acknowledge(told)).is_err() {
+                return false;
+            }
+            self.stage.front.counters.acknowledged.add(count);
+            for channel in self.dirty.drain(start..) {
+                let told = self.channels.get_mut(&channel).map(|projection| {
+                    projection.told();
+                    projection.is_disposable()
+                });
+                if told == Some(true) {
+                    self.channels.remove(&channel);
+                }
+            }
+        }
+        true
+    }
+
+    /// The last words: what the last barriers have acknowledged.
+    async fn end(mut self) {
+        self.observe();
+        let told = async {
+            while !self.report() {
+                tokio::time::sleep(RETRY).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, told).await;
+    }
+}
+
+/// Channels that lack something on a connection: it is asked for now.
+fn lacking(channels: &mut Channels, connection: usize) -> Vec<Channel> {
+    let lacks = |projection: &mut Projection| {
+        let cursor = projection.cursor(connection);
+        cursor.is_some_and(Cursor::ask)
+    };
+    let lacking = channels
+        .iter_mut()
+        .filter_map(|(channel, projection)| lacks(projection).then(|| channel.clone()));
+    lacking.collect()
+}
+
+/// The way in wants to know which channels are here.
+fn note_rosters(front: &Front, channel: &Channel, delivery: &Delivery) {
+    match delivery {
+        Delivery::Base { .. } => front.rosters.insert(channel.name()),
+        Delivery::Forget => front.rosters.remove(channel.name()),
+        _ => {}
+    }
+}

@@ -1,0 +1,115 @@
+//! What all parts of a front-end share, both ways: domains, connections, routes, counters.
+//!
+//! Owns nothing that changes but counters and small tables with locks of their own; no lock is held over an await.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use coven_core::BareJid;
+use coven_xmpp::domains::Domains;
+use smol_str::SmolStr;
+use tokio::sync::Notify;
+
+use crate::connection::Connection;
+use crate::intake::{Limiter, Rosters};
+use crate::metrics::{Counter, Counters};
+use crate::options::Options;
+use crate::routes::Routes;
+
+/// What all parts of a front-end share.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) domains: Arc<Domains>,
+    pub(crate) shards: u16,
+    pub(crate) connections: Vec<Arc<Connection>>,
+    pub(crate) routes: Routes,
+    /// The connections of each space.
+    spaces: BTreeMap<SmolStr, Arc<[usize]>>,
+    /// What people may send; none if rates are off.
+    pub(crate) limiter: Option<Limiter>,
+    /// Channels whose roster is here.
+    pub(crate) rosters: Rosters,
+    pub(crate) counters: Counters,
+    pub(crate) activity: Activity,
+    workers: Arc<[Notify]>,
+}
+
+/// Whether anything goes in or out: a drain waits for quiet.
+#[derive(Debug, Default)]
+pub(crate) struct Activity(Counter);
+
+impl Activity {
+    /// Something went in or out.
+    pub(crate) fn touch(&self) {
+        self.0.add(1);
+    }
+
+    /// Changes with each touch.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Front {
+    pub(crate) fn new(options: &Options, workers: usize) -> Self {
+        let workers: Arc<[Notify]> = (0..workers).map(|_| Notify::new()).collect();
+        let connections = connections(options, &workers);
+        Self {
+            domains: Arc::clone(&options.domains),
+            shards: options.shards,
+            routes: Routes::new(connections.iter().map(|connection| &**connection)),
+            spaces: spaces(&options.domains, &connections),
+            connections,
+            limiter: options.rates.map(Limiter::new),
+            rosters: Rosters::default(),
+            counters: Counters::default(),
+            activity: Activity::default(),
+            workers,
+        }
+    }
+
+    /// The connections that serve channels of a space.
+    pub(crate) fn of_space(&self, space: &str) -> Arc<[usize]> {
+        self.spaces.get(space).cloned().unwrap_or_default()
+    }
+
+    /// Waits until a worker is to look at the connections.
+    pub(crate) async fn woken(&self, worker: usize) {
+        match self.workers.get(worker) {
+            Some(notify) => notify.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Somebody has created a channel.
+    pub(crate) fn created(&self, creator: &BareJid) {
+        if let Some(limiter) = &self.limiter {
+            limiter.created(creator);
+        }
+    }
+}
+
+fn connections(options: &Options, workers: &Arc<[Notify]>) -> Vec<Arc<Connection>> {
+    let mut connections = Vec::new();
+    for upstream in &options.upstreams {
+        let shared = Arc::new(upstream.clone());
+        for domain in &upstream.domains {
+            let (index, domain) = (connections.len(), domain.clone());
+            let (upstream, workers) = (Arc::clone(&shared), Arc::clone(workers));
+            connections.push(Arc::new(Connection::new(index, domain, upstream, workers)));
+        }
+    }
+    connections
+}
+
+fn spaces(domains: &Domains, connections: &[Arc<Connection>]) -> BTreeMap<SmolStr, Arc<[usize]>> {
+    let mut spaces: BTreeMap<SmolStr, Vec<usize>> = BTreeMap::new();
+    for connection in connections {
+        if let Some(domain) = domains.get(connection.domain()) {
+            let of_space = spaces.entry(domain.space.clone()).or_default();
+            of_space.push(connection.index());
+        }
+    }
+    let shared = |(space, of_space): (SmolStr, Vec<usize>)| (space, Arc::from(of_space));
+    spaces.into_iter().map(shared).collect()
+}

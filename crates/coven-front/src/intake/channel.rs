@@ -1,0 +1,175 @@
+//! What is asked of a channel: counted against the sender's rates, then given to the node, put off, or refused.
+
+use std::sync::Arc;
+
+use coven_cluster::{Channel, Operation, Request, ToNode};
+use coven_core::command::Bounce;
+use coven_core::{ChannelName, Command, Origin, Sender};
+use coven_xmpp::dispatch;
+use coven_xmpp::stanza::Stanza;
+use tokio::time::Instant;
+
+use super::admit::{Admission, Gatekeeper, place};
+use super::desk::{BUSY, Intake, lock};
+use super::grace::{Grace, Verdict};
+use crate::connection::Connection;
+
+/// What is asked of a channel.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) name: ChannelName,
+    pub(super) sender: Sender,
+    pub(super) request: dispatch::Request,
+    pub(super) origin: Arc<Origin>,
+}
+
+impl Intake {
+    /// Passes it on, puts it off, or says no.
+    pub(super) fn ask(&self, mut asked: Asked, stanza: &Stanza, via: &Connection) {
+        if let dispatch::Request::Command(Command::Bounce(_)) = &asked.request {
+            if self.is_confirmed(&mut asked) {
+                self.send(ToNode::Operation(self.operation(asked)));
+            }
+            return;
+        }
+        match self.admit(&asked) {
+            Admission::Yes => self.pass_on(asked, stanza, via),
+            Admission::Later => self.put_off(asked, stanza, via),
+            Admission::No(text) => {
+                self.front.counters.refused_rate.add(1);
+                self.refuse_for_now(stanza, asked.origin.view, text, via);
+            }
+        }
+    }
+
+    fn admit(&self, asked: &Asked) -> Admission {
+        let Some(limiter) = &self.front.limiter else {
+            return Admission::Yes;
+        };
+        let gatekeeper = Gatekeeper {
+            limiter,
+            joined: &self.joined,
+            rosters: &self.front.rosters,
+        };
+        gatekeeper.admit(&asked.sender, &asked.name, &asked.request)
+    }
+
+    fn pass_on(&self, asked: Asked, stanza: &Stanza, via: &Connection) {
+        let view = asked.origin.view;
+        let presence = Presence::of(&asked.request);
+        if presence.is_some() {
+            self.presence_changes(&asked, presence);
+        }
+        let message = ToNode::Operation(self.operation(asked));
+        let Err(message) = self.node.try_send(message) else {
+            return self.front.counters.operations.add(1);
+        };
+        self.front.counters.refused_full.add(1);
+        match message {
+            ToNode::Operation(leave) if presence == Some(Presence::Gone) => self.keep(leave),
+            _ => self.refuse_for_now(stanza, view, BUSY, via),
+        }
+    }
+
+    /// What waits is older than this, and who left has to join.
+    fn presence_changes(&self, asked: &Asked, presence: Option<Presence>) {
+        let Some(place) = place(&asked.sender, &asked.name) else {
+            return;
+        };
+        lock(&self.deferred).forget(&place);
+        if presence == Some(Presence::Gone) {
+            self.joined.remove(&(Some(&place.0), &place.1));
+        }
+    }
+
+    /// A change of presence above the rate.
+    fn put_off(&self, asked: Asked, stanza: &Stanza, via: &Connection) {
+        let view = asked.origin.view;
+        let operation = self.operation(asked);
+        let put = match place(&operation.sender, operation.channel.name()) {
+            Some(place) => lock(&self.deferred).put(place, operation).is_ok(),
+            None => false,
+        };
+        if put {
+            self.front.counters.coalesced.add(1);
+            self.wake.notify_one();
+        } else {
+            self.front.counters.refused_rate.add(1);
+            self.refuse_for_now(stanza, view, "too many changes of presence at once", via);
+        }
+    }
+
+    /// Leaving is never refused: where the node has no room it waits (MUC-ERR-08).
+    fn keep(&self, leave: Box<Operation>) {
+        if let Some(place) = place(&leave.sender, leave.channel.name()) {
+            let _ = lock(&self.deferred).put(place, leave);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether a bounce is to be believed. Those that say that a server is away have to hold for a minute (MUC-LEAVE-07).
+    fn is_confirmed(&self, asked: &mut Asked) -> bool {
+        let dispatch::Request::Command(Command::Bounce(bounce)) = &mut asked.request else {
+            return true;
+        };
+        if !Grace::<()>::has(bounce.condition) {
+            return true;
+        }
+        let Some(place) = place(&asked.sender, &asked.name) else {
+            return false;
+        };
+        bounce.confirmed = true;
+        let probed = bounce.joined.is_some();
+        let probe = Command::Bounce(Bounce {
+            joined: None,
+            ..bounce.clone()
+        });
+        let probe = || {
+            self.operation(Asked {
+                name: asked.name.clone(),
+                sender: asked.sender.clone(),
+                request: dispatch::Request::Command(probe),
+                origin: Arc::clone(&asked.origin),
+            })
+        };
+        let verdict = lock(&self.grace).bounce(place, probed, Instant::now(), probe);
+        if verdict == Verdict::Wait {
+            self.front.counters.bounces_waiting.add(1);
+            self.wake.notify_one();
+        }
+        verdict == Verdict::Confirmed
+    }
+
+    fn operation(&self, asked: Asked) -> Box<Operation> {
+        Box::new(Operation {
+            channel: Channel::new(asked.name, self.front.shards),
+            sender: asked.sender,
+            request: match asked.request {
+                dispatch::Request::Command(command) => Request::Command(command),
+                dispatch::Request::Query(query) => Request::Query(query),
+            },
+            origin: asked.origin,
+            id: None,
+        })
+    }
+}
+
+/// What a request says about its sender's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Here,
+    Gone,
+}
+
+impl Presence {
+    const fn of(request: &dispatch::Request) -> Option<Self> {
+        let dispatch::Request::Command(command) = request else {
+            return None;
+        };
+        match command {
+            Command::Join(_) | Command::Update { .. } | Command::Online { .. } => Some(Self::Here),
+            Command::Leave { .. } | Command::Offline => Some(Self::Gone),
+            _ => None,
+        }
+    }
+}

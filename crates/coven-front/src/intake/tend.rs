@@ -1,0 +1,96 @@
+//! What is due by time: sweeps, changes of presence that were put off, second looks at servers that were away.
+
+use std::time::Duration;
+
+use coven_cluster::{Operation, Request, ToNode};
+use coven_core::{Command, Group};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::admit::place;
+use super::desk::{Intake, lock};
+use super::rates::Kind;
+use crate::connection::Connection;
+
+/// How often what waits is looked at.
+const TEND: Duration = Duration::from_millis(100);
+
+impl Intake {
+    /// A connection is up, and its workers are ready for it: its group is to be swept.
+    pub(crate) fn attached(&self, connection: &Connection) {
+        lock(&self.sweeps).want(connection.group(), Instant::now());
+        self.wake.notify_one();
+    }
+
+    /// Does what is due by time, until `stop`.
+    pub(crate) async fn tend(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let now = Instant::now();
+            self.sweep(now);
+            self.release();
+            self.probe(now);
+            let pause = async {
+                if self.is_idle() {
+                    self.wake.notified().await;
+                } else {
+                    sleep(TEND).await;
+                }
+            };
+            tokio::select! {
+                () = pause => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        lock(&self.sweeps).is_empty()
+            && lock(&self.deferred).is_empty()
+            && lock(&self.grace).is_empty()
+    }
+
+    fn sweep(&self, now: Instant) {
+        let is_whole = |group: &Group| {
+            let mut of_group = self.front.connections.iter();
+            of_group.all(|c| c.group() != group || c.stream().is_up())
+        };
+        let due = lock(&self.sweeps).due(now, is_whole);
+        for group in due {
+            let sweep = ToNode::Sweep {
+                group: group.clone(),
+            };
+            if self.node.try_send(sweep).is_ok() {
+                lock(&self.sweeps).done(&group);
+            }
+        }
+    }
+
+    /// Changes of presence that the rate allows now. Leaving has no rate.
+    fn release(&self) {
+        let may = |operation: &Operation| {
+            let leaves = matches!(
+                operation.request,
+                Request::Command(Command::Leave { .. } | Command::Offline)
+            );
+            let limiter = self.front.limiter.as_ref();
+            leaves || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
+        };
+        let due = lock(&self.deferred).due(|operation| may(operation));
+        for operation in due {
+            if let Err(ToNode::Operation(operation)) =
+                self.node.try_send(ToNode::Operation(operation))
+                && let Some(place) = place(&operation.sender, operation.channel.name())
+            {
+                lock(&self.deferred).put_back(place, operation);
+            }
+        }
+    }
+
+    /// Sessions whose server has been away for a minute. Where the node has no room the next bounce begins anew.
+    fn probe(&self, now: Instant) {
+        let due = lock(&self.grace).due(now);
+        for operation in due {
+            self.send(ToNode::Operation(operation));
+        }
+    }
+}

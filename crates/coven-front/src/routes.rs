@@ -1,0 +1,140 @@
+//! Which connection output leaves by (design §3.6).
+//!
+//! Everything for an address goes by one connection: of the group that reaches it, for the domain that the stanza comes
+//! from; where several servers of a group have that domain, by rendezvous hash of the bare JID. So streams may come and
+//! go without moving anybody else.
+
+use std::collections::BTreeMap;
+
+use coven_core::Group;
+use smol_str::SmolStr;
+
+use crate::connection::Connection;
+
+/// The connections, by what they are for.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    ways: Vec<Way>,
+    /// Groups by the domains of their users.
+    hosts: BTreeMap<SmolStr, Group>,
+}
+
+/// The connections of one group for one domain.
+#[derive(Debug)]
+struct Way {
+    group: Group,
+    domain: SmolStr,
+    connections: Vec<Choice>,
+}
+
+#[derive(Debug)]
+struct Choice {
+    index: usize,
+    seed: u64,
+}
+
+/// The way that was taken last: nearly always the one that is taken next.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LastWay(usize);
+
+impl Routes {
+    /// The routes over these connections.
+    pub(crate) fn new<'a>(connections: impl IntoIterator<Item = &'a Connection>) -> Self {
+        let mut routes = Self::default();
+        for connection in connections {
+            routes.add(connection);
+        }
+        routes
+    }
+
+    fn add(&mut self, connection: &Connection) {
+        let (group, domain) = (connection.group(), connection.domain());
+        for host in &connection.upstream().hosts {
+            self.hosts
+                .entry(host.clone())
+                .or_insert_with(|| group.clone());
+        }
+        let choice = Choice {
+            index: connection.index(),
+            seed: hash(FNV_OFFSET, connection.name().as_bytes()),
+        };
+        let way = self.ways.iter_mut().find(|way| way.leads(group, domain));
+        match way {
+            Some(way) => way.connections.push(choice),
+            None => self.ways.push(Way {
+                group: group.clone(),
+                domain: domain.clone(),
+                connections: vec![choice],
+            }),
+        }
+    }
+
+    /// The connection by which a stanza from `domain` reaches `bare`, which belongs to `group`.
+    ///
+    /// A group that has no such connection (it was renamed, or the address has no session) is replaced by the one whose
+    /// `hosts` name the address' domain, else by any.
+    pub(crate) fn find(
+        &self,
+        group: &Group,
+        domain: &str,
+        bare: &str,
+        last: &mut LastWay,
+    ) -> Option<usize> {
+        let same = self.ways.get(last.0).filter(|way| way.leads(group, domain));
+        if let Some(way) = same {
+            return way.choose(bare);
+        }
+        last.0 = self
+            .position(group, domain)
+            .or_else(|| self.position(self.hosts.get(host_of(bare))?, domain))
+            .or_else(|| self.ways.iter().position(|way| way.domain == domain))?;
+        self.ways.get(last.0)?.choose(bare)
+    }
+
+    /// Whether an address belongs to a server of this group.
+    pub(crate) fn is_user_of(&self, group: &Group, bare: &str) -> bool {
+        self.hosts.get(host_of(bare)) == Some(group)
+    }
+
+    fn position(&self, group: &Group, domain: &str) -> Option<usize> {
+        self.ways.iter().position(|way| way.leads(group, domain))
+    }
+}
+
+impl Way {
+    fn leads(&self, group: &Group, domain: &str) -> bool {
+        self.domain == domain && self.group == *group
+    }
+
+    /// Rendezvous hash: another connection more or less moves only those who are on it.
+    fn choose(&self, bare: &str) -> Option<usize> {
+        if let [only] = self.connections.as_slice() {
+            return Some(only.index);
+        }
+        let best = |choice: &&Choice| mix(hash(choice.seed, bare.as_bytes()));
+        self.connections
+            .iter()
+            .max_by_key(best)
+            .map(|choice| choice.index)
+    }
+}
+
+fn host_of(bare: &str) -> &str {
+    bare.split_once('@').map_or(bare, |(_, host)| host)
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// FNV-1a: the same in every version, since cursors are kept by connection.
+fn hash(seed: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME);
+    bytes.iter().fold(seed, step)
+}
+
+/// Spreads what differs only in the low bits (the finaliser of MurmurHash3).
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
