@@ -1,7 +1,7 @@
 //! The MIX view (XEP-0369 family): stanzas to commands, events to stanzas.
 //!
 //! The functions here are all that the rest of the crate asks of this view. On the way in: [`request`], [`pubsub`]. On
-//! the way out: [`message`], [`events`] (PubSub notifications), [`presence`], [`answer`].
+//! the way out: [`mod@message`], [`events`] (PubSub notifications), [`mod@presence`], [`mod@answer`].
 //!
 //! Participants events leave at once: each carries one item. Combining those of a second, and keeping a MUC-only person
 //! listed for a while after its last session (MAP-12), would need time, which rendering does not have.
