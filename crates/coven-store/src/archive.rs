@@ -58,6 +58,14 @@ impl ArchiveQuery {
 
     /// Whether `entry` belongs to the result, without regard to `after` and `before`.
     pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        self.ids
+            .as_ref()
+            .is_none_or(|ids| ids.contains(&entry.place()))
+            && self.admits(entry)
+    }
+
+    /// Whether `entry` belongs to the result, without regard to places that the query names.
+    pub(crate) fn admits(&self, entry: &Entry) -> bool {
         self.start.is_none_or(|start| entry.stamp >= start)
             && self.end.is_none_or(|end| entry.stamp <= end)
             && self.sender.is_none_or(|sender| {

@@ -171,6 +171,18 @@ impl Receipts {
     }
 }
 
+impl Receipts {
+    /// The channels that it is about; one may come several times.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &ChannelKey> {
+        let acks = self.acks.iter().map(|ack| &ack.key);
+        let gone = self.gone.iter().map(|(key, _)| key);
+        let sent = self.sent.iter().map(|sent| &sent.key);
+        acks.chain(gone)
+            .chain(sent)
+            .chain(self.answered.iter().map(|answered| &answered.key))
+    }
+}
+
 /// A connection under a lease has taken in the output of a channel up to `sequence` and `commit`.
 ///
 /// One is kept per (channel, connection). An older lease is ignored; numbers never go back.

@@ -17,6 +17,7 @@ mod ids;
 mod memory;
 mod pending;
 mod random;
+pub mod sqlite;
 mod state;
 mod store;
 
@@ -36,4 +37,5 @@ pub use ids::{
 };
 pub use memory::MemoryStore;
 pub use pending::{Pending, Reply};
+pub use sqlite::SqliteStore;
 pub use store::{Claim, Ownership, Store};

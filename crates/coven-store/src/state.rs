@@ -30,6 +30,19 @@ pub(crate) struct ChannelState {
 }
 
 impl ChannelState {
+    /// Rebuilds a state from its parts.
+    pub(crate) fn restore(mut self, acks: Vec<Ack>, outcomes: Vec<StoredOutcome>) -> Self {
+        self.acks = acks
+            .into_iter()
+            .map(|ack| (ack.connection.clone(), ack))
+            .collect();
+        self.outcomes = outcomes
+            .into_iter()
+            .map(|it| ((it.outcome.process, it.outcome.n), it))
+            .collect();
+        self
+    }
+
     /// Makes `change`, which passed [`check`], part of the state.
     pub(crate) fn apply(&mut self, change: &ChannelCommit, number: CommitNumber) {
         if self.head < change.expected {
@@ -97,6 +110,14 @@ impl ChannelState {
     /// Whether nothing of the channel is needed any more.
     pub(crate) fn is_forgotten(&self) -> bool {
         !self.alive && self.unsent.is_none() && self.timer.is_none() && self.outcomes.is_empty()
+    }
+
+    /// Whether any outcome of `process` is kept.
+    pub(crate) fn has_outcomes_of(&self, process: ProcessId) -> bool {
+        self.outcomes
+            .range((process, 0)..=(process, u64::MAX))
+            .next()
+            .is_some()
     }
 
     /// Whether a snapshot at `sequence` covers only what is committed and acknowledged.

@@ -1,0 +1,291 @@
+//! Starting and ending the threads of a store, and handing them work.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+
+use rusqlite::Connection;
+use tracing::warn;
+
+use super::failure::failed;
+use super::queue::{Queue, Refused};
+use super::reader::{self, Reader};
+use super::shared::Shared;
+use super::writer::{Job, Writer};
+use super::{Durability, Options, Stats, checkpoint, replay, schema};
+use crate::{ChannelKey, Error, Owner, Pending, Reply, ShardId, StoreId};
+
+/// Requests that may wait for the writer.
+const WRITES: usize = 16 << 10;
+/// Bytes of requests that may wait for the writer.
+const WRITE_BYTES: usize = 64 << 20;
+/// Reads that may wait.
+const READS: usize = 16 << 10;
+/// Channels named at once as to be snapshotted.
+const WANTED: usize = 64;
+
+/// The threads of one store.
+pub(super) struct Threads {
+    shared: Arc<Shared>,
+    writes: Arc<Queue<Job>>,
+    reads: Arc<Queue<reader::Job>>,
+    last: Mutex<Option<JoinHandle<()>>>,
+    /// Answered when everything has ended.
+    closing: Arc<Mutex<Vec<Reply<()>>>>,
+}
+
+impl Threads {
+    /// Opens the file and starts the threads.
+    pub(super) fn start(options: Options) -> Result<(Self, StoreId), Error> {
+        let lock = lock(&options.path, options.must_exist)?;
+        let db = schema::open_writer(&options.path, options.must_exist)?;
+        let meta = schema::prepare(&db, options.shards)?;
+        let token = schema::take_over(&db)?;
+        let index = replay::index(&db, &meta)?;
+        configure(&db, &options)?;
+
+        let shared = Arc::new(Shared::new(options, index));
+        let writes = Arc::new(Queue::new(WRITES, WRITE_BYTES));
+        let reads = Arc::new(Queue::new(READS, usize::MAX));
+        let writer = Writer::new(db, Arc::clone(&shared), Arc::clone(&writes), token, meta)?;
+        let helpers = Helpers::start(&shared, &reads)?;
+        let closing: Arc<Mutex<Vec<Reply<()>>>> = Arc::default();
+        let ended = Arc::clone(&closing);
+        let last = spawn("store-writer", move || {
+            let db = writer.run();
+            drop(helpers);
+            if let Err(error) = checkpoint::finish(&db) {
+                warn!(%error, "the last checkpoint failed");
+            }
+            drop(db);
+            drop(lock);
+            let replies =
+                std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
+            replies.into_iter().for_each(|reply| reply.send(Ok(())));
+        })?;
+        Ok((
+            Self {
+                shared,
+                writes,
+                reads,
+                last: Mutex::new(Some(last)),
+                closing,
+            },
+            meta.identity,
+        ))
+    }
+
+    /// Hands the writer a request.
+    pub(super) fn write<T>(&self, weight: usize, job: impl FnOnce(Reply<T>) -> Job) -> Pending<T> {
+        let (reply, answer) = Pending::channel();
+        if let Err((job, refused)) = self.writes.push(job(reply), weight) {
+            job.fail(&match refused {
+                Refused::Full => Error::Busy("too many writes are waiting"),
+                Refused::Closed => Error::Closed,
+            });
+        }
+        answer
+    }
+
+    /// Hands a reader a question.
+    pub(super) fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Pending<T> {
+        if self.writes.is_closed() {
+            return Pending::ready(Err(Error::Closed));
+        }
+        let (reply, answer) = Pending::channel();
+        let job: reader::Job = Box::new(move |reader| reply.send(read(reader)));
+        match self.reads.push(job, 1) {
+            Ok(()) => answer,
+            Err((_, Refused::Full)) => {
+                Pending::ready(Err(Error::Busy("too many reads are waiting")))
+            }
+            Err((_, Refused::Closed)) => Pending::ready(Err(Error::Closed)),
+        }
+    }
+
+    /// An answer that needs no thread, unless the store is closed.
+    pub(super) fn open_or<T>(&self, answer: Result<T, Error>) -> Pending<T> {
+        Pending::ready(if self.writes.is_closed() {
+            Err(Error::Closed)
+        } else {
+            answer
+        })
+    }
+
+    pub(super) fn owner(&self, shard: ShardId) -> Option<Owner> {
+        let state = self.shared.index().shards.get(&shard).copied()?;
+        state.owner.map(|session| Owner {
+            epoch: state.epoch,
+            session,
+        })
+    }
+
+    pub(super) fn log_is_full(&self) -> bool {
+        self.shared.index().log.bytes() > self.shared.options.refusal_mark()
+    }
+
+    pub(super) fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
+        let index = self.shared.index();
+        if index.log.bytes() <= self.shared.options.log_limit {
+            Vec::new()
+        } else {
+            index.oldest(WANTED)
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let counters = &self.shared.counters;
+        let index = self.shared.index();
+        Stats {
+            transactions: counters.transactions.load(Ordering::Relaxed),
+            failures: counters.failures.load(Ordering::Relaxed),
+            checkpoints: counters.checkpoints.load(Ordering::Relaxed),
+            queued: self.writes.len(),
+            log_bytes: index.log.bytes(),
+            live_channels: index.all().count(),
+        }
+    }
+
+    /// Lets the threads end when they have done what is queued.
+    pub(super) fn close(&self) -> Pending<()> {
+        let (reply, answer) = Pending::channel();
+        self.closing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(reply);
+        self.writes.close();
+        let ended = self
+            .last
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_none_or(JoinHandle::is_finished);
+        if ended {
+            Pending::ready(Ok(()))
+        } else {
+            answer
+        }
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Threads")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.writes.close();
+        let last = self
+            .last
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if last.is_some_and(|last| last.join().is_err()) {
+            warn!("the store's writer panicked");
+        }
+    }
+}
+
+/// Readers and checkpoints: they end before the writer does.
+struct Helpers {
+    shared: Arc<Shared>,
+    reads: Arc<Queue<reader::Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Helpers {
+    fn start(shared: &Arc<Shared>, reads: &Arc<Queue<reader::Job>>) -> Result<Self, Error> {
+        let mut helpers = Self {
+            shared: Arc::clone(shared),
+            reads: Arc::clone(reads),
+            threads: Vec::new(),
+        };
+        for number in 0..shared.options.readers.max(1) {
+            let db = schema::open_reader(&shared.path)?;
+            let (shared, reads) = (Arc::clone(shared), Arc::clone(reads));
+            helpers
+                .threads
+                .push(spawn(&format!("store-reader-{number}"), move || {
+                    reader::run(db, shared, &reads)
+                })?);
+        }
+        let db = schema::open_checkpointer(&shared.path)?;
+        let shared = Arc::clone(shared);
+        helpers.threads.push(spawn("store-checkpoints", move || {
+            checkpoint::run(&shared, &db)
+        })?);
+        Ok(helpers)
+    }
+}
+
+impl Drop for Helpers {
+    fn drop(&mut self) {
+        self.reads.close();
+        self.shared.checkpoints.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                warn!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
+    let thread = Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|error| Error::Io(format!("cannot start a thread: {error}")))
+}
+
+fn configure(db: &Connection, options: &Options) -> Result<(), Error> {
+    if let Durability::Interval(_) = options.durability {
+        db.pragma_update(None, "synchronous", "normal")
+            .map_err(failed)?;
+    }
+    if let Some(bytes) = options.max_bytes {
+        let page: i64 = db
+            .pragma_query_value(None, "page_size", |row| row.get(0))
+            .map_err(failed)?;
+        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        db.pragma_update(None, "max_page_count", pages)
+            .map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Takes the lock of a store: held until the file is dropped, released by the system when the process ends.
+///
+/// A file of its own, since closing any file descriptor of a database drops SQLite's own locks on it.
+fn lock(path: &Path, must_exist: bool) -> Result<File, Error> {
+    if must_exist && !path.exists() {
+        return Err(Error::Unfit(format!(
+            "there is no store at {}, and it must exist",
+            path.display()
+        )));
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let name = PathBuf::from(name);
+    let cannot = |error| Error::Io(format!("cannot lock {}: {error}", name.display()));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked {
+            path: path.to_owned(),
+        }),
+        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
+    }
+}

@@ -1,0 +1,366 @@
+//! The one thread that writes: takes all waiting requests, stages them, and commits them with one flush.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use tracing::{error, warn};
+
+use super::failure::{failed, is_certain};
+use super::queue::{Queue, Work};
+use super::shared::Shared;
+use super::stage::{Stage, Staged};
+use super::upkeep::{self, Upkeep};
+use super::{rows, schema};
+use crate::{
+    ChannelCommit, ChannelKey, Claim, Commit, Epoch, Error, Listing, Ownership, ProcessId,
+    Receipts, Reply, Retention, ShardId, Snapshot,
+};
+
+/// Requests in one transaction, at most.
+const GROUP: usize = 4096;
+/// Bytes in one transaction, about.
+const GROUP_BYTES: usize = 1 << 20;
+/// Upkeep waits this long for requests to go along with.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// What a transaction and a channel's row cost in the write-ahead log besides their blobs, about.
+const TRANSACTION_BYTES: u64 = 8192;
+const ROW_BYTES: u64 = 4096;
+
+/// A request to the writer.
+#[derive(Debug)]
+pub(super) enum Job {
+    Claim {
+        shard: ShardId,
+        claim: Claim,
+        reply: Reply<Ownership>,
+    },
+    Expire {
+        shard: ShardId,
+        epoch: Epoch,
+        retention: Retention,
+        reply: Reply<u64>,
+    },
+    Write {
+        shard: ShardId,
+        epoch: Epoch,
+        request: Request,
+        reply: Reply<()>,
+    },
+}
+
+/// A request that is answered by no more than that it is done.
+#[derive(Debug)]
+pub(super) enum Request {
+    Release,
+    Commit(Box<Commit>),
+    Acknowledge(Receipts),
+    ForgetProcess(ProcessId),
+    Snapshot(ChannelKey, Snapshot),
+    List(Vec<(ChannelKey, Option<Listing>)>),
+}
+
+/// A request that is staged, and what it will be answered if that becomes durable.
+enum Answer {
+    Claim(Reply<Ownership>, Result<Ownership, Error>),
+    Expire(Reply<u64>, Result<u64, Error>),
+    Write(Reply<()>, Result<(), Error>),
+}
+
+/// The writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    db: Connection,
+    shared: Arc<Shared>,
+    queue: Arc<Queue<Job>>,
+    upkeep: Upkeep,
+    /// What the owner row has to say.
+    token: i64,
+    next_channel: i64,
+    /// A failed transaction may be in the write-ahead log all the same; nothing is written before that is overwritten.
+    wounded: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        db: Connection,
+        shared: Arc<Shared>,
+        queue: Arc<Queue<Job>>,
+        token: i64,
+        meta: schema::Meta,
+    ) -> Result<Self, Error> {
+        let next_channel = rows::highest_channel(&db)? + 1;
+        Ok(Self {
+            db,
+            shared,
+            queue,
+            upkeep: Upkeep::new(meta),
+            token,
+            next_channel,
+            wounded: false,
+        })
+    }
+
+    /// Works until the queue is closed and empty. Gives the connection back.
+    pub(super) fn run(mut self) -> Connection {
+        let mut resting = false;
+        loop {
+            let due = !resting && self.upkeep.is_due(&self.shared);
+            match self.queue.take(GROUP, GROUP_BYTES, due.then_some(PATIENCE)) {
+                Work::Jobs(jobs) => self.work(jobs),
+                Work::Nothing => {
+                    // After a failure wait for the next request, do not spin.
+                    resting = self.transact(Vec::new()).is_err();
+                    continue;
+                }
+                Work::Closed => return self.db,
+            }
+            resting = false;
+        }
+    }
+
+    /// Does requests in transactions: as many as possible in one, but an expiry, which has to see the others, alone.
+    fn work(&mut self, jobs: Vec<Job>) {
+        let mut group = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let alone = matches!(job, Job::Expire { .. });
+            if alone && !group.is_empty() {
+                self.group(std::mem::take(&mut group));
+            }
+            group.push(job);
+            if alone {
+                self.group(std::mem::take(&mut group));
+            }
+        }
+        if !group.is_empty() {
+            self.group(group);
+        }
+    }
+
+    fn group(&mut self, jobs: Vec<Job>) {
+        if let Err(error) = self.transact(jobs) {
+            Shared::count(&self.shared.counters.failures);
+            warn!(%error, "a transaction failed");
+        }
+    }
+
+    /// One transaction. All requests are answered, whatever happens.
+    fn transact(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
+        if let Err(error) = self.begin() {
+            jobs.into_iter().for_each(|job| job.fail(&error));
+            return Err(error);
+        }
+        let mut answers = Vec::with_capacity(jobs.len());
+        let done = self.stage(jobs, &mut answers).and_then(|staged| {
+            crate::fail::point("store-before-commit");
+            self.commit().map(|()| staged)
+        });
+        crate::fail::point("store-after-commit");
+        match done {
+            Ok(staged) => {
+                self.publish(staged);
+                answers.into_iter().for_each(Answer::give);
+                Ok(())
+            }
+            Err(error) => {
+                self.roll_back();
+                self.upkeep.failed();
+                answers.into_iter().for_each(|answer| answer.fail(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.wounded {
+            self.heal()?;
+        }
+        self.run_cached("BEGIN IMMEDIATE")?;
+        match schema::owner_token(&self.db) {
+            Ok(token) if token == self.token => Ok(()),
+            Ok(_) => {
+                self.roll_back();
+                Err(Error::Locked {
+                    path: self.shared.path.clone(),
+                })
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn stage(&mut self, jobs: Vec<Job>, answers: &mut Vec<Answer>) -> Result<Staged, Error> {
+        let Self {
+            db,
+            shared,
+            upkeep,
+            next_channel,
+            ..
+        } = self;
+        let mut stage = Stage::new(db, shared, next_channel);
+        let kept = upkeep.stage(&mut stage);
+        answers.extend(jobs.into_iter().map(|job| job.stage(&mut stage)));
+        kept?;
+        stage.write()
+    }
+
+    /// Errors: `Unknown` where the transaction may become durable all the same.
+    fn commit(&mut self) -> Result<(), Error> {
+        let committed = self
+            .db
+            .prepare_cached("COMMIT")
+            .and_then(|mut statement| statement.execute([]));
+        let Err(error) = committed else { return Ok(()) };
+        let certain = is_certain(&error);
+        let error = failed(error);
+        self.roll_back();
+        self.wounded = !certain;
+        if certain || self.heal().is_ok() {
+            Err(error)
+        } else {
+            Err(Error::Unknown(error.to_string()))
+        }
+    }
+
+    /// Writes over what a failed transaction may have left at the end of the write-ahead log.
+    fn heal(&mut self) -> Result<(), Error> {
+        self.db
+            .execute("UPDATE owner SET healed = healed + 1", [])
+            .map_err(failed)?;
+        self.wounded = false;
+        Ok(())
+    }
+
+    fn roll_back(&self) {
+        if !self.db.is_autocommit()
+            && let Err(error) = self.run_cached("ROLLBACK")
+        {
+            error!(%error, "cannot roll back");
+        }
+    }
+
+    fn run_cached(&self, sql: &str) -> Result<(), Error> {
+        self.db
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute([]))
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    fn publish(&mut self, staged: Staged) {
+        let mut written = TRANSACTION_BYTES;
+        let mut index = self.shared.index();
+        let log = index.log.next();
+        if let Some(blob) = staged.blob {
+            written += blob.len() as u64;
+            index.log.push(Bytes::from(blob));
+        }
+        for (shard, key, change) in staged.channels {
+            written += if change.folded { ROW_BYTES } else { 0 };
+            let unpacked = index.publish(shard, key.clone(), change, log);
+            self.upkeep.note(shard, &key, unpacked);
+        }
+        index.shards.extend(staged.shards);
+        drop(index);
+        self.upkeep.committed(staged.doomed);
+        Shared::count(&self.shared.counters.transactions);
+        self.shared.checkpoints.written(written);
+    }
+}
+
+impl Job {
+    /// Stages the request.
+    fn stage(self, stage: &mut Stage<'_>) -> Answer {
+        match self {
+            Self::Claim {
+                shard,
+                claim,
+                reply,
+            } => Answer::Claim(reply, stage.claim(shard, claim)),
+            Self::Expire {
+                shard,
+                epoch,
+                retention,
+                reply,
+            } => {
+                let done = stage
+                    .owned(shard, epoch)
+                    .and_then(|_| upkeep::expire(stage, shard, retention));
+                Answer::Expire(reply, done)
+            }
+            Self::Write {
+                shard,
+                epoch,
+                request,
+                reply,
+            } => Answer::Write(reply, request.stage(stage, shard, epoch)),
+        }
+    }
+
+    /// Answers without having done anything.
+    pub(super) fn fail(self, error: &Error) {
+        match self {
+            Self::Claim { reply, .. } => reply.send(Err(error.clone())),
+            Self::Expire { reply, .. } => reply.send(Err(error.clone())),
+            Self::Write { reply, .. } => reply.send(Err(error.clone())),
+        }
+    }
+}
+
+impl Request {
+    fn stage(self, stage: &mut Stage<'_>, shard: ShardId, epoch: Epoch) -> Result<(), Error> {
+        match self {
+            Self::Release => stage.release(shard, epoch),
+            Self::Commit(commit) => stage.commit(shard, epoch, &commit),
+            Self::Acknowledge(receipts) => stage.acknowledge(shard, epoch, &receipts),
+            Self::ForgetProcess(process) => stage.forget_process(shard, epoch, process),
+            Self::Snapshot(key, snapshot) => stage.snapshot(shard, epoch, &key, snapshot),
+            Self::List(listings) => stage.list(shard, epoch, listings),
+        }
+    }
+
+    /// Bytes that it holds, about.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Commit(commit) => commit.channels.iter().map(weight_of).sum(),
+            Self::Snapshot(_, snapshot) => snapshot.state.len(),
+            Self::List(listings) => listings.len() * 256,
+            Self::Release | Self::Acknowledge(_) | Self::ForgetProcess(_) => 64,
+        }
+    }
+}
+
+fn weight_of(change: &ChannelCommit) -> usize {
+    let entries = change.entries.iter().map(|entry| entry.record.len() + 64);
+    let rewrites = change
+        .rewrites
+        .iter()
+        .map(|rewrite| rewrite.record.len() + 64);
+    let outcomes = change
+        .outcomes
+        .iter()
+        .map(|outcome| outcome.result.len() + 64);
+    64 + entries.chain(rewrites).chain(outcomes).sum::<usize>()
+}
+
+impl Answer {
+    fn give(self) {
+        match self {
+            Self::Claim(reply, answer) => reply.send(answer),
+            Self::Expire(reply, answer) => reply.send(answer),
+            Self::Write(reply, answer) => reply.send(answer),
+        }
+    }
+
+    fn fail(self, error: &Error) {
+        match self {
+            Self::Claim(reply, _) => reply.send(Err(error.clone())),
+            Self::Expire(reply, _) => reply.send(Err(error.clone())),
+            Self::Write(reply, _) => reply.send(Err(error.clone())),
+        }
+    }
+}
