@@ -356,6 +356,9 @@ impl World {
         query: &ArchiveQuery,
         page: ArchivePage,
     ) -> Result<ArchivePage, Refusal> {
+        if page.count == Some(0) {
+            return Ok(page);
+        }
         let most = self.page;
         let archive = self.room(name).archive.clone();
         let place = |id| archive.iter().position(|r| message(r).archive_id == id);

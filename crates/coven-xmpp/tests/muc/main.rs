@@ -12,5 +12,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod disco;
+mod errors;
 mod join;
+mod mam;
+mod message;
+mod owner;
 mod presence;
+mod private;
