@@ -155,6 +155,7 @@ async def test_muc_ping_01_killed_process_loses_nobody(coven: Coven, login: Logi
     await alice.say("before")
     heard = [await o.hears("before") for o in (alice, bob)]
     await alice.settled()
+    presences = [s for s in alice.client.inbox.history if s.kind == "presence"]
     await coven.kill()
     await coven.start()
     # Both are still joined, as XEP-0410 tells it.
@@ -166,8 +167,10 @@ async def test_muc_ping_01_killed_process_loses_nobody(coven: Coven, login: Logi
     after = [await o.hears("after") for o in (alice, bob)]
     assert {s.sender for s in after} == {bob.jid}
     assert {s.occupant_id for s in after} == {before.occupant_id}
-    # Nobody saw anybody leave or come: no presence of an occupant was sent since.
-    assert [s for s in await alice.settled() if s.kind == "presence"] == []
+    # Nobody saw anybody leave or come: at most what the killed process had not known to be taken in came once more, and
+    # it says what it said before.
+    again = [s for s in await alice.settled() if s.kind == "presence"]
+    assert {str(s) for s in again} <= {str(s) for s in presences}
     # covers: MUC-MAM-02 (ids in the archive are those that were heard)
     page = await read_whole_archive(alice.client, ROOM)
     assert [s.get("mam:result", "id") for s in page] == [heard[0].stanza_id, after[0].stanza_id]
