@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Loaded, Overrides};
+use crate::config::{self, Loaded, Overrides, Role};
+use crate::run;
 
 /// Group chat for XMPP: MUC and MIX on the same channels.
 #[derive(Debug, Parser)]
@@ -18,6 +19,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the service until SIGTERM or SIGINT; a second signal ends it at once.
+    Serve {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// What this process does, whatever the file says: all.
+        #[arg(long, value_name = "ROLE")]
+        role: Option<Role>,
+    },
     /// Says whether the configuration is right, or what is wrong and where.
     CheckConfig {
         #[command(flatten)]
@@ -41,7 +50,26 @@ struct ConfigFile {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Serve { file, role } => serve(&file.config, &Overrides { role }),
         Command::CheckConfig { file } => check_config(&file.config),
+    }
+}
+
+fn serve(file: &Path, overrides: &Overrides) -> ExitCode {
+    let Loaded { config, warnings } = match load(file, overrides) {
+        Ok(loaded) => loaded,
+        Err(code) => return code,
+    };
+    crate::log::init(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    match run::serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tracing::error!("{failure}");
+            ExitCode::from(failure.exit_code())
+        }
     }
 }
 

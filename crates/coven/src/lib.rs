@@ -1,7 +1,7 @@
 //! The coven binary: configuration, roles, HTTP, wiring.
 //!
-//! A library so that tests can use the parts; `main.rs` only calls it. Read next: [`config`]
-//! for what can be set.
+//! A library so that tests can use the parts; `main.rs` only calls it. Read next: [`run`] for the
+//! life of the process, [`config`] for what can be set.
 
 pub mod cli;
 pub mod config;
@@ -10,5 +10,7 @@ pub mod health;
 pub mod http;
 pub mod log;
 pub mod options;
+pub mod parts;
+pub mod run;
 pub mod signals;
 pub mod spaces;

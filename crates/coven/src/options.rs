@@ -1,14 +1,53 @@
 //! From the configuration to the options of the parts. Nothing else knows both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coven_core::Group;
 use coven_front::{Quirks, Rate, Rates, Secrets};
+use coven_store::sqlite;
 use coven_xmpp::domains::{Domain, Domains};
 use smol_str::SmolStr;
 
-use crate::config::{self, Barrier, Config, DomainName, Limits, Quirk, SecretSource, Upstream};
+use crate::config::{
+    self, Barrier, Config, DomainName, Limits, MaxAge, Quirk, SecretSource, Upstream,
+};
 use crate::spaces;
+
+/// With `durability = "interval"`: how long the system may keep data from the disk.
+const FLUSH: Duration = Duration::from_secs(1);
+
+/// How the store is opened.
+#[must_use]
+pub fn store(config: &config::Store) -> sqlite::Options {
+    sqlite::Options {
+        durability: match config.durability {
+            config::Durability::Sync => sqlite::Durability::Sync,
+            config::Durability::Interval => sqlite::Durability::Interval(FLUSH),
+        },
+        shards: config.shards,
+        ..sqlite::Options::new(&config.path)
+    }
+}
+
+/// What the node is told.
+#[must_use]
+pub fn node(config: &Config) -> coven_node::Options {
+    let spaces = spaces::services(config).into_iter();
+    coven_node::Options {
+        shards: config.store.shards,
+        idle_timeout: config.node.idle_timeout.0,
+        spaces: spaces
+            .map(|(space, service)| (text(&space), Arc::new(service)))
+            .collect(),
+        max_age: match config.archive.max_age {
+            MaxAge::Forever => None,
+            MaxAge::After(age) => Some(age),
+        },
+        max_count: config.archive.max_count.map(Into::into),
+        ..coven_node::Options::default()
+    }
+}
 
 /// What the front-end is told.
 #[must_use]
@@ -98,8 +137,6 @@ fn text(name: &DomainName) -> SmolStr {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-    use std::time::Duration;
-
     use super::*;
     use crate::config::testing::load;
 
@@ -110,6 +147,31 @@ mod tests {
              [[domain]]\nname = 'mix'\nprotocols = ['mix']\nmirror = 'muc'\n\
              [[upstream]]\naddress = '[::1]:5347'\ndomains = ['muc', 'mix']\nsecret = 'canary'\n{more}"
         )))
+    }
+
+    #[test]
+    fn the_store_and_the_node_are_as_configured() {
+        let text = "[[domain]]\nname = 'a'\nhistory = 7\n\
+            [[upstream]]\naddress = 'a:1'\ndomains = ['a']\nsecret = 's'\n\
+            [store]\nurl = 'sqlite:x.db'\ndurability = 'interval'\nshards = 8\n[node]\nidle-timeout = '5s'\n";
+        let config = load(&format!(
+            "{text}[archive]\nmax-age = 'forever'\nmax-count = 9"
+        ));
+        let store = store(&config.store);
+        assert_eq!((store.path.to_str(), store.shards), (Some("/etc/x.db"), 8));
+        assert_eq!(
+            store.durability,
+            sqlite::Durability::Interval(Duration::from_secs(1))
+        );
+        let node = node(&config);
+        assert_eq!(
+            (node.shards, node.idle_timeout),
+            (8, Duration::from_secs(5))
+        );
+        assert_eq!((node.max_age, node.max_count), (None, Some(9)));
+        assert_eq!(node.spaces["a"].max_history, 7);
+        let year = super::node(&load(text)).max_age;
+        assert_eq!(year, Some(Duration::from_secs(365 * 86_400)));
     }
 
     #[test]

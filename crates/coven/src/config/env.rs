@@ -72,13 +72,19 @@ fn classify(name: &str) -> Kind {
     if rest.contains("__") || rest == "ROLE" {
         return Kind::Setting(rest.split("__").map(step).collect());
     }
-    let of_kubernetes =
-        rest.ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT") || rest.contains("PORT");
-    if of_kubernetes || rest == "CONFIG" {
+    if is_of_kubernetes(rest) || rest == "CONFIG" || is_of_crash_tests(rest) {
         Kind::Foreign
     } else {
         Kind::Unknown
     }
+}
+
+fn is_of_kubernetes(rest: &str) -> bool {
+    rest.ends_with("SERVICE_HOST") || rest.split('_').any(|word| word == "PORT")
+}
+
+fn is_of_crash_tests(rest: &str) -> bool {
+    cfg!(feature = "fail-points") && matches!(rest, "FAILPOINT" | "BARRIER_TRACE")
 }
 
 fn step(text: &str) -> Step {

@@ -1,0 +1,232 @@
+//! The parts of the service: how they are started, watched and ended.
+//!
+//! Order of the start: store, node, front-end; each finds the one before it ready. The end goes the other way: the
+//! front-end stops taking in and answers what it has, the node makes durable what it decided and closes the store.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coven_front::{ConnectionStatus, Status, UpstreamState};
+use coven_store::sqlite::SqliteStore;
+use coven_store::{Error as StoreError, Store};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::info;
+
+use crate::config::{self, Config};
+use crate::failure::Failure;
+use crate::health::{Health, Part};
+use crate::options;
+
+/// How often the store's state is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The running node and front-end.
+#[derive(Debug)]
+pub struct Parts {
+    node: Option<coven_node::Service>,
+    front: JoinHandle<Result<(), coven_front::Error>>,
+    stop_front: CancellationToken,
+    status: watch::Receiver<Status>,
+    _watch: AbortOnDropHandle<()>,
+}
+
+/// Opens the store that the configuration names.
+///
+/// Errors: in use by another process, of another make, or broken.
+pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, Failure> {
+    let folder = config
+        .path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let why = format!(
+            "there is no folder {}: make it, or give [store] url another file",
+            folder.display()
+        );
+        return Err(Failure::StoreUnfit {
+            path: config.path.clone(),
+            why,
+        });
+    }
+    let options = options::store(config);
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
+    match opened {
+        Ok(Ok(store)) => Ok(Arc::new(store)),
+        Ok(Err(error)) => Err(store_failure(&config.path, error)),
+        Err(error) => Err(Failure::Internal {
+            what: "opening the store",
+            why: error.to_string(),
+        }),
+    }
+}
+
+fn store_failure(path: &Path, error: StoreError) -> Failure {
+    let path = path.to_owned();
+    match error {
+        StoreError::Locked { .. } => Failure::StoreLocked { path },
+        StoreError::Unfit(why) => Failure::StoreUnfit { path, why },
+        error => Failure::Store {
+            path,
+            why: error.to_string(),
+        },
+    }
+}
+
+impl Parts {
+    /// Starts the node, then the front-end.
+    pub async fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        health: &Health,
+    ) -> Result<Self, Failure> {
+        let front_failed = |error: coven_front::Error| Failure::Internal {
+            what: "the front-end",
+            why: error.to_string(),
+        };
+        let (front, handle) =
+            coven_front::Service::new(options::front(config)).map_err(front_failed)?;
+        let status = handle.status();
+        let store_part = health.part("store");
+        let upstreams = upstream_parts(&status.borrow(), health);
+        let started = coven_node::Service::start(store, handle, options::node(config)).await;
+        let (link, node) = started.map_err(|error| node_failure(&config.store.path, error))?;
+        let watch = Watch {
+            health: health.clone(),
+            store: store_part,
+            node: node.health(),
+            upstreams,
+            was_ready: false,
+        };
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch.run(status.clone())));
+        let stop_front = CancellationToken::new();
+        let front = tokio::spawn(front.run(Arc::new(link), stop_front.clone()));
+        Ok(Self {
+            node: Some(node),
+            front,
+            stop_front,
+            status,
+            _watch: watch,
+        })
+    }
+
+    /// Ends only when the service cannot go on: no upstream will ever have it, or a part ended by itself.
+    pub async fn failed(&mut self) -> Failure {
+        tokio::select! {
+            Ok(status) = self.status.wait_for(Status::is_hopeless) => not_accepted(&status),
+            ended = &mut self.front => front_failure(ended.map_err(|e| e.to_string())),
+        }
+    }
+
+    /// Drains the front-end, then the node, and closes the store.
+    ///
+    /// Errors: a part that did not end as it should; the others were ended nevertheless.
+    pub async fn drain(&mut self) -> Result<(), Failure> {
+        self.stop_front.cancel();
+        let front = match self.front.is_finished() {
+            true => Ok(()),
+            false => (&mut self.front)
+                .await
+                .map_err(|e| e.to_string())
+                .and_then(|ended| ended.map_err(|e| e.to_string())),
+        };
+        if let Some(node) = self.node.take() {
+            node.shutdown().await;
+        }
+        front.map_err(|why| Failure::Internal {
+            what: "the front-end",
+            why,
+        })
+    }
+}
+
+fn node_failure(path: &Path, error: coven_node::Error) -> Failure {
+    match error {
+        coven_node::Error::Store(error) => store_failure(path, error),
+    }
+}
+
+/// The front-end ended before it was told to.
+fn front_failure(ended: Result<Result<(), coven_front::Error>, String>) -> Failure {
+    let why = match ended {
+        Ok(Ok(())) => "it ended by itself".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error,
+    };
+    Failure::Internal {
+        what: "the front-end",
+        why,
+    }
+}
+
+fn not_accepted(status: &Status) -> Failure {
+    let refusals = status
+        .connections
+        .iter()
+        .filter_map(|connection| match &connection.state {
+            UpstreamState::Down(why) => Some(format!("{}: {why}", name(connection))),
+            _ => None,
+        });
+    Failure::NotAccepted {
+        refusals: refusals.collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A connection as people know it.
+fn name(connection: &ConnectionStatus) -> String {
+    format!("{} at {}", connection.domain, connection.address)
+}
+
+/// A part for each connection, in the order of the status.
+fn upstream_parts(status: &Status, health: &Health) -> Vec<Part> {
+    status
+        .connections
+        .iter()
+        .map(|connection| health.part(format!("upstream {}", name(connection))))
+        .collect()
+}
+
+/// Carries the state of node and front-end over to the health of the process.
+struct Watch {
+    health: Health,
+    store: Part,
+    node: coven_node::Health,
+    upstreams: Vec<Part>,
+    was_ready: bool,
+}
+
+impl Watch {
+    async fn run(mut self, mut status: watch::Receiver<Status>) {
+        let mut looks = interval(LOOK);
+        loop {
+            self.look(&status.borrow_and_update());
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return },
+                _ = looks.tick() => {}
+            }
+        }
+    }
+
+    fn look(&mut self, status: &Status) {
+        match self.node.snapshot().store_up {
+            true => self.store.up(),
+            false => self.store.down("does not take commits"),
+        }
+        for (part, connection) in self.upstreams.iter().zip(&status.connections) {
+            match &connection.state {
+                UpstreamState::Up => part.up(),
+                UpstreamState::Starting => part.down("starting"),
+                UpstreamState::Down(why) => part.down(why.to_string()),
+            }
+        }
+        let ready = self.health.readiness().ready;
+        if ready && !self.was_ready {
+            info!(event = "ready", "ready");
+        }
+        self.was_ready = ready;
+    }
+}

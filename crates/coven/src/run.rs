@@ -1,0 +1,113 @@
+//! `coven serve`: the life of the process, from the store to the last stanza.
+//!
+//! Order of the start: signals, store, HTTP, node, front-end. Of the end: readiness goes red, the front-end drains, the
+//! node commits what it decided and releases, the store closes. How the parts are wired is in [`crate::parts`], what each is told in
+//! [`crate::options`].
+
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
+
+use crate::config::{Config, Http, Listen};
+use crate::failure::Failure;
+use crate::health::{HEARTBEAT, Health};
+use crate::http::Server;
+use crate::parts::{Parts, open_store};
+use crate::signals::Signals;
+
+/// A drain that takes longer is broken off: what is committed leaves with the next start.
+const MAX_DRAIN: Duration = Duration::from_secs(15);
+
+/// How long tasks that are left at the end may keep the process.
+const MAX_EXIT: Duration = Duration::from_secs(1);
+
+/// Runs the service until it is told to end.
+///
+/// Errors: why it did not start, or did not end cleanly.
+pub fn serve(config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("coven")
+        .build();
+    let runtime = runtime.map_err(|error| Failure::System {
+        what: "start threads",
+        error,
+    })?;
+    let result = runtime.block_on(Box::pin(run(config)));
+    runtime.shutdown_timeout(MAX_EXIT);
+    result
+}
+
+async fn run(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::install()?;
+    let health = Health::new(Instant::now());
+    let _heart = AbortOnDropHandle::new(tokio::spawn(beat(health.clone())));
+    let mut starting = std::pin::pin!(start(&config, &health));
+    let (parts, _http) = tokio::select! {
+        started = &mut starting => started?,
+        signal = signals.next() => {
+            info!(signal, "ended while starting");
+            return Ok(());
+        }
+    };
+    until_drained(parts, &health, &mut signals).await
+}
+
+/// Keeps liveness green while the runtime has workers to run it.
+async fn beat(health: Health) {
+    let mut ticks = interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        health.beat(ticks.tick().await);
+    }
+}
+
+async fn start(config: &Config, health: &Health) -> Result<(Parts, Option<Server>), Failure> {
+    let store = open_store(&config.store).await?;
+    let http = start_http(&config.http, health)?;
+    let parts = Parts::start(config, store, health).await?;
+    health.started();
+    Ok((parts, http))
+}
+
+fn start_http(config: &Http, health: &Health) -> Result<Option<Server>, Failure> {
+    let Listen::At(address) = config.listen else {
+        return Ok(None);
+    };
+    let server = Server::start(address, health.clone())
+        .map_err(|error| Failure::of_listening(address, error))?;
+    info!(address = %server.address(), "serving HTTP");
+    Ok(Some(server))
+}
+
+/// Serves until a signal or a failure, then drains.
+async fn until_drained(
+    mut parts: Parts,
+    health: &Health,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            info!(event = "draining", signal, "draining");
+            None
+        }
+        failure = parts.failed() => Some(failure),
+    };
+    health.drain();
+    let drained = tokio::select! {
+        drained = timeout(MAX_DRAIN, parts.drain()) => match drained {
+            Ok(drained) => drained,
+            Err(_) => Err(Failure::NotDrained { why: "it took too long" }),
+        },
+        signal = signals.next() => {
+            warn!(signal, "ending at once");
+            Err(Failure::NotDrained { why: "a second signal came" })
+        }
+    };
+    if drained.is_ok() {
+        info!(event = "drained", "drained");
+    }
+    failed.map_or(drained, Err)
+}
