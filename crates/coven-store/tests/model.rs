@@ -44,6 +44,7 @@ enum Op {
         shard: u16,
         local: usize,
         back: u64,
+        settled: bool,
     },
     Expire {
         shard: u16,
@@ -208,7 +209,8 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(shard, parts, receipts, offset, wait)| Op::Commit { shard, parts, receipts, offset, wait }),
         3 => (shard.clone(), prop::collection::vec(receipt(), 0..4))
             .prop_map(|(shard, receipts)| Op::Acknowledge { shard, receipts }),
-        4 => (shard.clone(), 0..LOCALS, 0..5u64).prop_map(|(shard, local, back)| Op::Snapshot { shard, local, back }),
+        8 => (shard.clone(), 0..LOCALS, 0..5u64, prop::bool::weighted(0.8))
+            .prop_map(|(shard, local, back, settled)| Op::Snapshot { shard, local, back, settled }),
         1 => (shard.clone(), 0..300u64, prop::option::of(0..60u64))
             .prop_map(|(shard, age, most)| Op::Expire { shard, age, most }),
         1 => (shard.clone(), 0..2u128).prop_map(|(shard, process)| Op::ForgetProcess { shard, process }),
@@ -279,7 +281,18 @@ impl Pair {
                     store.acknowledge(shard, epoch, receipts.clone())
                 });
             }
-            Op::Snapshot { shard, local, back } => {
+            Op::Snapshot {
+                shard,
+                local,
+                back,
+                settled,
+            } => {
+                if settled {
+                    let receipts = self.receipts(shard, vec![Receipt::Sent { local, back: 0 }]);
+                    self.both(shard, move |store, shard, epoch| {
+                        store.acknowledge(shard, epoch, receipts.clone())
+                    });
+                }
                 let head = self.head(shard, local);
                 let sequence = Sequence((head + 1).saturating_sub(back));
                 let snapshot = Snapshot {
@@ -547,7 +560,7 @@ impl Pair {
                 .map(|ids| ids.iter().copied().map(place).collect()),
             must_exist: Vec::new(),
             filter: query.filter.then(|| -> coven_store::Filter {
-                std::sync::Arc::new(|entry: &Entry| entry.sequence.0 % 3 == 0)
+                std::sync::Arc::new(|entry: &Entry| entry.sequence.0.is_multiple_of(3))
             }),
             max: query.max,
             from_end: query.from_end,

@@ -107,19 +107,24 @@ pub(super) fn expect_head(db: &Connection, id: i64) -> Result<Head, Error> {
     head(db, id)?.ok_or_else(|| corrupt(Table::Pages, id, Malformed("the row is missing")))
 }
 
-/// The entries of a page that must be there.
+/// The entries of a page that must be there, and whose columns must say what its blob says.
 pub(super) fn entries(db: &Connection, id: i64) -> Result<Vec<Entry>, Error> {
-    let mut statement = db
-        .prepare_cached("SELECT data FROM pages WHERE id = ?1")
-        .map_err(failed)?;
-    let data: Option<Vec<u8>> = statement
-        .query_row([id], |row| row.get(0))
-        .optional()
-        .map_err(failed)?;
-    let blob = Bytes::from(
-        data.ok_or_else(|| corrupt(Table::Pages, id, Malformed("the row is missing")))?,
-    );
-    decode(id, &blob)
+    let sql = "SELECT first_stamp, first_sequence, last_stamp, last_sequence, before, count, senders, data \
+               FROM pages WHERE id = ?1";
+    let mut statement = db.prepare_cached(sql).map_err(failed)?;
+    let read = |row: &Row<'_>| Ok((Head::read(row)?, row.get::<_, Vec<u8>>(7)?));
+    let found = statement.query_row([id], read).optional().map_err(failed)?;
+    let (head, data) =
+        found.ok_or_else(|| corrupt(Table::Pages, id, Malformed("the row is missing")))?;
+    let (before, entries) = decode(id, &Bytes::from(data))?;
+    if Head::of(before, &entries) != Some(head) {
+        return Err(corrupt(
+            Table::Pages,
+            id,
+            Malformed("its columns do not fit its data"),
+        ));
+    }
+    Ok(entries)
 }
 
 /// Writes a page, in place of the one with this id if there is one.
@@ -142,15 +147,16 @@ pub(super) fn write(db: &Connection, id: i64, before: u64, entries: &[Entry]) ->
             signed(head.before),
             signed(head.count),
             signed(head.senders),
-            encode(id, entries),
+            encode(id, before, entries),
         ])
         .map_err(failed)?;
     Ok(())
 }
 
-fn encode(id: i64, entries: &[Entry]) -> Vec<u8> {
+fn encode(id: i64, before: u64, entries: &[Entry]) -> Vec<u8> {
     let size = entries.iter().map(|entry| entry.record.len() + 48).sum();
     let mut to = Encoder::with_capacity(size);
+    to.number(before);
     to.count(entries.len());
     for entry in entries {
         log::put_entry(&mut to, entry);
@@ -158,7 +164,8 @@ fn encode(id: i64, entries: &[Entry]) -> Vec<u8> {
     to.seal(Table::Pages, id)
 }
 
-fn decode(id: i64, blob: &Bytes) -> Result<Vec<Entry>, Error> {
+fn decode(id: i64, blob: &Bytes) -> Result<(u64, Vec<Entry>), Error> {
     let mut from = Decoder::open(Table::Pages, id, blob)?;
-    log::list(&mut from, log::entry).map_err(|why| corrupt(Table::Pages, id, why))
+    let mut read = || Ok((from.number()?, log::list(&mut from, log::entry)?));
+    read().map_err(|why| corrupt(Table::Pages, id, why))
 }

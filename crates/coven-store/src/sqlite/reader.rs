@@ -17,7 +17,7 @@ use super::queue::{Queue, Work};
 use super::row::Core;
 use super::shared::{Shared, Trace};
 use super::view::View;
-use super::{directory, rows, search};
+use super::{directory, rows, search, verify};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, DirectoryPage, DirectoryQuery, Error,
     Loaded, Sent, ShardId, Timestamp, UnknownChannel, UnknownPlace,
@@ -169,6 +169,11 @@ impl Reader {
             .map(|(key, _)| key)
             .take(max)
             .collect())
+    }
+
+    pub(super) fn verify(&self) -> Result<Vec<String>, Error> {
+        self.begin()?;
+        verify::verify(&self.db)
     }
 
     fn archive(&self, shard: ShardId, key: &ChannelKey) -> Result<Option<View<'_>>, Error> {

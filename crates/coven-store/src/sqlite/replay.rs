@@ -146,7 +146,11 @@ impl Replay<'_> {
             live.dirty.get_or_insert(id);
         }
         live.spans.extend(Span::of(&change, id, offset));
-        let head = live.core.state.head;
+        // The row may know a newer head than this section had.
+        let head = change
+            .entries
+            .last()
+            .map_or(change.expected, |entry| entry.sequence);
         let rewrites = change
             .rewrites
             .into_iter()

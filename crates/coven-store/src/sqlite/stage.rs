@@ -282,12 +282,25 @@ impl<'a> Stage<'a> {
         let mut paging = core.paging;
         paging.packed = paging.packed.max(packed);
         draft.write = true;
+        draft.packed = true;
         *self.next_channel += i64::from(row == next);
         self.pages.append(self.db, row, &mut paging, entries)?;
         if let Some(core) = self.draft(shard, key)?.core.as_mut() {
             core.paging = paging;
         }
         Ok(())
+    }
+
+    /// Whether messages of a channel were moved into pages already.
+    pub(super) fn is_packed(&self, shard: ShardId, key: &ChannelKey) -> bool {
+        self.channels
+            .get(&(shard, key.clone()))
+            .is_some_and(|draft| draft.packed)
+    }
+
+    /// Whether nothing was done to any channel.
+    pub(super) fn is_empty(&self) -> bool {
+        self.channels.is_empty()
     }
 
     /// Refuses unless the shard is owned at `epoch`.

@@ -1,8 +1,6 @@
 //! Starting and ending the threads of a store, and handing them work.
 
 use std::fmt;
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -15,7 +13,7 @@ use super::queue::{Queue, Refused};
 use super::reader::{self, Reader};
 use super::shared::Shared;
 use super::writer::{Job, Writer};
-use super::{Durability, Options, Stats, checkpoint, replay, schema};
+use super::{Durability, Options, Stats, checkpoint, lock, replay, schema};
 use crate::{ChannelKey, Error, Owner, Pending, Reply, ShardId, StoreId};
 
 /// Requests that may wait for the writer.
@@ -33,14 +31,20 @@ pub(super) struct Threads {
     writes: Arc<Queue<Job>>,
     reads: Arc<Queue<reader::Job>>,
     last: Mutex<Option<JoinHandle<()>>>,
-    /// Answered when everything has ended.
-    closing: Arc<Mutex<Vec<Reply<()>>>>,
+    closing: Arc<Mutex<Closing>>,
+}
+
+/// Who waits for the end of the threads.
+#[derive(Debug, Default)]
+struct Closing {
+    replies: Vec<Reply<()>>,
+    ended: bool,
 }
 
 impl Threads {
     /// Opens the file and starts the threads.
     pub(super) fn start(options: Options) -> Result<(Self, StoreId), Error> {
-        let lock = lock(&options.path, options.must_exist)?;
+        let lock = lock::take(&options)?;
         let db = schema::open_writer(&options.path, options.must_exist)?;
         let meta = schema::prepare(&db, options.shards)?;
         let token = schema::take_over(&db)?;
@@ -52,7 +56,7 @@ impl Threads {
         let reads = Arc::new(Queue::new(READS, usize::MAX));
         let writer = Writer::new(db, Arc::clone(&shared), Arc::clone(&writes), token, meta)?;
         let helpers = Helpers::start(&shared, &reads)?;
-        let closing: Arc<Mutex<Vec<Reply<()>>>> = Arc::default();
+        let closing: Arc<Mutex<Closing>> = Arc::default();
         let ended = Arc::clone(&closing);
         let last = spawn("store-writer", move || {
             let db = writer.run();
@@ -62,9 +66,9 @@ impl Threads {
             }
             drop(db);
             drop(lock);
-            let replies =
-                std::mem::take(&mut *ended.lock().unwrap_or_else(PoisonError::into_inner));
-            replies.into_iter().for_each(|reply| reply.send(Ok(())));
+            let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.ended = true;
+            ended.replies.drain(..).for_each(|reply| reply.send(Ok(())));
         })?;
         Ok((
             Self {
@@ -154,23 +158,14 @@ impl Threads {
 
     /// Lets the threads end when they have done what is queued.
     pub(super) fn close(&self) -> Pending<()> {
-        let (reply, answer) = Pending::channel();
-        self.closing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(reply);
         self.writes.close();
-        let ended = self
-            .last
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .is_none_or(JoinHandle::is_finished);
-        if ended {
-            Pending::ready(Ok(()))
-        } else {
-            answer
+        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        if closing.ended {
+            return Pending::ready(Ok(()));
         }
+        let (reply, answer) = Pending::channel();
+        closing.replies.push(reply);
+        answer
     }
 }
 
@@ -259,33 +254,4 @@ fn configure(db: &Connection, options: &Options) -> Result<(), Error> {
             .map_err(failed)?;
     }
     Ok(())
-}
-
-/// Takes the lock of a store: held until the file is dropped, released by the system when the process ends.
-///
-/// A file of its own, since closing any file descriptor of a database drops SQLite's own locks on it.
-fn lock(path: &Path, must_exist: bool) -> Result<File, Error> {
-    if must_exist && !path.exists() {
-        return Err(Error::Unfit(format!(
-            "there is no store at {}, and it must exist",
-            path.display()
-        )));
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
-    let name = PathBuf::from(name);
-    let cannot = |error| Error::Io(format!("cannot lock {}: {error}", name.display()));
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(cannot)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked {
-            path: path.to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(error)) => Err(cannot(error)),
-    }
 }

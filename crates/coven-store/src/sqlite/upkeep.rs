@@ -22,9 +22,7 @@ use crate::{ChannelKey, Error, Place, Retention, Sequence, ShardId};
 /// Channels packed in one transaction, at most.
 const PACKED_AT_ONCE: usize = 16;
 /// Log rows looked at in one transaction, at most, to find out what holds up the trimming.
-const SETTLED_AT_ONCE: usize = 16;
-/// Log rows to wait for before looking again at what only a snapshot can settle.
-const LOOK_AGAIN: i64 = 64;
+const SETTLED_AT_ONCE: i64 = 16;
 /// Pages deleted in one transaction, at most.
 const BURIED_AT_ONCE: i64 = 64;
 
@@ -37,8 +35,8 @@ pub(super) struct Upkeep {
     doomed: bool,
     /// The log is to be trimmed below the low mark.
     trimming: bool,
-    /// Only a snapshot lets the trimming go on; not worth a look before there is a log row with this id.
-    blocked_until: i64,
+    /// Only a snapshot lets the trimming go on; not worth a look before the log has so many bytes.
+    blocked_until: u64,
     /// Log rows before this one are of no use, and may still be in the file.
     trim_to: i64,
     trimmed_to: i64,
@@ -69,7 +67,7 @@ impl Upkeep {
     /// Whether there is anything to do.
     pub(super) fn is_due(&self, shared: &Shared) -> bool {
         let pending = !self.full.is_empty() || self.doomed || self.trim_to > self.trimmed_to;
-        pending || (self.may_trim(shared) && shared.index().log.next() >= self.blocked_until)
+        pending || (self.may_trim(shared) && shared.index().log.bytes() >= self.blocked_until)
     }
 
     /// Does some of it. What is damaged is reported and left alone, so that requests go on.
@@ -118,9 +116,15 @@ impl Upkeep {
     fn trim(&mut self, stage: &mut Stage<'_>) -> Result<(), Error> {
         if self.may_trim(stage.shared) {
             self.drop_front(stage.shared);
-            let next = stage.shared.index().log.next();
-            if next >= self.blocked_until && !settle_front(stage) {
-                self.blocked_until = next + LOOK_AGAIN;
+            let bytes = stage.shared.index().log.bytes();
+            if bytes >= self.blocked_until {
+                settle_front(stage);
+                let helps = !stage.is_empty();
+                self.blocked_until = if helps {
+                    0
+                } else {
+                    bytes + stage.shared.options.log_limit / 16
+                };
             }
         }
         if self.trim_to > self.trimmed_to {
@@ -138,6 +142,9 @@ impl Upkeep {
     /// the database before, too, so the rows may be deleted from now on.
     fn drop_front(&mut self, shared: &Shared) {
         let mut index = shared.index();
+        if !index.log.front_is_needed() {
+            self.blocked_until = 0;
+        }
         while index.log.bytes() > shared.options.low_mark() && !index.log.front_is_needed() {
             index.log.pop();
         }
@@ -162,13 +169,16 @@ enum Amount {
     Everything,
 }
 
-/// Packs messages of a channel into pages.
+/// Packs messages of a channel into pages, once in a transaction: it goes by what is durable.
 fn pack(
     stage: &mut Stage<'_>,
     shard: ShardId,
     key: &ChannelKey,
     amount: Amount,
 ) -> Result<(), Error> {
+    if stage.is_packed(shard, key) {
+        return Ok(());
+    }
     let trace = {
         let index = stage.shared.index();
         let Some(live) = index.live(shard, key) else {
@@ -197,21 +207,19 @@ fn pack(
     stage.append_pages(shard, key, entries, packed)
 }
 
-/// Folds and packs what the oldest rows of the log are needed for. Answers whether that helps: not where only a
-/// snapshot does.
-fn settle_front(stage: &mut Stage<'_>) -> bool {
+/// Folds and packs what the oldest rows of the log are needed for, up to one that only a snapshot helps.
+fn settle_front(stage: &mut Stage<'_>) {
     let first = stage.shared.index().log.first();
-    for id in first..first.saturating_add(SETTLED_AT_ONCE as i64) {
+    for id in first..first.saturating_add(SETTLED_AT_ONCE) {
         match settle_row(stage, id) {
             Ok(true) => {}
-            Ok(false) => return id > first,
+            Ok(false) => return,
             Err(error) => {
                 error!(row = id, %error, "cannot trim the log");
-                return false;
+                return;
             }
         }
     }
-    true
 }
 
 /// Answers whether the row can go once this transaction is durable.

@@ -21,6 +21,8 @@ pub(super) struct Draft {
     pub(super) logged: bool,
     pub(super) write: bool,
     pub(super) snapshot: Option<Snapshot>,
+    /// Messages were moved into pages.
+    pub(super) packed: bool,
     /// Rows whose channel is forgotten, with their pages.
     pub(super) deleted: Vec<i64>,
     /// The commit that named it last.
