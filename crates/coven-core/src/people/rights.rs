@@ -105,11 +105,12 @@ impl<'a> Act<'a> {
         affected: Vec<Arc<Person>>,
     ) -> (Vec<Event>, Vec<PersonNo>) {
         let banned = affiliation == Affiliation::Outcast;
+        let moderates = |role: &Role| *role == Role::Moderator;
         let person = Person {
             affiliation,
             granted: old
                 .granted
-                .filter(|role| *role == Role::Moderator && !banned),
+                .filter(|role| moderates(role) && affiliation < Affiliation::Admin && !banned),
             reserved: old.reserved.filter(|_| !banned),
             ..old
         };

@@ -73,6 +73,18 @@ fn numbers_go_on_after_a_channel_ended() {
 }
 
 #[test]
+fn numbers_go_on_after_a_reload() {
+    let mut t = Table::room();
+    t.joins(HAG, "thirdwitch").ok();
+    let (person, session) = (t.seen(HAG).person.no, t.session(HAG).no);
+    t.leaves(HAG).ok();
+    let mut again = Table::from_snapshot(&t);
+    again.joins(WITCH, "secondwitch").ok();
+    assert!(again.seen(WITCH).person.no > person);
+    assert!(again.session(WITCH).no > session);
+}
+
+#[test]
 fn map_41_mix_des_06_afterwards_it_is_gone_or_not_found() {
     for alternate in [None, Some("heath@chat.example")] {
         let mut t = Table::room();

@@ -215,6 +215,10 @@ fn muc_aff_19_20_an_admin_is_moderator_while_it_is_one() {
     t.gives(OWNER, "thirdwitch", Role::Moderator).ok();
     t.makes(HAG, Affiliation::None);
     assert_eq!(t.seen(HAG).role, Role::Moderator);
+    // which being an administrator replaces
+    t.makes(HAG, Admin);
+    t.makes(HAG, Affiliation::None);
+    assert_eq!(t.seen(HAG).role, Role::Participant);
 }
 
 #[test]
