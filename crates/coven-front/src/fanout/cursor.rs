@@ -182,3 +182,6 @@ impl Cursor {
         self.reported = self.done;
     }
 }
+
+#[cfg(test)]
+mod tests;

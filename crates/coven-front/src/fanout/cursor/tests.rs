@@ -1,0 +1,296 @@
+//! The cursors of two connections against a node that sends what it is asked for, and streams that come and go at any time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+const CONNECTIONS: usize = 2;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// The node commits an event; with something for these connections.
+    Commit([bool; CONNECTIONS]),
+    /// The front-end goes through the next thing that the node sent.
+    Deliver,
+    /// The server answers a barrier behind all that was written.
+    Barrier(usize),
+    Lose(usize),
+    Attach(usize),
+    /// The front-end tells the node what is acknowledged.
+    Report,
+    /// The node hears of what was lost, and sends again.
+    Resend,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Sent {
+    Base(Sequence, [Option<Sequence>; CONNECTIONS]),
+    Event(Sequence),
+}
+
+#[derive(Debug, Default)]
+struct Wire {
+    is_up: bool,
+    /// Written to the present stream, in order.
+    stream: Vec<Sequence>,
+    /// What a barrier has shown to be with the server.
+    safe: Vec<Sequence>,
+    ledger: VecDeque<Mark>,
+}
+
+#[derive(Debug)]
+struct World {
+    /// What each event has for whom; the first has sequence 1.
+    journal: Vec<[bool; CONNECTIONS]>,
+    told: [Option<Sequence>; CONNECTIONS],
+    link: VecDeque<Sent>,
+    asked: bool,
+    at: Sequence,
+    cursors: [Cursor; CONNECTIONS],
+    wires: [Wire; CONNECTIONS],
+}
+
+impl World {
+    fn new() -> Self {
+        let start = Sequence(0);
+        Self {
+            journal: Vec::new(),
+            told: [None; CONNECTIONS],
+            link: VecDeque::new(),
+            asked: false,
+            at: start,
+            cursors: std::array::from_fn(|_| Cursor::new(start, None)),
+            wires: Default::default(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Commit(whom) => {
+                self.journal.push(*whom);
+                let sequence = Sequence(self.journal.len() as u64);
+                self.link.push_back(Sent::Event(sequence));
+            }
+            Step::Deliver => match self.link.pop_front() {
+                Some(Sent::Base(at, acknowledged)) => self.base(at, acknowledged),
+                Some(Sent::Event(sequence)) => self.event(sequence),
+                None => {}
+            },
+            Step::Barrier(c) => self.barrier(*c),
+            Step::Lose(c) => {
+                self.wires[*c].is_up = false;
+                self.wires[*c].stream.clear();
+                self.wires[*c].ledger.clear();
+                self.cursors[*c].lost();
+            }
+            Step::Attach(c) => {
+                self.wires[*c].is_up = true;
+                self.asked |= self.cursors[*c].ask();
+            }
+            Step::Report => self.report(),
+            Step::Resend => self.resend(),
+        }
+    }
+
+    fn base(&mut self, at: Sequence, acknowledged: [Option<Sequence>; CONNECTIONS]) {
+        self.at = at;
+        for c in 0..CONNECTIONS {
+            let based = self.cursors[c].base(at, acknowledged[c]);
+            assert_eq!(based, Based::Complete);
+        }
+    }
+
+    fn event(&mut self, sequence: Sequence) {
+        assert_eq!(sequence, self.at.next());
+        self.at = sequence;
+        let whom = self.journal[sequence.0 as usize - 1];
+        for c in 0..CONNECTIONS {
+            let cursor = &mut self.cursors[c];
+            if !cursor.wants(sequence) {
+                continue;
+            }
+            match (whom[c], self.wires[c].is_up) {
+                (true, true) => {
+                    let mark = cursor.wrote(sequence);
+                    self.wires[c].ledger.push_back(mark);
+                    self.write(c, sequence);
+                }
+                (true, false) => cursor.dropped(),
+                (false, _) => cursor.passed(sequence),
+            }
+        }
+    }
+
+    /// I3: in order, nothing between missing, nothing that is safe once more.
+    fn write(&mut self, c: usize, sequence: Sequence) {
+        let Self { journal, wires, .. } = self;
+        let wire = &mut wires[c];
+        assert!(
+            !wire.safe.contains(&sequence),
+            "{sequence:?} again after its barrier"
+        );
+        assert!(
+            wire.stream.last().is_none_or(|last| *last < sequence),
+            "order"
+        );
+        for earlier in 1..sequence.0 {
+            let earlier = Sequence(earlier);
+            let is_there = wire.safe.contains(&earlier) || wire.stream.contains(&earlier);
+            let is_for = journal[earlier.0 as usize - 1][c];
+            assert!(
+                is_there || !is_for,
+                "{earlier:?} is missing before {sequence:?}"
+            );
+        }
+        wire.stream.push(sequence);
+    }
+
+    fn barrier(&mut self, c: usize) {
+        let wire = &mut self.wires[c];
+        wire.safe.extend(&wire.stream);
+        wire.safe.sort_unstable();
+        wire.safe.dedup();
+        for mark in wire.ledger.drain(..) {
+            self.cursors[c].acknowledged(mark);
+        }
+    }
+
+    /// I5, IL-28: never more than what is safe.
+    fn report(&mut self) {
+        for c in 0..CONNECTIONS {
+            let Some(mark) = self.cursors[c].news() else {
+                continue;
+            };
+            for sequence in 1..=mark.sequence.0 {
+                let is_for = self.journal[sequence as usize - 1][c];
+                assert!(!is_for || self.wires[c].safe.contains(&Sequence(sequence)));
+            }
+            assert!(self.told[c] <= Some(mark.sequence), "it goes back");
+            self.told[c] = Some(mark.sequence);
+            self.cursors[c].told();
+        }
+    }
+
+    fn resend(&mut self) {
+        if !std::mem::take(&mut self.asked) {
+            return;
+        }
+        let lowest = self.told.iter().map(|told| told.unwrap_or_default()).min();
+        let base = lowest.unwrap_or_default();
+        self.link.push_back(Sent::Base(base, self.told));
+        for sequence in base.0 + 1..=self.journal.len() as u64 {
+            self.link.push_back(Sent::Event(Sequence(sequence)));
+        }
+    }
+
+    fn settle(&mut self) {
+        for c in 0..CONNECTIONS {
+            if !self.wires[c].is_up {
+                self.step(&Step::Attach(c));
+            }
+        }
+        self.asked |= (0..CONNECTIONS).any(|c| self.cursors[c].ask());
+        self.step(&Step::Resend);
+        while !self.link.is_empty() {
+            self.step(&Step::Deliver);
+        }
+        for c in 0..CONNECTIONS {
+            self.step(&Step::Barrier(c));
+        }
+        self.step(&Step::Report);
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let connection = 0..CONNECTIONS;
+    let step = prop_oneof![
+        4 => any::<[bool; CONNECTIONS]>().prop_map(Step::Commit),
+        4 => Just(Step::Deliver),
+        2 => connection.clone().prop_map(Step::Barrier),
+        1 => connection.clone().prop_map(Step::Lose),
+        2 => connection.prop_map(Step::Attach),
+        1 => Just(Step::Report),
+        1 => Just(Step::Resend),
+    ];
+    proptest::collection::vec(step, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn i3_streams_may_come_and_go_and_nothing_is_lost_or_overtaken(steps in steps()) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.settle();
+        let head = Sequence(world.journal.len() as u64);
+        for c in 0..CONNECTIONS {
+            prop_assert!(world.cursors[c].is_done());
+            prop_assert_eq!(world.cursors[c].written.sequence, head);
+            prop_assert_eq!(world.told[c].unwrap_or_default(), head);
+        }
+    }
+}
+
+fn cursor(written: u64) -> Cursor {
+    Cursor::new(Sequence(written), None)
+}
+
+#[test]
+fn il_05_a_lost_stream_sets_back_to_the_last_acknowledged() {
+    let mut cursor = cursor(0);
+    let first = cursor.wrote(Sequence(1));
+    cursor.wrote(Sequence(2));
+    cursor.acknowledged(first);
+    cursor.lost();
+    assert!(!cursor.wants(Sequence(3)), "nothing before the base");
+    assert!(cursor.ask());
+    assert_eq!(cursor.base(Sequence(0), None), Based::Complete);
+    assert!(!cursor.wants(Sequence(1)) && cursor.wants(Sequence(2)));
+}
+
+#[test]
+fn il_06_a_repeat_on_the_same_stream_is_not_written() {
+    let mut cursor = cursor(0);
+    cursor.wrote(Sequence(1));
+    assert_eq!(cursor.base(Sequence(0), None), Based::Complete);
+    assert!(!cursor.wants(Sequence(1)));
+}
+
+#[test]
+fn il_28_a_commit_is_acknowledged_with_its_last_event() {
+    let mut cursor = cursor(0);
+    let first = cursor.wrote(Sequence(1));
+    let last = cursor.wrote(Sequence(2));
+    assert_eq!((first.commit, last.commit), (0, 0));
+    let whole = cursor.committed(7).unwrap();
+    cursor.acknowledged(first);
+    assert_eq!(cursor.news().unwrap().commit, 0);
+    cursor.acknowledged(whole);
+    let news = cursor.news().unwrap();
+    assert_eq!((news.sequence, news.commit), (Sequence(2), 7));
+}
+
+#[test]
+fn il_28_what_is_for_nobody_here_is_acknowledged_at_once() {
+    let mut cursor = cursor(4);
+    cursor.passed(Sequence(5));
+    assert_eq!(cursor.committed(9), None);
+    let news = cursor.news().unwrap();
+    assert_eq!((news.sequence, news.commit), (Sequence(5), 9));
+    assert!(cursor.is_done());
+}
+
+#[test]
+fn a_node_that_no_longer_has_what_is_missing_is_believed_once_it_was_asked() {
+    let mut cursor = cursor(3);
+    cursor.dropped();
+    assert_eq!(cursor.base(Sequence(9), None), Based::Missing);
+    cursor.ask();
+    assert_eq!(cursor.base(Sequence(9), None), Based::Skipped);
+    assert!(!cursor.wants(Sequence(9)) && cursor.wants(Sequence(10)));
+}
