@@ -1,5 +1,7 @@
 //! Streams: the handshake, secrets, reconnecting, barriers, what a lost stream costs.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
 mod common;
 
 use common::room::Room;

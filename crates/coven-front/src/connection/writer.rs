@@ -26,8 +26,8 @@ use crate::status::Down;
 const BATCH_BYTES: usize = 256 * 1024;
 /// Pieces that are written at once.
 const BATCH_PIECES: usize = 64;
-/// A server that takes nothing for so long is dead.
-const STALL: Duration = Duration::from_secs(30);
+/// A server that takes nothing for so long is dead: channels that share a worker wait for it.
+const STALL: Duration = Duration::from_secs(10);
 /// Ends our side of a stream.
 const CLOSE: &[u8] = b"</stream:stream>";
 
@@ -182,16 +182,16 @@ impl Outflow {
 
     /// Waits until the socket takes more, but not longer than a dead server is waited for.
     async fn writable(&self) -> Result<(), Down> {
-        let heard = self.connection.heard();
-        let stalled = Instant::now() + STALL;
-        let dead = match self
-            .connection
-            .barriers()
-            .pace
-            .due(Instant::now(), heard, false)
-        {
+        let now = Instant::now();
+        let stalled = now + STALL;
+        let (due, owes_an_answer) = {
+            let barriers = self.connection.barriers();
+            let due = barriers.pace.due(now, self.connection.heard(), false);
+            (due, barriers.asked.is_some())
+        };
+        let dead = match due {
             Due::Dead => return Err(Down::Stalled),
-            Due::Nothing(at) if self.owes_an_answer() => at.min(stalled),
+            Due::Nothing(at) if owes_an_answer => at.min(stalled),
             _ => stalled,
         };
         match timeout_at(dead, self.socket.writable()).await {
@@ -199,10 +199,6 @@ impl Outflow {
             Ok(Err(_)) => Err(Down::Closed),
             Err(_) => Err(Down::Stalled),
         }
-    }
-
-    fn owes_an_answer(&self) -> bool {
-        self.connection.barriers().asked.is_some()
     }
 
     /// Where barriers are off, what the system took counts as taken in.

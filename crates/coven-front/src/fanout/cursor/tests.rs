@@ -96,9 +96,8 @@ impl World {
 
     fn base(&mut self, at: Sequence, acknowledged: [Option<Sequence>; CONNECTIONS]) {
         self.at = at;
-        for c in 0..CONNECTIONS {
-            let based = self.cursors[c].base(at, acknowledged[c]);
-            assert_eq!(based, Based::Complete);
+        for (cursor, acknowledged) in self.cursors.iter_mut().zip(acknowledged) {
+            assert_eq!(cursor.base(at, acknowledged), Based::Complete);
         }
     }
 
@@ -106,12 +105,12 @@ impl World {
         assert_eq!(sequence, self.at.next());
         self.at = sequence;
         let whom = self.journal[sequence.0 as usize - 1];
-        for c in 0..CONNECTIONS {
+        for (c, is_for) in whom.into_iter().enumerate() {
             let cursor = &mut self.cursors[c];
             if !cursor.wants(sequence) {
                 continue;
             }
-            match (whom[c], self.wires[c].is_up) {
+            match (is_for, self.wires[c].is_up) {
                 (true, true) => {
                     let mark = cursor.wrote(sequence);
                     self.wires[c].ledger.push_back(mark);
