@@ -21,10 +21,11 @@ from harness.coven import Config, Coven, StartCoven
 from harness.history import Barrier, Crash, Heard, Witness, check
 from harness.muc import Occupant, read_whole_archive
 from harness.prosody import Prosody
-from harness.stanza import Stanza
+from harness.stanza import PING, Stanza, tag
 
-ROOM = "coven@chat.localhost"
-QUIET_ROOM = "quiet@chat.localhost"
+DOMAIN = "chat.localhost"
+ROOM = f"coven@{DOMAIN}"
+QUIET_ROOM = f"quiet@{DOMAIN}"
 PEOPLE = 20
 #: Where the process ends; the number is how often it passes there first.
 FAIL_POINTS = [
@@ -127,6 +128,13 @@ class Crowd:
             await (quiet.create() if n == 0 else quiet.join())
             self.speakers.append(Speaker(occupant))
         await Occupant(self.speakers[0].client, QUIET_ROOM, "n0").say("said once, long ago")
+        await self._taken_in(now())
+
+    async def _taken_in(self, said: int) -> None:
+        """Waits for a barrier that covers what was said, and for the half second in which its answer is stored."""
+        async with asyncio.timeout(30):
+            while not any(b.sent > said and b.answered < now() - 600 for b in self._barriers()):
+                await asyncio.sleep(0.1)
 
     async def crash(self, fail_point: str | None, after: float, talk_on: bool) -> None:
         """Everybody talks; the process ends; it comes back. Then they talk on, or nobody says a word."""
@@ -140,16 +148,28 @@ class Crowd:
             async with asyncio.timeout(30):
                 while self.coven.process.exit_code is None:
                     await asyncio.sleep(0.01)
-        self.crashes.append(Crash(now(), tuple(self._barriers())))
+        ended, barriers = now(), tuple(self._barriers())
         if not talk_on:
             stop.set()
             await asyncio.gather(*talk)
         self.coven.env.pop("COVEN_FAILPOINT", None)
+        await self._all_read()
+        self.crashes.append(Crash(ended, barriers, now()))
         await self.coven.start()
         if talk_on:
             await asyncio.sleep(0.5)
         stop.set()
         await asyncio.gather(*talk)
+
+    async def _all_read(self) -> None:
+        """Waits until what the dead process had sent has reached the clients: the server has seen the end of its stream,
+        and every client has an answer that was sent after that."""
+        while True:
+            with contextlib.suppress(AssertionError):
+                answer = await self.speakers[0].client.request(DOMAIN, tag("ping", xmlns=PING), timeout=1.0)
+                if answer.type == "error":
+                    break
+        await asyncio.gather(*(s.client.barrier(s.client.account.host) for s in self.speakers))
 
     def _barriers(self) -> list[Barrier]:
         lines = self._trace.read_text().splitlines() if self._trace.exists() else []
@@ -202,7 +222,7 @@ async def test_muc_leave_13_muc_ping_01_crashes_at_random_moments_lose_nobody_an
     random.seed(time.time_ns())
     for n in range(RANDOM_CRASHES):
         await crowd.crash(None, random.uniform(0.2, 1.2), talk_on=n % 2 == 0)
-        assert await crowd.faults() == [], f"after crash {n + 1}"
+        assert await crowd.faults() == [], f"after crash {n + 1}: {crowd.crashes[-1].at} to {crowd.crashes[-1].back}"
 
 
 @pytest.mark.timeout(900)

@@ -49,3 +49,11 @@ def test_repeats_over_a_crash_are_allowed_unless_acknowledged() -> None:
 def test_a_barrier_answered_just_before_the_crash_does_not_count() -> None:
     heard = [Heard("i1", "", 1), Heard("i2", "", 2000), Heard("i2", "", 9000), Heard("i3", "", 9001)]
     assert check(ARCHIVE, [Witness("w", heard)], [Crash(5000, (Barrier(4700, 4800),))]) == []
+
+
+def test_repeats_out_of_order_are_found() -> None:
+    archive = [("i1", "a"), ("i2", "b")]
+    heard = [Heard("i1", "", 1), Heard("i2", "", 2), Heard("i2", "", 21), Heard("i1", "", 22)]
+    assert any("out of order" in f for f in check(archive, [Witness("w", heard)], [Crash(10, (), 20)]))
+    in_order = [*heard[:2], Heard("i1", "", 21), Heard("i2", "", 22)]
+    assert check(archive, [Witness("w", in_order)], [Crash(10, (), 20)]) == []

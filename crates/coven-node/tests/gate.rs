@@ -29,7 +29,8 @@ async fn i2_nothing_leaves_before_its_commit_neither_events_nor_answers_nor_refu
     let store = Arc::new(HeldStore::default());
     let mut node = Node::start(store.clone()).await;
     node.join("coven", HAG, "hag");
-    node.until(is_joined).await;
+    node.unlock("coven", HAG);
+    node.until(answered).await;
     store.hold();
     node.say("coven", HAG, "one");
     node.ask("coven", HAG, Query::Info { view: View::Muc });
@@ -51,7 +52,8 @@ async fn muc_err_11_i5_a_refused_commit_is_an_error_and_did_not_happen() {
     let store = Arc::new(HeldStore::default());
     let mut node = Node::start(store.clone()).await;
     node.join("coven", HAG, "hag");
-    node.until(is_joined).await;
+    node.unlock("coven", HAG);
+    node.until(answered).await;
     store.full(true);
     node.say("coven", HAG, "lost");
     let all = node.until(answered).await;
@@ -83,6 +85,7 @@ async fn i4_an_operation_sent_again_takes_effect_once() {
         0,
         0,
     ));
+    node.unlock("coven", HAG);
     node.send(named(
         operation("coven", HAG, Request::Command(post("one"))),
         2,

@@ -6,6 +6,8 @@ Owns the rules, without any network: `test_history.py` shows that each of them f
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import sys
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Barrier:
 
 @dataclasses.dataclass(frozen=True)
 class Crash:
-    """A moment at which coven ended, and the barriers answered until then."""
+    """A moment at which coven ended, and the barriers answered until then. `back`: when it was started again; until then
+    a client may still be reading what was sent before."""
 
     at: int
     barriers: tuple[Barrier, ...] = ()
+    back: int = 0
 
     def last_safe(self) -> int:
         """What was written before this moment must never be written again: the barrier's answer is stored by now."""
@@ -89,21 +93,24 @@ def _repeats(witness: Witness, crashes: list[Crash]) -> list[str]:
     """Repeats only of what was sent after the last stored barrier before a crash, and in order."""
     faults = []
     seen: dict[str, int] = {}
-    last = 0
     for copy in witness.heard:
         if copy.id not in seen:
             seen[copy.id] = copy.at
             continue
-        between = [c for c in crashes if seen[copy.id] <= c.at <= copy.at]
+        between = [c for c in crashes if seen[copy.id] <= max(c.at, c.back) and c.at <= copy.at]
         if not between:
-            faults.append(f"repeated without a crash: {copy.id}")
+            faults.append(f"repeated without a crash: {copy.id} at {seen[copy.id]} and {copy.at}")
         elif all(seen[copy.id] < c.last_safe() for c in between):
             faults.append(f"repeated though acknowledged: {copy.id}")
-    order = {copy.id: n for n, copy in reversed(list(enumerate(witness.heard)))}
-    for crash in crashes:
-        after = [c for c in witness.heard if c.at >= crash.at]
-        repeats = [order[c.id] for c in after if order[c.id] < last]
-        if repeats != sorted(repeats):
-            faults.append("repeats out of order")
-        last = len(witness.heard)
-    return faults
+    return faults + _segments(witness, crashes)
+
+
+def _segments(witness: Witness, crashes: list[Crash]) -> list[str]:
+    """Between two starts, copies come in the order in which they first came, each once: also the repeated ones."""
+    first = {copy.id: n for n, copy in reversed(list(enumerate(witness.heard)))}
+    starts = [0, *(max(c.at, c.back) for c in crashes), sys.maxsize]
+    for begin, end in itertools.pairwise(starts):
+        places = [first[c.id] for c in witness.heard if begin <= c.at < end]
+        if any(a >= b for a, b in itertools.pairwise(places)):
+            return ["repeats out of order"]
+    return []

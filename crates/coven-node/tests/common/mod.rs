@@ -83,6 +83,15 @@ impl Node {
         self.send(operation(room, jid, Request::Command(join(nick))));
     }
 
+    /// Configures the room with its defaults, so that others and messages are let in.
+    pub(crate) fn unlock(&self, room: &str, jid: &str) {
+        self.send(operation(
+            room,
+            jid,
+            Request::Command(Command::Configure(Box::default())),
+        ));
+    }
+
     pub(crate) fn say(&self, room: &str, jid: &str, body: &str) {
         self.send(operation(room, jid, Request::Command(post(body))));
     }
