@@ -6,7 +6,7 @@
 
 use crate::domains::Domains;
 use crate::incoming::{self, Incoming};
-use crate::stanza::{Outgoing, Stanza};
+use crate::stanza::{Address, Outgoing, Stanza};
 use crate::{both, mix, muc};
 use coven_core::query::DirectoryPage;
 use coven_core::{ChannelName, Command, Condition, Group, Origin, Query, Sender, Timestamp};
@@ -86,10 +86,37 @@ pub struct Context<'a> {
 /// Cost: about a microsecond where addresses are plain lower-case ASCII; more where they have to be prepared.
 #[must_use]
 pub fn dispatch(stanza: &Stanza, context: &Context<'_>) -> Inbound {
-    match Incoming::new(stanza, context) {
+    let Some(domain) = context.domains.get(stanza.to.domain()) else {
+        return respelled(stanza, context);
+    };
+    match Incoming::new(stanza, context, domain) {
         Ok(incoming) => route(&incoming),
         Err(condition) => incoming::refuse(stanza, condition.into()),
     }
+}
+
+/// The domain is not written as we write it, or it is not ours. Whatever we answer has to come from a domain of ours as
+/// the upstream knows it, or the upstream closes the stream: so the spelling is changed first, and what is meant for
+/// others gets no answer.
+fn respelled(stanza: &Stanza, context: &Context<'_>) -> Inbound {
+    let to = &stanza.to;
+    let domain = to.normal_domain().ok();
+    let Some(domain) = domain.and_then(|name| context.domains.get(&name)) else {
+        return Inbound::Dropped("not-our-domain");
+    };
+    let part = |part: Option<&str>, before: &str, after: &str| {
+        part.map(|part| format!("{before}{part}{after}"))
+            .unwrap_or_default()
+    };
+    let (local, resource) = (part(to.local(), "", "@"), part(to.resource(), "/", ""));
+    let to = Address::new(format!("{local}{}{resource}", domain.name));
+    dispatch(
+        &Stanza {
+            to,
+            ..stanza.clone()
+        },
+        context,
+    )
 }
 
 fn route(incoming: &Incoming<'_>) -> Inbound {

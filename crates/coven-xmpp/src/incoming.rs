@@ -32,10 +32,13 @@ pub(crate) struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    /// Errors: `jid-malformed` for addresses that break the rules, `item-not-found` for a domain that is not ours.
-    pub(crate) fn new(stanza: &'a Stanza, context: &Context<'a>) -> Result<Self, Condition> {
+    /// A stanza to `domain`. Errors: `jid-malformed` for addresses that break the rules.
+    pub(crate) fn new(
+        stanza: &'a Stanza,
+        context: &Context<'a>,
+        domain: &'a Domain,
+    ) -> Result<Self, Condition> {
         let malformed = |_| Condition::JidMalformed;
-        let domain = domain(&stanza.to, context.domains).ok_or(Condition::ItemNotFound)?;
         let local = normal_local(&stanza.to).map_err(malformed)?;
         let sender = sender(&stanza.from, context.group).map_err(malformed)?;
         Ok(Self {
@@ -164,7 +167,7 @@ pub(crate) fn address_of<'d>(
     origin: &Origin,
 ) -> Option<(&'d Domain, SmolStr)> {
     let to = Address::new(origin.to.clone());
-    let domain = domain(&to, domains)?;
+    let domain = domains.get(to.domain())?;
     let local = normal_local(&to).ok()?.unwrap_or_default();
     Some((domain, local))
 }
@@ -225,16 +228,6 @@ fn room(local: &str, domain: &str) -> SmolStr {
         return domain.into();
     }
     format_smolstr!("{local}@{domain}")
-}
-
-fn domain<'d>(to: &Address, domains: &'d Domains) -> Option<&'d Domain> {
-    let raw = to.domain();
-    if let Some(domain) = domains.get(raw) {
-        return Some(domain);
-    }
-    domains
-        .get(&to.normal_domain().ok()?)
-        .map(|domain| &**domain)
 }
 
 fn normal_local(to: &Address) -> Result<Option<SmolStr>, crate::stanza::Malformed> {

@@ -4,6 +4,7 @@
 //! stanza that leaves is checked for what must hold of all of them: it reads back as a stanza, `from` is of a domain of
 //! ours, `to` is there, and it is not larger than a stanza may be.
 
+pub mod leak;
 pub mod sent;
 
 use bytes::Bytes;
@@ -11,8 +12,8 @@ use coven_core::channel::Output;
 use coven_core::event::Message;
 use coven_core::query::{ArchivePage, ArchiveQuery, Listing, With};
 use coven_core::{
-    Answer, Channel, ChannelName, Epoch, Event, Facts, Group, Origin, Record, Refusal, Sender,
-    Service, Timestamp,
+    Answer, Channel, ChannelName, Delta, Epoch, Event, Facts, Group, Origin, Record, Refusal,
+    Sender, Service, Timestamp,
 };
 use coven_xmpp::dispatch::{Context, Inbound, Request, dispatch};
 use coven_xmpp::domains::{Domain, Domains};
@@ -41,6 +42,8 @@ pub struct World {
     pub now: Timestamp,
     pub max_stanza: usize,
     pub page: usize,
+    /// Bare JIDs that nobody else may learn without being entitled (I8).
+    pub watched: Vec<String>,
     service: Arc<Service>,
     rooms: BTreeMap<ChannelName, Room>,
     draws: u64,
@@ -69,6 +72,7 @@ impl Sink for Recorder<'_> {
             template: template.clone(),
         };
         self.write(&stanza);
+        self.sent.last_mut().unwrap().view = Some(to.view);
     }
 
     fn answer(&mut self, stanza: Outgoing, _group: &Group) {
@@ -120,6 +124,7 @@ impl World {
             now: Timestamp(NOON),
             max_stanza: render::MAX_STANZA,
             page: 100,
+            watched: Vec::new(),
             service,
             rooms: BTreeMap::new(),
             draws: 0,
@@ -226,7 +231,10 @@ impl World {
                     (Ok(Answer::Bounds(_)), _) => Ok(self.bounds(&name)),
                     (answer, _) => answer,
                 };
-                self.answered(&origin, answer)
+                let out = self.answered(&origin, answer);
+                let watched = self.watched.clone();
+                leak::check(self.room(&name).channel.roster(), None, &out, &watched);
+                out
             }
             _ => Stanzas::default(),
         }
@@ -252,13 +260,24 @@ impl World {
             max_stanza,
             sent: Vec::new(),
         };
+        let watched = self.watched.clone();
         let room = self.room(name);
         for record in room.channel.records(decision.events, facts.now, Epoch(1)) {
-            room.apply(&record, max, &mut sink);
+            let start = sink.sent.len();
+            let delta = room.apply(&record, max, &mut sink);
+            let was = delta.before.map(|view| view.person);
+            leak::check(
+                room.channel.roster(),
+                was.as_deref(),
+                &sink.sent[start..],
+                &watched,
+            );
         }
+        let start = sink.sent.len();
         for output in decision.outputs {
             room.output(output, &domains, origin, max, facts.now, &mut sink);
         }
+        leak::check(room.channel.roster(), None, &sink.sent[start..], &watched);
         Stanzas::new(sink.sent)
     }
 
@@ -403,7 +422,12 @@ impl World {
 }
 
 impl Room {
-    pub fn apply(&mut self, record: &Arc<Record>, max_history: u32, sink: &mut Recorder<'_>) {
+    pub fn apply(
+        &mut self,
+        record: &Arc<Record>,
+        max_history: u32,
+        sink: &mut Recorder<'_>,
+    ) -> Delta {
         let history = match &record.event {
             Event::Joined { entry, .. } => self.history(entry.history, max_history, record.stamp),
             _ => Vec::new(),
@@ -416,6 +440,7 @@ impl Room {
         }
         let roster = self.channel.roster();
         self.renderer.event(roster, &delta, record, &history, sink);
+        delta
     }
 
     fn history(
@@ -529,6 +554,11 @@ pub fn domain(name: &str, muc: bool, mix: bool) -> Domain {
 
 /// Reads a stanza as a component stream brings it.
 pub fn read(xml: &str) -> Stanza {
+    try_read(xml).unwrap()
+}
+
+/// The same for one that may be refused.
+pub fn try_read(xml: &str) -> Option<Stanza> {
     let bytes = Bytes::copy_from_slice(xml.as_bytes());
-    Stanza::read(&bytes, &Scope::default(), &Limits::default()).unwrap()
+    Stanza::read(&bytes, &Scope::default(), &Limits::default()).ok()
 }

@@ -15,6 +15,8 @@ pub struct Sent {
     pub xml: String,
     /// The same as a tree; its namespace is `jabber:client`.
     pub tree: Element,
+    /// In whose form it was written, if it is not an answer.
+    pub view: Option<coven_core::View>,
 }
 
 impl fmt::Debug for Sent {
@@ -38,6 +40,7 @@ impl Sent {
         Self {
             tree: qualified.parse().unwrap(),
             xml,
+            view: None,
         }
     }
 
