@@ -10,6 +10,7 @@ use super::occupant::{Actor, Item, Look, Shape};
 use super::presences::Variants;
 use crate::render::{Change, Recipient, Sink};
 use coven_core::event::{By, Cause};
+use coven_core::people::visibility::{self, Viewer};
 use coven_core::{
     Affiliation, Event, Person, PersonNo, PersonView, Role, Roster, Session, SessionNo, View,
 };
@@ -157,7 +158,6 @@ impl Muc {
         sink: &mut impl Sink,
     ) {
         let person = after_all(difference).unwrap_or(&before.person);
-        let sees_jids = roster.sees_jids(person, View::Muc);
         let item = Item {
             jid: Some(session.jid.as_str()),
             ..Item::new(affiliation(difference, person), Role::None)
@@ -168,7 +168,10 @@ impl Muc {
             payload: difference.why.farewell,
             statuses: known(&statuses),
             occupant: Some(person.id),
-            ..Shape::unavailable(&from, difference.why.told(item, sees_jids))
+            ..Shape::unavailable(
+                &from,
+                difference.why.told(item, still_sees(roster, difference)),
+            )
         };
         sink.send(&shape.template(), Recipient::session(session));
     }
@@ -418,6 +421,15 @@ fn session_in(view: &PersonView, no: SessionNo) -> Option<&Arc<Session>> {
 /// The record that holds after the event, if the channel still knows the person.
 fn after_all<'a>(difference: &Difference<'a>) -> Option<&'a Arc<Person>> {
     difference.after.map(|view| &view.person)
+}
+
+/// Whether somebody whose session has ended sees real JIDs: with the affiliation that is left, and no role (I8).
+fn still_sees(roster: &Roster, difference: &Difference<'_>) -> bool {
+    let viewer = Viewer {
+        affiliation: after_all(difference).map_or(Affiliation::None, |person| person.affiliation),
+        role: Role::None,
+    };
+    visibility::sees_jids(roster.config().visibility, viewer)
 }
 
 /// The affiliation after an end (MUC-PRES-02). After a shutdown there is none (MUC-LEAVE-13); somebody whom the channel

@@ -366,6 +366,15 @@ fn muc_multi_04_muc_role_05_muc_status_14_a_kick_ends_all_sessions() {
 }
 
 #[test]
+fn i8_muc_anon_04_a_moderator_that_is_kicked_no_longer_learns_who_did_it() {
+    let mut w = witches();
+    give_role(&mut w, "thirdwitch", Role::Moderator);
+    let out = give_role(&mut w, "thirdwitch", Role::None).presences();
+    assert!(!out.to(HAG).one().xml.contains("crone1"), "{out:?}");
+    assert!(out.to(CRONE).one().xml.contains("jid='crone1"));
+}
+
+#[test]
 fn muc_multi_09_one_of_several_sessions_leaves() {
     let mut w = witches();
     w.join(HAG2, "thirdwitch");
