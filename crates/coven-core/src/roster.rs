@@ -11,6 +11,8 @@
 //! people or sessions cost their length.
 
 mod apply;
+mod list;
+mod numbered;
 mod parts;
 mod view;
 
@@ -28,8 +30,9 @@ use crate::people::{affiliation::Affiliation, person::Person, role::Role};
 use crate::presence::session::Session;
 use crate::settings::config::Config;
 use hashbrown::HashMap;
+use list::List;
+use numbered::Numbered;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -44,8 +47,8 @@ pub struct Roster {
     configured: Timestamp,
     subject: Option<Arc<Subject>>,
     alternate: Option<SmolStr>,
-    people: BTreeMap<PersonNo, Member>,
-    sessions: BTreeMap<SessionNo, Arc<Session>>,
+    people: Numbered<PersonNo, Member>,
+    sessions: Numbered<SessionNo, Arc<Session>>,
     by_bare: Map<BareJid, PersonNo>,
     by_full: [Map<FullJid, SessionNo>; 2],
     /// Nicks of people who are there, generated ones too: no two of them have the same.
@@ -68,7 +71,7 @@ struct Counts {
 #[derive(Debug, Clone)]
 struct Member {
     person: Arc<Person>,
-    sessions: Vec<SessionNo>,
+    sessions: List,
     participation: Option<Arc<Participation>>,
 }
 
@@ -123,19 +126,19 @@ impl Roster {
     /// A session by number.
     #[must_use]
     pub fn session(&self, no: SessionNo) -> Option<&Arc<Session>> {
-        self.sessions.get(&no)
+        self.sessions.get(no)
     }
 
     /// The session of a full JID in a view.
     #[must_use]
     pub fn session_of(&self, view: View, full: &FullJid) -> Option<&Arc<Session>> {
-        self.sessions.get(self.full_index(view).get(full)?)
+        self.sessions.get(*self.full_index(view).get(full)?)
     }
 
     /// A person's record by number.
     #[must_use]
     pub fn person(&self, no: PersonNo) -> Option<&Arc<Person>> {
-        self.people.get(&no).map(|member| &member.person)
+        self.people.get(no).map(|member| &member.person)
     }
 
     /// A person's record by bare JID (or a domain's, for those that have an affiliation).
@@ -159,20 +162,20 @@ impl Roster {
     /// A person's participation.
     #[must_use]
     pub fn participation(&self, no: PersonNo) -> Option<&Arc<Participation>> {
-        self.people.get(&no)?.participation.as_ref()
+        self.people.get(no)?.participation.as_ref()
     }
 
     /// All there is to a person.
     #[must_use]
     pub fn view(&self, no: PersonNo) -> Option<PersonView> {
-        self.people.get(&no).map(|member| self.view_of(member))
+        self.people.get(no).map(|member| self.view_of(member))
     }
 
     /// Whether a person is an occupant to MUC and a participant to MIX: both views show the same people (MAP-11, 12).
     #[must_use]
     pub fn is_present(&self, no: PersonNo) -> bool {
         self.people
-            .get(&no)
+            .get(no)
             .is_some_and(|member| self.is_there(member))
     }
 
@@ -311,8 +314,9 @@ impl Roster {
     fn has_muc(&self, member: &Member) -> bool {
         member
             .sessions
+            .as_slice()
             .iter()
-            .any(|no| self.sessions.get(no).is_some_and(|s| s.view == View::Muc))
+            .any(|no| self.sessions.get(*no).is_some_and(|s| s.view == View::Muc))
     }
 
     fn view_of(&self, member: &Member) -> PersonView {
@@ -321,8 +325,9 @@ impl Roster {
             role: member.person.role(&self.config),
             sessions: member
                 .sessions
+                .as_slice()
                 .iter()
-                .filter_map(|no| self.sessions.get(no).cloned())
+                .filter_map(|no| self.sessions.get(*no).cloned())
                 .collect(),
             participation: member.participation.clone(),
         }

@@ -3,6 +3,7 @@
 //! Everything that concerns one person happens in [`Roster::touch`]: the person leaves indexes and counts, changes, is
 //! tidied, and enters them again. What names somebody unknown changes nothing.
 
+use super::list::List;
 use super::{Delta, Map, Member, Roster};
 use crate::command::View;
 use crate::event::{Event, Message, Record, Subject};
@@ -116,7 +117,7 @@ impl Roster {
 
     /// Changes neither indexes nor counts.
     fn update(&mut self, no: SessionNo, presence: &Arc<Presence>, at: Sequence) -> Delta {
-        let Some(old) = self.sessions.get(&no).cloned() else {
+        let Some(old) = self.sessions.get(no).cloned() else {
             return Delta::default();
         };
         let before = self.view(old.person);
@@ -135,7 +136,7 @@ impl Roster {
     }
 
     fn leave(&mut self, no: SessionNo) -> Delta {
-        let Some(session) = self.sessions.get(&no).cloned() else {
+        let Some(session) = self.sessions.get(no).cloned() else {
             return Delta::default();
         };
         let delta = self.touch(session.person, |r| r.drop_session(&session));
@@ -176,10 +177,13 @@ impl Roster {
     }
 
     fn count(&mut self, no: PersonNo, change: impl Fn(&mut usize, bool)) {
-        let Some(member) = self.people.get(&no) else {
+        let Some(member) = self.people.get(no) else {
             return;
         };
-        let (there, online) = (self.is_there(member), !member.sessions.is_empty());
+        let (there, online) = (
+            self.is_there(member),
+            !member.sessions.as_slice().is_empty(),
+        );
         let participates = member.participation.is_some();
         let owner = member.person.affiliation == Affiliation::Owner;
         change(&mut self.counts.occupants, there);
@@ -190,7 +194,7 @@ impl Roster {
 
     /// What the nick of somebody who is there is found by.
     fn nick_key(&self, no: PersonNo) -> Option<SmolStr> {
-        let member = self.people.get(&no)?;
+        let member = self.people.get(no)?;
         if !self.is_there(member) {
             return None;
         }
@@ -207,12 +211,12 @@ impl Roster {
             self.reserved.insert(nick.key().clone(), person.no);
         }
         self.by_bare.insert(person.jid.clone(), person.no);
-        match self.people.get_mut(&person.no) {
+        match self.people.get_mut(person.no) {
             Some(member) => member.person = Arc::clone(person),
             None => {
                 let member = Member {
                     person: Arc::clone(person),
-                    sessions: Vec::new(),
+                    sessions: List::default(),
                     participation: None,
                 };
                 self.people.insert(person.no, member);
@@ -222,7 +226,7 @@ impl Roster {
 
     pub(super) fn put_session(&mut self, session: &Arc<Session>) {
         self.next_session = self.next_session.max(session.no.0.saturating_add(1));
-        let Some(member) = self.people.get_mut(&session.person) else {
+        let Some(member) = self.people.get_mut(session.person) else {
             return;
         };
         member.sessions.push(session.no);
@@ -232,27 +236,28 @@ impl Roster {
     }
 
     pub(super) fn participate(&mut self, no: PersonNo, participation: Option<&Arc<Participation>>) {
-        if let Some(member) = self.people.get_mut(&no) {
+        if let Some(member) = self.people.get_mut(no) {
             member.participation = participation.cloned();
         }
     }
 
     fn drop_session(&mut self, session: &Session) {
-        self.sessions.remove(&session.no);
+        self.sessions.remove(session.no);
         forget(self.full_index_mut(session.view), &session.jid, session.no);
-        if let Some(member) = self.people.get_mut(&session.person) {
-            member.sessions.retain(|no| *no != session.no);
+        if let Some(member) = self.people.get_mut(session.person) {
+            member.sessions.remove(session.no);
         }
     }
 
     fn drop_sessions(&mut self, no: PersonNo, only: Option<View>) {
-        let Some(member) = self.people.get(&no) else {
+        let Some(member) = self.people.get(no) else {
             return;
         };
         let sessions: Vec<_> = member
             .sessions
+            .as_slice()
             .iter()
-            .filter_map(|no| self.sessions.get(no).cloned())
+            .filter_map(|no| self.sessions.get(*no).cloned())
             .filter(|s| only.is_none_or(|view| s.view == view))
             .collect();
         for session in sessions {
@@ -263,11 +268,11 @@ impl Roster {
     /// What it entails that somebody is no longer there: a grant ends (that of a moderator with the last session: MAP-20),
     /// the nick is free, and a person that nothing lasting ties to the channel is forgotten.
     fn tidy(&mut self, no: PersonNo) {
-        let Some(member) = self.people.get(&no) else {
+        let Some(member) = self.people.get(no) else {
             return;
         };
         let there = self.is_there(member);
-        let moderating = there && !member.sessions.is_empty();
+        let moderating = there && !member.sessions.as_slice().is_empty();
         let person = &member.person;
         let lasting = there || person.lasting();
         let granted = person
@@ -292,7 +297,7 @@ impl Roster {
 
     fn forget_person(&mut self, no: PersonNo) {
         self.forget_reservation(no);
-        if let Some(member) = self.people.remove(&no) {
+        if let Some(member) = self.people.remove(no) {
             forget(&mut self.by_bare, &member.person.jid, no);
         }
     }
