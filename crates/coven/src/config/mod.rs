@@ -7,6 +7,7 @@
 
 mod archive;
 mod check;
+mod defaults;
 mod domain;
 mod env;
 mod file;
@@ -29,7 +30,8 @@ use std::path::Path;
 use toml::Table;
 
 pub use archive::{Archive, MaxAge};
-pub use domain::{AllowPm, Contacts, Create, Defaults, Domain, LockTimeout, Protocol, Whois};
+pub use defaults::{AllowPm, Defaults, Whois};
+pub use domain::{Contacts, Create, Domain, LockTimeout, Protocol};
 pub use file::Role;
 pub use http::{Http, Listen};
 pub use limits::Limits;

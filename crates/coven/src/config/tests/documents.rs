@@ -6,7 +6,8 @@ use serde::de::value::Error;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::super::archive::Archive;
-use super::super::domain::{Contacts, Defaults, DomainSection};
+use super::super::defaults::Defaults;
+use super::super::domain::{Contacts, DomainSection};
 use super::super::file::File;
 use super::super::http::Http;
 use super::super::limits::Limits;
