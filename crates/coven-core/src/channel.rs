@@ -162,7 +162,7 @@ impl Channel {
                 participate::set_nick(self, sender, nick.as_deref(), facts)
             }
             Command::Online { presence } => update::bare(self, sender, presence, facts),
-            Command::Offline => update::offline(self, sender),
+            Command::Offline => update::offline(self, sender, facts),
             Command::Create => create::mix(self, sender, facts),
             Command::CreateAdHoc => create::ad_hoc(self, sender, facts),
             Command::PresenceSubscription { wanted } => {

@@ -208,6 +208,8 @@ impl Traits {
 /// A groupchat message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Post {
+    /// The view of the address it was sent to; `None` where both share it, so that the sender's sessions decide (MAP-03).
+    pub view: Option<View>,
     /// `id` of the stanza.
     pub own_id: Option<SmolStr>,
     /// `xml:lang` of the stanza.

@@ -63,6 +63,12 @@ impl fmt::Debug for ChannelKey {
 }
 
 impl ChannelKey {
+    /// The key that generated resources come from (MIX-ANON-08). No JID begins with NUL, so it is nobody's stable id.
+    #[must_use]
+    pub fn of_resources(&self) -> Self {
+        Self(self.mac(b"\0resources"))
+    }
+
     /// HMAC-SHA-256 of `data` under this key.
     #[must_use]
     pub fn mac(&self, data: &[u8]) -> [u8; 32] {

@@ -50,8 +50,8 @@ pub enum Query {
         ids: Vec<SmolStr>,
         /// At most so many, the newest; 0 for no limit.
         max_items: u32,
-        /// Continue after this item id (RSM).
-        after: Option<SmolStr>,
+        /// A page of what would be answered else (RSM, by item id).
+        page: Option<DirectoryPage>,
     },
     /// The sender's subscriptions and affiliations per node (MIX-NODE-14).
     OwnSubscriptions,
@@ -91,10 +91,10 @@ pub struct ArchiveQuery {
     pub flip: bool,
 }
 
-/// Which page of the directory (RSM, XEP-0059).
+/// Which page of a list: the directory, items of a node (RSM, XEP-0059).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DirectoryPage {
-    /// `<after/>`: a localpart.
+    /// `<after/>`: a localpart, or the id of an item.
     pub after: Option<SmolStr>,
     /// `<before/>`: `Some(None)` is the empty one, the last page.
     pub before: Option<Option<SmolStr>>,
@@ -163,8 +163,9 @@ pub enum Answer {
     Departed,
     /// To [`crate::Command::SetNick`].
     NickSet(Nick),
-    /// To [`crate::Command::Create`]: the channel was made.
-    Created,
+    /// To [`crate::Command::Create`]: the channel of this localpart was made (the name of an ad hoc channel is not the
+    /// requester's).
+    Created(SmolStr),
     /// To [`crate::Command::Destroy`] of MIX.
     Destroyed,
     /// To [`crate::Command::PresenceSubscription`]: presence `subscribed` (true) or `unsubscribed` (MIX-PRES-11).
@@ -217,8 +218,8 @@ pub enum NodeItems {
         /// Whether this page ends the list.
         complete: bool,
     },
-    /// Of the info node: when it was last changed.
-    Info(Timestamp, Arc<Config>),
+    /// Of the info node: when it was last changed, settings, and the subject if the requester may see it.
+    Info(Timestamp, Arc<Config>, Option<Arc<Subject>>),
     /// A node that holds nothing that can be read.
     Empty(Node),
 }
@@ -284,12 +285,12 @@ pub(crate) fn answer(
             node,
             ids,
             max_items,
-            after,
+            page,
         } => {
             let wanted = nodes::Wanted {
                 ids,
                 max_items: *max_items,
-                after: after.as_deref(),
+                page: page.as_ref(),
             };
             nodes::items(channel, sender, *node, wanted).map(Answer::Items)
         }
@@ -327,19 +328,24 @@ fn info(channel: &Channel, sender: &Sender, view: View) -> Result<Answer, Refusa
     if view == View::Mix {
         admitted(channel, sender)?;
     }
+    Ok(Answer::Info(Box::new(Info {
+        config: Arc::clone(channel.roster.config()),
+        subject: subject(channel, sender),
+        occupants: channel.roster.occupants(),
+        contacts: Vec::new(),
+        nodes: participate::SUBSCRIBABLE,
+    })))
+}
+
+/// The subject, as far as the sender may see it: everybody in an open room, else people known there (MUC-DISCO-16).
+fn subject(channel: &Channel, sender: &Sender) -> Option<Arc<Subject>> {
     let config = channel.roster.config();
     let open = config.public && !config.members_only && config.password.is_none();
     let known = channel
         .roster
         .person_of(&sender.bare)
         .is_some_and(|p| p.affiliation != Affiliation::Outcast);
-    Ok(Answer::Info(Box::new(Info {
-        config: Arc::clone(config),
-        subject: channel.roster.subject().filter(|_| open || known).cloned(),
-        occupants: channel.roster.occupants(),
-        contacts: Vec::new(),
-        nodes: participate::SUBSCRIBABLE,
-    })))
+    channel.roster.subject().filter(|_| open || known).cloned()
 }
 
 /// Source: MUC-DISCO-26, MAP-25: a participant's nick is as good as reserved.

@@ -21,7 +21,7 @@ pub use view::{Delta, PersonView, Shown};
 
 use crate::command::View;
 use crate::event::Subject;
-use crate::ids::{PersonNo, Sequence, SessionNo, Timestamp};
+use crate::ids::{ChannelKey, PersonNo, Sequence, SessionNo, Timestamp};
 use crate::jid::{BareJid, FullJid};
 use crate::people::nick::Nick;
 use crate::people::participation::{Node, Participation};
@@ -32,7 +32,7 @@ use crate::settings::config::Config;
 use hashbrown::HashMap;
 use list::List;
 use numbered::Numbered;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -47,6 +47,7 @@ pub struct Roster {
     configured: Timestamp,
     subject: Option<Arc<Subject>>,
     alternate: Option<SmolStr>,
+    resource_key: Option<ChannelKey>,
     people: Numbered<PersonNo, Member>,
     sessions: Numbered<SessionNo, Arc<Session>>,
     by_bare: Map<BareJid, PersonNo>,
@@ -100,10 +101,17 @@ impl Roster {
         &self.config
     }
 
-    /// When the settings (the info node) last changed.
+    /// When the settings last changed.
     #[must_use]
     pub const fn configured(&self) -> Timestamp {
         self.configured
+    }
+
+    /// When the info node last changed: settings, or the subject (MIX-NODE-03, MAP-28).
+    #[must_use]
+    pub fn informed(&self) -> Timestamp {
+        let subject = self.subject.as_ref().map(|subject| subject.stamp);
+        subject.map_or(self.configured, |stamp| stamp.max(self.configured))
     }
 
     /// The subject, if one was ever set.
@@ -296,6 +304,17 @@ impl Roster {
     #[must_use]
     pub fn sees_presence(&self, viewer: PersonNo, of: PersonNo, role: Role) -> bool {
         viewer == of || self.config.broadcast.shows(role)
+    }
+
+    /// What is shown in place of a client's own resource where real JIDs are hidden: the same as long as the session lasts,
+    /// another one in every channel, and not to be computed by others (MIX-ANON-08, MAP-51).
+    ///
+    /// Cost: one HMAC.
+    #[must_use]
+    pub fn generated_resource(&self, session: SessionNo) -> SmolStr {
+        let key = self.resource_key.unwrap_or(ChannelKey([0; 32]));
+        let [a, b, c, d, e, f, g, h, ..] = key.mac(&session.0.to_be_bytes());
+        format_smolstr!("{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     fn named(&self, bare: &str) -> Option<&Arc<Person>> {

@@ -83,6 +83,7 @@ pub fn decode_snapshot(bytes: Bytes) -> Result<State, Error> {
         configured: Timestamp(s.configured),
         subject: s.subject.map(subject_from).transpose()?,
         alternate: smol(s.alternate),
+        resource_key: key.as_ref().map(ChannelKey::of_resources),
         people: s
             .people
             .into_iter()

@@ -131,6 +131,17 @@ impl Names {
             .is_some_and(|(local, domain)| local == self.local && self.has_domain(domain))
     }
 
+    /// An address as a view knows it: one in a domain of this space gets that view's domain (MAP-81).
+    #[must_use]
+    pub fn in_view(&self, jid: &str, view: View) -> SmolStr {
+        match (jid.split_once('@'), self.domain(view)) {
+            (Some((local, domain)), Some(ours)) if self.has_domain(domain) => {
+                format_smolstr!("{local}@{ours}")
+            }
+            _ => jid.into(),
+        }
+    }
+
     /// Whether this is the domain of either view.
     #[must_use]
     pub fn has_domain(&self, domain: &str) -> bool {

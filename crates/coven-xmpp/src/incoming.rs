@@ -5,11 +5,13 @@
 
 use crate::dispatch::{Context, Inbound, Request};
 use crate::domains::{Domain, Domains};
+use crate::mix;
 use crate::ns;
 use crate::stanza::{
     Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply, result_reply,
 };
 use crate::stream::Limits;
+use bytes::Bytes;
 use coven_core::{
     BareJid, ChannelName, Command, Condition, FullJid, Group, Origin, Query, Refusal, Sender,
     StanzaKind, View,
@@ -140,20 +142,33 @@ impl<'a> Incoming<'a> {
 
 /// Answered by an error, where one may be given.
 pub(crate) fn refuse(stanza: &Stanza, error: StanzaError) -> Inbound {
-    match error_reply(stanza, &error, Echo::UpTo(MAX_ECHO)) {
+    match error_reply(stanza, &error, echo(stanza)) {
         Some(answer) => Inbound::Answer(answer),
         None => Inbound::Dropped("error-not-answered"),
     }
 }
 
+/// Requests of MIX are not repeated: participants' servers understand errors of one child alone (MIX-PAMC-04).
+fn echo(stanza: &Stanza) -> Echo {
+    if stanza.kind == Kind::Iq && stanza.payload.has_namespace(ns::MIX_CORE) {
+        return Echo::Nothing;
+    }
+    Echo::UpTo(MAX_ECHO)
+}
+
 /// The error reply to a command that came from `origin`.
 pub(crate) fn refusal(domains: &Domains, origin: &Origin, refusal: &Refusal) -> Option<Outgoing> {
     let stanza = stanza_of(origin);
-    let error = adjusted(origin, &stanza, refusal);
-    let error = match address_of(domains, origin) {
-        Some((domain, local)) => error.with_by(room(&local, &domain.name)),
-        None => error,
-    };
+    let mut error = adjusted(origin, &stanza, refusal);
+    if let Some((domain, local)) = address_of(domains, origin) {
+        let names = domains.names(&ChannelName {
+            space: domain.space.clone(),
+            local: local.clone(),
+        });
+        let there = |jid: SmolStr| uri_to_join(&names.in_view(&jid, origin.view));
+        error.alternate = error.alternate.map(there);
+        error = error.with_by(room(&local, &domain.name));
+    }
     let echo = match origin.view {
         View::Muc => Echo::UpTo(MAX_ECHO),
         View::Mix => Echo::Nothing,
@@ -184,13 +199,9 @@ fn adjusted(origin: &Origin, stanza: &Stanza, refusal: &Refusal) -> StanzaError 
     {
         return Condition::BadRequest.into();
     }
-    let error = StanzaError::from(refusal);
-    match &error.alternate {
-        Some(jid) if !jid.contains(':') => {
-            let uri = format_smolstr!("xmpp:{jid}?join");
-            error.with_alternate(uri)
-        }
-        _ => error,
+    match origin.view {
+        View::Muc => refusal.into(),
+        View::Mix => mix::refused(stanza, refusal),
     }
 }
 
@@ -212,15 +223,28 @@ pub(crate) fn stanza_of(origin: &Origin) -> Stanza {
     }
 }
 
-/// The payload of a command, read again: it was read once, so nothing is wrong with it.
+/// The payload of a command.
 pub(crate) fn payload_of(origin: &Origin) -> Payload {
+    reread(&origin.payload)
+}
+
+/// A payload read again: it was read once, so nothing is wrong with it.
+pub(crate) fn reread(xml: &Bytes) -> Payload {
     let limits = Limits {
         attributes: 256,
         namespaces: 256,
         stanza_bytes: usize::MAX,
         ..Limits::default()
     };
-    Payload::read(origin.payload.clone(), &limits).unwrap_or_default()
+    Payload::read(xml.clone(), &limits).unwrap_or_default()
+}
+
+/// Where to go instead: a JID as a URI to join it (MAP-41), a URI as it stands.
+pub(crate) fn uri_to_join(address: &str) -> SmolStr {
+    if address.contains(':') {
+        return address.into();
+    }
+    format_smolstr!("xmpp:{address}?join")
 }
 
 fn room(local: &str, domain: &str) -> SmolStr {

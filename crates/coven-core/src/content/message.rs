@@ -3,7 +3,7 @@
 use super::archive::{self, Ids, Place};
 use super::subject;
 use crate::channel::{Channel, Decision, Facts, Output};
-use crate::command::{Post, Sender};
+use crate::command::{Post, Sender, View};
 use crate::event::{Event, Message};
 use crate::ids::ChannelKey;
 use crate::people::{person::Person, role::Role};
@@ -19,7 +19,7 @@ pub fn decide(
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_be_open()?;
-    let person = speaker(channel, sender, facts)?;
+    let person = speaker(channel, sender, post.view)?;
     let subject = subject::change(channel, person, post, facts)?;
     if subject.is_none() && channel.roster.role(person) < Role::Participant {
         return Err(Refusal::usual(Condition::Forbidden));
@@ -43,22 +43,26 @@ pub fn decide(
 fn speaker<'a>(
     channel: &'a Channel,
     sender: &Sender,
-    facts: &Facts,
+    view: Option<View>,
 ) -> Result<&'a Arc<Person>, Refusal> {
-    if let Some(session) = channel.muc_session(sender) {
+    let session = channel
+        .muc_session(sender)
+        .filter(|_| view != Some(View::Mix));
+    if let Some(session) = session {
         return channel
             .roster
             .person(session.person)
             .ok_or_else(|| Refusal::usual(Condition::InternalServerError));
     }
-    if let Some((person, _)) = participant(channel, sender) {
-        return Ok(person);
+    let participant = participant(channel, sender).filter(|_| view != Some(View::Muc));
+    match (participant, view) {
+        (Some((person, _)), _) => Ok(person),
+        (None, Some(View::Mix)) => Err(Refusal::usual(Condition::Forbidden)),
+        (None, _) => Err(Refusal::new(
+            Condition::NotAcceptable,
+            crate::ErrorType::Cancel,
+        )),
     }
-    Err(if facts.service.muc {
-        Refusal::new(Condition::NotAcceptable, crate::ErrorType::Cancel)
-    } else {
-        Refusal::usual(Condition::Forbidden)
-    })
 }
 
 fn message(channel: &Channel, person: &Person, post: &Post, facts: &Facts) -> Message {

@@ -67,7 +67,7 @@ pub fn mix(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision
         View::Mix,
         facts,
     );
-    Ok(Decision::event(event).and_answer(Answer::Created))
+    Ok(Decision::event(event).and_answer(made(channel)))
 }
 
 /// MIX `<create/>` without a name: closed and not listed, so that nobody but those let in learns of it (MIX-CRE-03).
@@ -84,7 +84,11 @@ pub fn ad_hoc(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decis
     };
     let creator = creator(channel, sender, facts);
     let event = created(creator, config, None, View::Mix, facts);
-    Ok(Decision::event(event).and_answer(Answer::Created))
+    Ok(Decision::event(event).and_answer(made(channel)))
+}
+
+fn made(channel: &Channel) -> Answer {
+    Answer::Created(channel.name.local.clone())
 }
 
 /// An unguessable name for an ad hoc channel, made of fresh random bytes.

@@ -19,7 +19,7 @@ pub(crate) struct Wanted<'a> {
     pub password: Option<&'a SmolStr>,
 }
 
-/// Only owners, present or not. Errors: `item-not-found`, `forbidden`, `policy-violation` for texts too long (MUC-ERR-10).
+/// Only owners, present or not, and administrators of the service (MIX-DES-01). Errors: `item-not-found`, `forbidden`, `policy-violation` for texts too long (MUC-ERR-10).
 pub(crate) fn decide(
     channel: &Channel,
     sender: &Sender,
@@ -27,7 +27,8 @@ pub(crate) fn decide(
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
-    if channel.affiliation(&sender.bare) != Affiliation::Owner {
+    let owner = channel.affiliation(&sender.bare) == Affiliation::Owner;
+    if !owner && !facts.service.is_admin(&sender.bare) {
         return Err(Refusal::usual(Condition::Forbidden));
     }
     for text in [wanted.alternate, wanted.reason, wanted.password] {

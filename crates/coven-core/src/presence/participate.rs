@@ -154,8 +154,7 @@ fn may_join(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Ref
         return Ok(());
     }
     if config.members_only {
-        let muc = facts.service.muc;
-        return Err(Refusal::usual(if muc {
+        return Err(Refusal::usual(if facts.service.shares_address() {
             Condition::RegistrationRequired
         } else {
             Condition::NotAllowed
@@ -168,11 +167,13 @@ fn may_join(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Ref
 }
 
 /// What of the nodes asked for is subscribed to (MIX-JOIN-03, 06). Nothing of something: the error of the nodes
-/// (MIX-JOIN-07, MIX-NODE-11); the translator names them all in it, since all are refused for the same reason.
+/// (MIX-JOIN-07, MIX-NODE-11), with a `<join/>` in which the translator names them all, since all are refused for the
+/// same reason.
 fn granted(asked: Nodes) -> Result<Nodes, Refusal> {
     let granted = asked.and(SUBSCRIBABLE);
     if granted.is_empty() && !asked.is_empty() {
-        return Err(Refusal::usual(Condition::ItemNotFound));
+        let refusal = Refusal::usual(Condition::ItemNotFound);
+        return Err(refusal.specific(MIX_CORE, "join", None));
     }
     Ok(granted)
 }
@@ -247,6 +248,8 @@ fn cleaned(raw: &str, facts: &Facts) -> Result<Nick, Refusal> {
     let nick = Nick::new(raw).filter(|nick| nick.as_str().len() <= facts.service.max_nick_bytes);
     nick.ok_or_else(|| Refusal::usual(Condition::NotAcceptable).text("this is no nickname"))
 }
+
+const MIX_CORE: &str = "urn:xmpp:mix:core:1";
 
 fn nick_needed() -> Refusal {
     Refusal::new(Condition::NotAcceptable, ErrorType::Modify).text("a nickname is needed here")

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Available presence without the `muc` `<x/>`: an update, a nick change, or somebody who is not here (MUC-ENTER-19).
-/// To the bare room (`nick` is `None`) it is as in [`bare`].
+/// To the bare room (`nick` is `None`) it is as in [`bare`], or, where MIX is not spoken there, an update (MUC-PRES-12).
 pub fn muc(
     channel: &Channel,
     sender: &Sender,
@@ -24,7 +24,11 @@ pub fn muc(
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     let Some(raw) = nick else {
-        return bare(channel, sender, presence, facts);
+        return if facts.service.shares_address() {
+            bare(channel, sender, presence, facts)
+        } else {
+            Ok(of_muc(channel, sender, presence))
+        };
     };
     let Some(session) = channel.muc_session(sender) else {
         return Ok(Decision::output(Output::NotJoined));
@@ -38,7 +42,7 @@ pub fn muc(
 }
 
 /// Presence to the bare channel: of a participant's client (MIX-PRES-01), or of a MUC session of somebody who is no
-/// participant (MUC-PRES-12, MAP-02). Of anybody else it is ignored (MIX-PRES-07).
+/// participant (MUC-PRES-12, MAP-02), where both views share the address. Of anybody else it is ignored (MIX-PRES-07).
 ///
 /// From a bare JID it asks for the presence of everybody else, and a probe is translated to the same (MIX-PRES-06).
 pub fn bare(
@@ -48,9 +52,11 @@ pub fn bare(
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     let Some((person, participation)) = participant(channel, sender) else {
-        let session = channel.muc_session(sender);
-        let changed = session.and_then(|session| session.changed_to(presence));
-        return Ok(changed.map_or_else(Decision::default, Decision::event));
+        return Ok(if facts.service.shares_address() {
+            of_muc(channel, sender, presence)
+        } else {
+            Decision::default()
+        });
     };
     if sender.full.is_none() {
         return Ok(refresh(person, participation));
@@ -59,9 +65,13 @@ pub fn bare(
 }
 
 /// Unavailable presence to the bare channel: a participant's client went offline; for others as in [`bare`].
-pub fn offline(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> {
+pub fn offline(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision, Refusal> {
     if participant(channel, sender).is_none() {
-        return leave::decide(channel, sender, &Bytes::new());
+        return if facts.service.shares_address() {
+            leave::decide(channel, sender, &Bytes::new())
+        } else {
+            Ok(Decision::default())
+        };
     }
     let session = sender
         .full
@@ -70,6 +80,13 @@ pub fn offline(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> 
     Ok(session.map_or_else(Decision::default, |session| {
         ended(channel, session, Cause::Left, Bytes::new())
     }))
+}
+
+/// An update of the sender's MUC session, if it has one.
+fn of_muc(channel: &Channel, sender: &Sender, presence: &Arc<Presence>) -> Decision {
+    let session = channel.muc_session(sender);
+    let changed = session.and_then(|session| session.changed_to(presence));
+    changed.map_or_else(Decision::default, Decision::event)
 }
 
 /// All presence, to the bare JID of a subscriber of the presence node.

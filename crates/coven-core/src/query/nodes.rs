@@ -3,12 +3,15 @@
 //! Info may be read by anybody who is not banned, participants by those who are there and by administrators; these are
 //! also the rights to subscribe (MIX-NODE-10, MAP-64).
 
-use super::{Answer, NodeItems, PAGE, ParticipantItem, not_concealed, sees_jids};
+use super::{
+    Answer, DirectoryPage, NodeItems, PAGE, ParticipantItem, not_concealed, sees_jids, subject,
+};
 use crate::channel::Channel;
 use crate::people::participation::{Node, Nodes};
 use crate::presence::participate;
 use crate::{Affiliation, Condition, ErrorType, Person, Refusal, Sender, StableId, View};
 use smol_str::SmolStr;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Which of the items.
@@ -18,8 +21,8 @@ pub(super) struct Wanted<'a> {
     pub ids: &'a [SmolStr],
     /// At most so many, the newest; 0 for no limit.
     pub max_items: u32,
-    /// Continue after this item id (RSM).
-    pub after: Option<&'a str>,
+    /// A page of these (RSM).
+    pub page: Option<&'a DirectoryPage>,
 }
 
 /// Items of a node. Errors: `item-not-found` for a channel or node that does not exist, `forbidden` for the banned,
@@ -37,10 +40,11 @@ pub(super) fn items(
         return Err(Refusal::usual(Condition::Forbidden));
     }
     match node {
-        Node::Info => {
-            let config = Arc::clone(channel.roster.config());
-            Ok(NodeItems::Info(channel.roster.configured(), config))
-        }
+        Node::Info => Ok(NodeItems::Info(
+            channel.roster.informed(),
+            Arc::clone(channel.roster.config()),
+            subject(channel, sender),
+        )),
         Node::Participants if !entitled(channel, sender) => Err(closed_node()),
         Node::Participants => participants(channel, sender, wanted),
         Node::Messages => Err(Refusal::usual(Condition::FeatureNotImplemented).specific(
@@ -88,50 +92,65 @@ fn closed_node() -> Refusal {
 }
 
 /// One item per person that is there, in order of first contact (MIX-PART-07, 09; MAP-12). `max_items` means the newest;
-/// with RSM the items after the one named.
+/// with RSM a page of these.
 fn participants(
     channel: &Channel,
     sender: &Sender,
     wanted: Wanted<'_>,
 ) -> Result<NodeItems, Refusal> {
-    let chosen: Vec<_> = channel
+    let mut chosen: Vec<_> = channel
         .roster
         .present()
         .filter(|p| is_named(wanted.ids, p.id))
         .collect();
-    let most = match wanted.max_items {
-        0 => PAGE,
-        n => PAGE.min(n as usize),
-    };
-    let index = match wanted.after {
-        Some(id) => place_after(&chosen, id)?,
-        None if wanted.max_items > 0 => chosen.len().saturating_sub(most),
-        None => 0,
+    if wanted.max_items > 0 {
+        chosen.drain(..chosen.len().saturating_sub(wanted.max_items as usize));
+    }
+    let page = match wanted.page {
+        Some(page) => range(&chosen, page)?,
+        None => 0..chosen.len().min(PAGE),
     };
     let jid_visible = sees_jids(channel, sender, View::Mix);
-    let page = chosen.iter().skip(index).take(most);
+    let items = chosen.get(page.clone()).unwrap_or_default();
     Ok(NodeItems::Participants {
-        items: page
+        items: items
+            .iter()
             .map(|person| ParticipantItem {
                 person: Arc::clone(person),
                 jid_visible,
             })
             .collect(),
         count: chosen.len(),
-        index,
-        complete: chosen.len() - index <= most,
+        index: page.start,
+        complete: page.end == chosen.len(),
     })
+}
+
+/// The places of a page. Errors: `item-not-found` for an item that is not there (XEP-0059 §2.2).
+fn range(items: &[&Arc<Person>], page: &DirectoryPage) -> Result<Range<usize>, Refusal> {
+    let most = page.max.map_or(PAGE, |max| PAGE.min(max as usize));
+    let start = match &page.after {
+        Some(id) => place(items, id)? + 1,
+        None => 0,
+    };
+    let end = match &page.before {
+        Some(Some(id)) => place(items, id)?,
+        _ => items.len(),
+    };
+    if page.before.is_some() {
+        return Ok(end.saturating_sub(most).max(start).min(end)..end);
+    }
+    Ok(start..end.min(start + most))
 }
 
 fn is_named(ids: &[SmolStr], id: StableId) -> bool {
     ids.is_empty() || ids.iter().any(|named| StableId::parse(named) == Some(id))
 }
 
-fn place_after(items: &[&Arc<Person>], id: &str) -> Result<usize, Refusal> {
+fn place(items: &[&Arc<Person>], id: &str) -> Result<usize, Refusal> {
     let id = StableId::parse(id);
     let at = items.iter().position(|person| Some(person.id) == id);
-    at.map(|at| at + 1)
-        .ok_or_else(|| Refusal::usual(Condition::ItemNotFound))
+    at.ok_or_else(|| Refusal::usual(Condition::ItemNotFound))
 }
 
 const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";

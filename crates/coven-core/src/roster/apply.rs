@@ -24,8 +24,14 @@ impl Roster {
         self.stamp = record.stamp;
         match &record.event {
             Event::Created {
-                config, creator, ..
-            } => self.begin(config, creator, record.stamp),
+                key,
+                config,
+                creator,
+                ..
+            } => {
+                self.resource_key = Some(key.of_resources());
+                self.begin(config, creator, record.stamp)
+            }
             Event::Unlocked | Event::Private(_) => Delta::default(),
             Event::Joined {
                 person, session, ..
@@ -71,7 +77,7 @@ impl Roster {
     /// Numbers and stamps go on: a later channel of this name uses none of them again.
     fn end(&mut self, alternate: Option<&SmolStr>) -> Delta {
         let everybody = self.people().collect();
-        *self = Self {
+        let next = Self {
             at: self.at,
             stamp: self.stamp,
             next_person: self.next_person,
@@ -81,6 +87,7 @@ impl Roster {
         };
         Delta {
             everybody,
+            ended: Some(Arc::new(std::mem::replace(self, next))),
             ..Delta::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use super::Roster;
 use crate::event::Subject;
-use crate::ids::{Sequence, Timestamp};
+use crate::ids::{ChannelKey, Sequence, Timestamp};
 use crate::people::participation::Participation;
 use crate::people::person::Person;
 use crate::presence::session::Session;
@@ -27,6 +27,8 @@ pub struct Parts {
     pub subject: Option<Arc<Subject>>,
     /// See [`Roster::alternate`].
     pub alternate: Option<SmolStr>,
+    /// Comes from the channel's key ([`ChannelKey::of_resources`]), so a snapshot need not hold it.
+    pub resource_key: Option<ChannelKey>,
     /// People with their participation, in order of first contact.
     pub people: Vec<(Arc<Person>, Option<Arc<Participation>>)>,
     /// Sessions in order of their beginning.
@@ -49,6 +51,7 @@ impl Roster {
             configured: parts.configured,
             subject: parts.subject,
             alternate: parts.alternate,
+            resource_key: parts.resource_key,
             ..Self::default()
         };
         for (person, participation) in &parts.people {
@@ -77,6 +80,7 @@ impl Roster {
             configured: self.configured,
             subject: self.subject.clone(),
             alternate: self.alternate.clone(),
+            resource_key: self.resource_key,
             people: self
                 .people
                 .values()

@@ -4,6 +4,7 @@ use crate::command::View;
 use crate::people::participation::{Node, Participation};
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
 use crate::presence::session::{Session, Show};
+use crate::roster::Roster;
 use crate::settings::config::Config;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Delta {
     pub config_before: Option<Arc<Config>>,
     /// Everybody there was, when the channel was destroyed.
     pub everybody: Vec<PersonView>,
+    /// The roster as it was, when the channel was destroyed.
+    pub ended: Option<Arc<Roster>>,
 }
 
 impl PersonView {

@@ -81,6 +81,12 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a channel has one address for both views, so that not the domain says which view a stanza belongs to.
+    #[must_use]
+    pub const fn shares_address(&self) -> bool {
+        self.muc && self.mix && self.one_domain
+    }
+
     /// Whether this view is served.
     #[must_use]
     pub const fn serves(&self, view: View) -> bool {

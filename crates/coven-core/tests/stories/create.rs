@@ -145,7 +145,7 @@ fn mix_cre_01_02_08_create_makes_a_channel_whose_owner_does_not_take_part() {
     let mut t = Table::empty();
     let outcome = t.act(OWNER, Command::Create);
     assert_eq!(outcome.story(), ["created"]);
-    assert_eq!(*outcome.answer(), Answer::Created);
+    assert_eq!(*outcome.answer(), Answer::Created("coven".into()));
     let owner = t.seen(OWNER);
     assert_eq!(owner.affiliation(), Affiliation::Owner);
     assert!(!owner.present());

@@ -1,6 +1,6 @@
 //! How channels are destroyed (XEP-0045 §10.9, XEP-0369 §7.3.4; MAP-41).
 
-use crate::table::{HAG, OWNER, Table, WITCH};
+use crate::table::{HAG, OWNER, Table, WITCH, bare};
 use coven_core::command::Command;
 use coven_core::event::Event;
 use coven_core::{Affiliation, Answer, Condition, ErrorType, Query};
@@ -23,6 +23,8 @@ fn muc_dest_01_04_mix_des_01_an_owner_destroys_joined_or_not() {
     };
     assert_eq!(*outcome.event(), expected);
     assert_eq!(*outcome.answer(), Answer::Destroyed);
+    let ended = outcome.delta().ended.as_ref().unwrap();
+    assert_eq!((ended.exists(), ended.occupants()), (true, 2));
     let told: Vec<_> = outcome
         .delta()
         .everybody
@@ -30,6 +32,14 @@ fn muc_dest_01_04_mix_des_01_an_owner_destroys_joined_or_not() {
         .filter(|v| v.present())
         .collect();
     assert_eq!(told.len(), 2);
+    assert!(!t.roster().exists());
+}
+
+#[test]
+fn mix_des_01_an_administrator_of_the_service_destroys_as_well() {
+    let mut t = Table::room();
+    t.service.admins = vec![bare(WITCH)];
+    t.destroys(WITCH, None).ok();
     assert!(!t.roster().exists());
 }
 

@@ -3,7 +3,7 @@
 use crate::table::acts::{post, topic};
 use crate::table::{HAG, HAG2, OWNER, THANE, Table, WITCH};
 use coven_core::channel::Output;
-use coven_core::command::{Command, Post, Reference, Resolved, Traits};
+use coven_core::command::{Command, Post, Reference, Resolved, Traits, View};
 use coven_core::event::Event;
 use coven_core::people::visibility::Visibility;
 use coven_core::{Affiliation, ArchiveId, Condition, ErrorType, Role};
@@ -84,8 +84,30 @@ fn muc_msg_08_mix_msg_02_others_may_not_speak() {
         t.says(jid, "x")
             .refused(Condition::NotAcceptable, ErrorType::Cancel);
     }
-    t.service.muc = false;
-    t.says(THANE, "x")
+    let at = |view| Post {
+        view: Some(view),
+        ..post("x")
+    };
+    t.posts(THANE, at(View::Mix))
+        .refused(Condition::Forbidden, ErrorType::Auth);
+    t.posts(THANE, at(View::Muc))
+        .refused(Condition::NotAcceptable, ErrorType::Cancel);
+}
+
+#[test]
+fn map_03_of_two_domains_each_knows_its_own_people_alone() {
+    let mut t = Table::room();
+    t.participates(HAG, "thirdwitch").ok();
+    t.joins(WITCH, "secondwitch").ok();
+    let at = |view| Post {
+        view: Some(view),
+        ..post("x")
+    };
+    t.posts(HAG, at(View::Mix)).ok();
+    t.posts(WITCH, at(View::Muc)).ok();
+    t.posts(HAG, at(View::Muc))
+        .refused(Condition::NotAcceptable, ErrorType::Cancel);
+    t.posts(WITCH, at(View::Mix))
         .refused(Condition::Forbidden, ErrorType::Auth);
 }
 

@@ -101,9 +101,11 @@ fn mix_join_10_the_banned_and_those_not_allowed() {
     t.sets(|c| c.members_only = true);
     t.participates(HAG, "thirdwitch")
         .refused(Condition::RegistrationRequired, ErrorType::Auth);
-    t.service.muc = false;
-    t.participates(HAG, "thirdwitch")
-        .refused(Condition::NotAllowed, ErrorType::Cancel);
+    for (muc, one_domain) in [(false, true), (true, false)] {
+        (t.service.muc, t.service.one_domain) = (muc, one_domain);
+        t.participates(HAG, "thirdwitch")
+            .refused(Condition::NotAllowed, ErrorType::Cancel);
+    }
     t.makes("shakespeare.example", Affiliation::Member);
     t.participates(HAG, "thirdwitch").ok();
 }

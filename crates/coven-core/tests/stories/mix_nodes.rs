@@ -5,7 +5,7 @@ use coven_core::command::View;
 use coven_core::people::participation::{Node, Nodes};
 use coven_core::people::visibility::Visibility;
 use coven_core::presence::participate::SUBSCRIBABLE;
-use coven_core::query::{NodeItems, PAGE, ParticipantItem};
+use coven_core::query::{DirectoryPage, NodeItems, PAGE, ParticipantItem};
 use coven_core::{Affiliation, Answer, Condition, ErrorType, Query, Refusal, Timestamp};
 use smol_str::{SmolStr, format_smolstr};
 
@@ -25,7 +25,10 @@ fn read_some(
         node,
         ids: ids.to_vec(),
         max_items,
-        after,
+        page: after.map(|after| DirectoryPage {
+            after: Some(after),
+            ..DirectoryPage::default()
+        }),
     };
     match t.asks(jid, query)? {
         Answer::Items(items) => Ok(items),
@@ -88,7 +91,7 @@ fn mix_node_02_messages_hold_nothing_to_be_read() {
 fn mix_node_03_info_has_one_item_of_the_time_of_its_change() {
     let mut t = here();
     let time = |t: &Table| match read(t, THANE, Node::Info).unwrap() {
-        NodeItems::Info(time, config) => {
+        NodeItems::Info(time, config, _) => {
             assert_eq!(config, *t.roster().config());
             time
         }
@@ -147,6 +150,63 @@ fn mix_node_09_selected_newest_and_paged_in_a_stable_order() {
         Some("x".into()),
     );
     assert_eq!(unknown.unwrap_err().condition, Condition::ItemNotFound);
+}
+
+#[test]
+fn mix_node_09_pages_of_items_forwards_and_backwards() {
+    let mut t = Table::room();
+    for i in 0..5 {
+        t.participates(&format!("p{i}@x.example"), &format!("nick{i}"))
+            .ok();
+    }
+    let id = |i: usize| format_smolstr!("{}", t.seen(&format!("p{i}@x.example")).person.id);
+    let page = |after: Option<usize>, before: Option<Option<usize>>, max| {
+        let page = DirectoryPage {
+            after: after.map(id),
+            before: before.map(|before| before.map(id)),
+            max: Some(max),
+        };
+        let query = Query::NodeItems {
+            node: Node::Participants,
+            ids: Vec::new(),
+            max_items: 0,
+            page: Some(page),
+        };
+        let Answer::Items(items) = t.asks("p0@x.example", query).unwrap() else {
+            panic!("no items");
+        };
+        let (_, count, index, complete) = participants(&items);
+        assert_eq!(count, 5);
+        (names(&items).join(" "), index, complete)
+    };
+    assert_eq!(page(None, None, 2), ("nick0 nick1".into(), 0, false));
+    assert_eq!(
+        page(Some(1), None, 9),
+        ("nick2 nick3 nick4".into(), 2, true)
+    );
+    assert_eq!(page(None, Some(None), 2), ("nick3 nick4".into(), 3, true));
+    assert_eq!(
+        page(None, Some(Some(3)), 2),
+        ("nick1 nick2".into(), 1, false)
+    );
+    assert_eq!(page(Some(0), Some(Some(2)), 9), ("nick1".into(), 1, false));
+    assert_eq!(page(Some(4), Some(Some(1)), 9).0, "");
+    assert_eq!(page(None, None, 0), (String::new(), 0, false));
+}
+
+#[test]
+fn map_28_mix_node_03_the_info_item_has_the_subject_and_changes_with_it() {
+    let mut t = here();
+    t.makes(HAG, Affiliation::Admin);
+    t.passes(1_000);
+    t.posts(HAG, crate::table::acts::topic("Fire Burn")).ok();
+    let info = |t: &Table, jid: &str| match read(t, jid, Node::Info).unwrap() {
+        NodeItems::Info(time, _, subject) => (time, subject.is_some()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(info(&t, THANE), (Timestamp(START.0 + 1_000), true));
+    t.sets(|c| c.password = Some("secret".into()));
+    assert!(!info(&t, THANE).1 && info(&t, HAG).1);
 }
 
 #[test]
@@ -229,7 +289,7 @@ fn mix_node_14_own_subscriptions_and_affiliations() {
 fn mix_dsc_06_07_mix_err_03_what_strangers_learn_of_a_channel() {
     let mut t = here();
     let conditions = |t: &Table, jid: &str| {
-        let (view, ids, after) = (View::Mix, Vec::new(), None);
+        let (view, ids, page) = (View::Mix, Vec::new(), None);
         let node = Node::Info;
         [
             Query::Info { view },
@@ -238,7 +298,7 @@ fn mix_dsc_06_07_mix_err_03_what_strangers_learn_of_a_channel() {
                 node,
                 ids,
                 max_items: 0,
-                after,
+                page,
             },
             Query::OwnSubscriptions,
         ]

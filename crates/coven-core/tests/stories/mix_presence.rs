@@ -1,7 +1,7 @@
 //! Presence of MIX clients (XEP-0403, XEP-0405 §2.9; MAP-11, MAP-72..78).
 
 use crate::table::acts::presence;
-use crate::table::{HAG, HAG2, Table, WITCH};
+use crate::table::{HAG, HAG2, OWNER, Table, WITCH, full};
 use coven_core::Answer;
 use coven_core::channel::Output;
 use coven_core::command::{Command, View};
@@ -190,4 +190,49 @@ fn bounds_on_clients_of_a_participant_hold() {
         coven_core::Condition::ResourceConstraint,
         coven_core::ErrorType::Wait,
     );
+}
+
+#[test]
+fn map_02_where_the_views_have_domains_of_their_own_bare_presence_is_not_of_the_other() {
+    let mut t = joined();
+    t.joins(WITCH, "secondwitch").ok();
+    t.service.one_domain = false;
+    assert!(t.is_online(WITCH, Show::Away).story().is_empty());
+    assert!(t.is_offline(WITCH).story().is_empty());
+    let update = Command::Update {
+        nick: None,
+        presence: presence(Show::Away, ""),
+    };
+    assert_eq!(t.act(WITCH, update.clone()).story(), ["updated"]);
+    assert!(t.act(HAG, update).story().is_empty());
+}
+
+#[test]
+fn mix_anon_08_map_51_generated_resources_last_with_the_session_and_differ_by_channel() {
+    let channel = |draws: usize| {
+        let mut t = Table::empty();
+        (0..draws).for_each(|_| drop(t.facts()));
+        t.act(OWNER, Command::Create).ok();
+        t.participates(HAG, "thirdwitch").ok();
+        t.is_online(HAG, Show::Available).ok();
+        t
+    };
+    let of = |t: &Table, jid: &str| {
+        let no = t.roster().session_of(View::Mix, &full(jid)).unwrap().no;
+        (no, t.roster().generated_resource(no))
+    };
+    let mut t = channel(0);
+    let (no, shown) = of(&t, HAG);
+    assert!(shown.len() == 16 && shown.bytes().all(|b| b.is_ascii_hexdigit()));
+    t.is_online(HAG, Show::Away).ok();
+    t.is_online(HAG2, Show::Away).ok();
+    assert_eq!(of(&t, HAG).1, shown);
+    assert_ne!(of(&t, HAG2).1, shown);
+    assert_eq!(t.reloaded().roster().generated_resource(no), shown);
+    let other = channel(1);
+    assert_eq!(of(&other, HAG).0, no);
+    assert_ne!(of(&other, HAG).1, shown);
+    t.is_offline(HAG).ok();
+    t.is_online(HAG, Show::Available).ok();
+    assert_ne!(of(&t, HAG).1, shown, "the next time another one");
 }

@@ -32,6 +32,7 @@ pub fn join(nick: &str) -> Join {
 /// A message with a body.
 pub fn post(text: &str) -> Post {
     Post {
+        view: None,
         own_id: Some("m1".into()),
         lang: None,
         payload: Bytes::copy_from_slice(text.as_bytes()),

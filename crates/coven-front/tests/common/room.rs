@@ -73,6 +73,7 @@ impl Room {
 
     pub fn say(&mut self, who: &str, body: &str) -> Vec<Delivery> {
         let post = Command::Post(Box::new(Post {
+            view: None,
             own_id: Some("m".into()),
             lang: None,
             payload: format!("<body>{body}</body>").into(),

@@ -194,6 +194,7 @@ pub(crate) fn join(nick: &str) -> Command {
 
 pub(crate) fn post(body: &str) -> Command {
     Command::Post(Box::new(Post {
+        view: None,
         own_id: Some(body.into()),
         lang: None,
         payload: Bytes::from(format!("<body>{body}</body>")),

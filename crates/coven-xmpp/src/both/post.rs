@@ -17,7 +17,9 @@ use jid::BareJid;
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let stanza = incoming.stanza;
     let payload = stripped(incoming, Place::Groupchat);
+    let domain = incoming.domain;
     let post = Post {
+        view: (!domain.muc || !domain.mix).then(|| domain.usual_view()),
         own_id: stanza.id.clone(),
         lang: stanza.lang.clone(),
         traits: traits(&payload),

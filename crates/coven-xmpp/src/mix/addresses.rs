@@ -2,27 +2,20 @@
 //!
 //! Source: XEP-0369 §7.1.6, XEP-0403 §3.2, XEP-0404 §2.4; MIX-MSG-04, MIX-PRES-03, MIX-ANON-06.
 
-use coven_core::ids::ChannelKey;
-use coven_core::{Session, StableId};
+use crate::domains::Names;
+use coven_core::{Roster, Session, StableId};
 use smol_str::{SmolStr, format_smolstr};
 
 /// A channel's addresses in the MIX view.
 #[derive(Debug, Clone)]
 pub(crate) struct Addresses {
-    pub(crate) local: SmolStr,
     /// `channel@domain`
     pub(crate) bare: SmolStr,
+    /// In both views.
+    pub(crate) of: Names,
 }
 
 impl Addresses {
-    pub(crate) fn new(local: &SmolStr, domain: &SmolStr) -> Self {
-        let bare = format_smolstr!("{local}@{domain}");
-        Self {
-            local: local.clone(),
-            bare,
-        }
-    }
-
     /// `channel@domain/stableid`: who said something.
     pub(crate) fn speaker(&self, id: StableId) -> SmolStr {
         format_smolstr!("{}/{id}", self.bare)
@@ -33,25 +26,21 @@ impl Addresses {
         format_smolstr!("{id}#{}", self.bare)
     }
 
-    /// `stableid#channel@domain/resource`: a client. Where JIDs are hidden the resource is made up, always the same for
-    /// the same session (MAP-51).
-    pub(crate) fn client(&self, id: StableId, session: &Session, visible: bool) -> SmolStr {
+    /// `stableid#channel@domain/resource`: a client, with its own resource only where JIDs are visible (MIX-ANON-08,
+    /// MAP-51).
+    pub(crate) fn client(
+        &self,
+        roster: &Roster,
+        id: StableId,
+        session: &Session,
+        visible: bool,
+    ) -> SmolStr {
         if visible {
             return format_smolstr!("{id}#{}/{}", self.bare, session.jid.resource());
         }
-        let key = ChannelKey(seed(id));
-        let mac = key.mac(&session.no.0.to_be_bytes());
-        let made: String = mac.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        let made = roster.generated_resource(session.no);
         format_smolstr!("{id}#{}/{made}", self.bare)
     }
-}
-
-fn seed(id: StableId) -> [u8; 32] {
-    let mut seed = [0; 32];
-    for (slot, byte) in seed.iter_mut().zip(id.0) {
-        *slot = byte;
-    }
-    seed
 }
 
 /// The parts of `stableid#channel`, split at the first `#` (MIX-ANON-06).

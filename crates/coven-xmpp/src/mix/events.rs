@@ -3,18 +3,22 @@
 //! What participants are told follows from the difference of what the participants node showed before and shows after.
 
 use super::addresses::Addresses;
+use super::subscriber;
 use crate::both::datetime;
+use crate::both::form::{Kind as Form, Writer};
+use crate::incoming::{reread, uri_to_join};
 use crate::ns;
-use crate::render::{Change, Recipient, Sink};
+use crate::render::{Change, Sink};
 use crate::stanza::{Builder, Head, Kind, Template};
 use bytes::Bytes;
 use coven_core::event::{Cause, Event, Subject};
 use coven_core::people::participation::Node;
 use coven_core::people::visibility::Visibility;
-use coven_core::{Config, Person, PersonView, Roster, Timestamp, View};
+use coven_core::presence::participate::SUBSCRIBABLE;
+use coven_core::{Config, Person, PersonView, Roster, Timestamp};
 use std::sync::Arc;
 
-/// What subscribers of the participants node get of an event.
+/// What subscribers of the participants node get when a person changed.
 pub(crate) fn participants(names: &Addresses, change: &Change<'_>, sink: &mut impl Sink) {
     let listed = |view: &Option<PersonView>| view.clone().filter(PersonView::present);
     let visible = change.roster.config().visibility == Visibility::Visible;
@@ -31,43 +35,45 @@ pub(crate) fn participants(names: &Addresses, change: &Change<'_>, sink: &mut im
     removed_too(change, &event, sink);
 }
 
-/// Name, description, subject: subscribers of the info node get the item anew. A change of who sees JIDs republishes
-/// every participant (MAP-50).
+/// What the settings changed: the info node has a new item, and if others see real JIDs now, every item of participants
+/// is another (MIX-PART-08, MAP-50).
 pub(crate) fn settings(names: &Addresses, change: &Change<'_>, sink: &mut impl Sink) {
     let (Some(before), now) = (&change.delta.config_before, change.roster.config()) else {
         return;
     };
-    if before.name != now.name || before.description != now.description {
-        let (at, subject) = (change.roster.configured(), change.roster.subject());
-        let event = notification(names, Node::Info, &info_item(at, now, subject));
-        send(&event, change.roster, Node::Info, sink);
+    let told = |c: &Config| (c.name.clone(), c.description.clone(), c.visibility);
+    if told(before) != told(now) {
+        info(names, change.roster, sink);
     }
-    if before.visibility != now.visibility {
+    let visible = |c: &Config| c.visibility == Visibility::Visible;
+    if visible(before) != visible(now) {
         republish(names, change.roster, sink);
     }
 }
 
-/// The channel is gone: its nodes are deleted (MIX-DES-04).
-pub(crate) fn destroyed(names: &Addresses, everybody: &[PersonView], sink: &mut impl Sink) {
-    for node in Node::ALL {
+/// The info node has a new item: settings or the subject changed (MAP-28).
+pub(crate) fn info(names: &Addresses, roster: &Roster, sink: &mut impl Sink) {
+    let item = info_item(roster.informed(), roster.config(), roster.subject());
+    let event = notification(names, Node::Info, &item);
+    send(&event, roster, Node::Info, sink);
+}
+
+/// The channel of this roster is gone: its nodes are deleted (MIX-DES-04), perhaps for others elsewhere (MAP-41).
+pub(crate) fn destroyed(
+    names: &Addresses,
+    ended: &Roster,
+    alternate: Option<&str>,
+    sink: &mut impl Sink,
+) {
+    for node in SUBSCRIBABLE.iter() {
         let mut xml = Builder::new();
-        xml.open("delete").attr("node", node.name()).close();
-        let event = message(names, &xml.finish());
-        for view in everybody {
-            let Some(p) = view.participation.as_ref().filter(|p| p.nodes.has(node)) else {
-                continue;
-            };
-            let bare = view.person.jid.as_str();
-            sink.send(
-                &event,
-                Recipient {
-                    to: bare,
-                    bare,
-                    group: &p.group,
-                    view: View::Mix,
-                },
-            );
+        xml.open("delete").attr("node", node.name());
+        if let Some(jid) = alternate {
+            let uri = uri_to_join(jid);
+            xml.open("redirect").attr("uri", &uri).close();
         }
+        xml.close();
+        send(&message(names, &xml.finish()), ended, node, sink);
     }
 }
 
@@ -85,42 +91,37 @@ pub(crate) fn participant_item(person: &Person, visible: bool, xml: &mut Builder
 }
 
 /// `<item/>` of the info node: its id is when it was changed (MIX-NODE-03); with the subject for who reads it there
-/// (MAP-28).
+/// (MAP-28), and with who sees JIDs, for those who think of joining.
 pub(crate) fn info_item(at: Timestamp, config: &Config, subject: Option<&Arc<Subject>>) -> Bytes {
-    let mut xml = Builder::new();
+    let mut xml = Builder::with_capacity(768);
     xml.open("item").attr("id", &datetime::format(at));
-    xml.open_ns("x", ns::DATA_FORMS).attr("type", "result");
-    hidden(&mut xml, "FORM_TYPE", ns::MIX_CORE);
-    field(&mut xml, "Name", &config.name);
-    field(&mut xml, "Description", &config.description);
-    if let Some(text) = subject.and_then(subject_text) {
-        field(&mut xml, "muc#roominfo_subject", &text);
+    let mut form = Writer::begin(&mut xml, Form::Result, ns::MIX_CORE);
+    for (var, value) in [("Name", &config.name), ("Description", &config.description)] {
+        if !value.is_empty() {
+            form.field(var, "text-single", None, &[value]);
+        }
     }
-    xml.close().close();
+    let visibility = visibility(config.visibility);
+    form.field("JID Visibility", "text-single", None, &[visibility]);
+    if let Some(text) = subject.and_then(|subject| subject_text(subject)) {
+        form.field("muc#roominfo_subject", "text-single", None, &[&text]);
+    }
+    form.end();
     xml.finish()
 }
 
-fn subject_text(subject: &Arc<Subject>) -> Option<String> {
-    let elements = subject.message.subject.clone()?;
-    let payload = crate::stanza::Payload::read(elements, &crate::stream::Limits::default()).ok()?;
-    payload.text("subject").map(|text| text.into_owned())
-}
-
-fn field(xml: &mut Builder, var: &str, value: &str) {
-    if !value.is_empty() {
-        xml.open("field")
-            .attr("var", var)
-            .leaf("value", value)
-            .close();
+/// Source: X-24.
+const fn visibility(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Visible => "jid-mandatory-visible",
+        Visibility::Optional => "jid-optionally-visible",
+        Visibility::Hidden => "jid-hidden",
     }
 }
 
-fn hidden(xml: &mut Builder, var: &str, value: &str) {
-    xml.open("field")
-        .attr("var", var)
-        .attr("type", "hidden")
-        .leaf("value", value)
-        .close();
+fn subject_text(subject: &Subject) -> Option<String> {
+    let payload = reread(subject.message.subject.as_ref()?);
+    payload.text("subject").map(|text| text.into_owned())
 }
 
 fn publish(person: &Person, visible: bool) -> Bytes {
@@ -145,7 +146,7 @@ fn republish(names: &Addresses, roster: &Roster, sink: &mut impl Sink) {
     }
 }
 
-/// Somebody removed by another's act is told as well, though no longer subscribed (MIX-LEAVE-06).
+/// Who is removed by another's act is told as well, subscribed or not: nothing else tells it (MIX-LEAVE-06).
 fn removed_too(change: &Change<'_>, event: &Template, sink: &mut impl Sink) {
     let by_others = match change.record.event {
         Event::Removed { .. } => true,
@@ -155,23 +156,9 @@ fn removed_too(change: &Change<'_>, event: &Template, sink: &mut impl Sink) {
     let Some(before) = change.delta.before.as_ref().filter(|_| by_others) else {
         return;
     };
-    let Some(p) = before
-        .participation
-        .as_ref()
-        .filter(|p| p.nodes.has(Node::Participants))
-    else {
-        return;
-    };
-    let bare = before.person.jid.as_str();
-    sink.send(
-        event,
-        Recipient {
-            to: bare,
-            bare,
-            group: &p.group,
-            view: View::Mix,
-        },
-    );
+    if let Some(p) = &before.participation {
+        sink.send(event, subscriber(&before.person, p));
+    }
 }
 
 fn notification(names: &Addresses, node: Node, items: &[u8]) -> Template {
@@ -193,15 +180,6 @@ fn message(names: &Addresses, event: &[u8]) -> Template {
 
 fn send(event: &Template, roster: &Roster, node: Node, sink: &mut impl Sink) {
     for (person, p) in roster.subscribers(node) {
-        let bare = person.jid.as_str();
-        sink.send(
-            event,
-            Recipient {
-                to: bare,
-                bare,
-                group: &p.group,
-                view: View::Mix,
-            },
-        );
+        sink.send(event, subscriber(person, p));
     }
 }

@@ -1,13 +1,14 @@
 //! Groupchat messages as participants get them (XEP-0369 §7.1.6; MIX-MSG-03..13), live and archived.
 
 use super::addresses::Addresses;
+use super::subscriber;
 use crate::ns;
-use crate::render::{Quirks, Recipient, Sink};
+use crate::render::{Quirks, Sink};
 use crate::stanza::{Builder, Head, Kind, Template};
+use coven_core::Roster;
 use coven_core::event::Message;
 use coven_core::people::participation::Node;
 use coven_core::people::visibility::Visibility;
-use coven_core::{Roster, View};
 use smol_str::SmolStr;
 
 /// One copy to the bare JID of each subscriber of the messages node, the sender's included.
@@ -15,13 +16,7 @@ pub(crate) fn distribute(names: &Addresses, roster: &Roster, m: &Message, sink: 
     let mut plain = None;
     let mut for_ejabberd = None;
     for (person, participation) in roster.subscribers(Node::Messages) {
-        let bare = person.jid.as_str();
-        let to = Recipient {
-            to: bare,
-            bare,
-            group: &participation.group,
-            view: View::Mix,
-        };
+        let to = subscriber(person, participation);
         let quirks = sink.quirks(&to);
         let slot = if quirks.ejabberd_pam {
             &mut for_ejabberd
@@ -65,7 +60,8 @@ fn template(names: &Addresses, m: &Message, quirks: Quirks) -> Template {
 fn content(names: &Addresses, m: &Message, visible: bool, quirks: Quirks, xml: &mut Builder) {
     payload(m, xml);
     xml.open_ns("mix", ns::MIX_CORE);
-    if m.nick_chosen {
+    // Either of the two has to be there (MIX-MSG-06): a generated nick where there is nothing else.
+    if m.nick_chosen || !visible {
         xml.leaf("nick", &m.nick);
     }
     if visible {

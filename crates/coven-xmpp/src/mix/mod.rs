@@ -1,7 +1,7 @@
 //! The MIX view (XEP-0369 family): stanzas to commands, events to stanzas.
 //!
 //! The functions here are all that the rest of the crate asks of this view. On the way in: [`request`], [`pubsub`]. On
-//! the way out: [`mod@message`], [`events`] (PubSub notifications), [`mod@presence`], [`mod@answer`].
+//! the way out: [`mod@message`], [`events`] (PubSub notifications), [`mod@presence`], [`mod@answer`], [`mod@refused`].
 //!
 //! Participants events leave at once: each carries one item. Combining those of a second, and keeping a MUC-only person
 //! listed for a while after its last session (MAP-12), would need time, which rendering does not have.
@@ -10,21 +10,26 @@ mod addresses;
 mod answer;
 mod disco;
 mod events;
+mod items;
 mod message;
 mod presence;
 mod pubsub;
+mod refused;
 mod request;
 
+pub(crate) use refused::refused;
 pub(crate) use request::{encoded, iq, message, participant, presence, service};
 
 use crate::both::disco::Disco;
 use crate::domains::{Domain, Names};
+use crate::incoming::stanza_of;
 use crate::render::{Change, Recipient, Sink};
-use crate::stanza::{Builder, Head, Kind, Outgoing, Template};
+use crate::stanza::{Address, Builder, Echo, Head, Kind, Outgoing, Template, error_reply};
 use addresses::Addresses;
 use coven_core::event::{Event, Message};
+use coven_core::people::participation::Participation;
 use coven_core::query::{ArchivePage, Info};
-use coven_core::{Answer, Origin, PersonNo, Record, Roster, Session};
+use coven_core::{Answer, Origin, Person, PersonNo, Record, Roster, Session, View};
 
 /// Renders one channel for its MIX participants.
 #[derive(Debug)]
@@ -41,18 +46,39 @@ impl Mix {
     /// What subscribers and sharing clients get of an event.
     pub(crate) fn event(&mut self, change: &Change<'_>, sink: &mut impl Sink) {
         match &change.record.event {
-            Event::Message(m) => message::distribute(&self.names, change.roster, m, sink),
-            Event::Configured { .. } => events::settings(&self.names, change, sink),
-            Event::Destroyed { .. } => {
-                presence::destroyed(&self.names, &change.delta.everybody, sink);
-                events::destroyed(&self.names, &change.delta.everybody, sink);
+            Event::Message(m) => self.message(change.roster, m, sink),
+            Event::Configured { .. } => self.configured(change, sink),
+            Event::Destroyed { alternate, .. } => {
+                self.destroyed(change, alternate.as_deref(), sink);
             }
-            _ if change.roster.participants() > 0 || change.delta.before.is_some() => {
+            _ => {
                 events::participants(&self.names, change, sink);
                 presence::changed(&self.names, change, sink);
             }
-            _ => {}
         }
+    }
+
+    fn message(&self, roster: &Roster, message: &Message, sink: &mut impl Sink) {
+        message::distribute(&self.names, roster, message, sink);
+        if message.subject.is_some() {
+            events::info(&self.names, roster, sink);
+        }
+    }
+
+    fn configured(&self, change: &Change<'_>, sink: &mut impl Sink) {
+        events::settings(&self.names, change, sink);
+        if let Some(before) = &change.delta.config_before {
+            presence::revealed(&self.names, change.roster, before.visibility, sink);
+        }
+    }
+
+    fn destroyed(&self, change: &Change<'_>, alternate: Option<&str>, sink: &mut impl Sink) {
+        let Some(ended) = &change.delta.ended else {
+            return;
+        };
+        let alternate = alternate.map(|jid| self.names.of.in_view(jid, View::Mix));
+        presence::destroyed(&self.names, ended, sink);
+        events::destroyed(&self.names, ended, alternate.as_deref(), sink);
     }
 
     /// A message that is neither archived nor journaled.
@@ -89,8 +115,29 @@ pub(crate) fn answer(names: &Names, origin: &Origin, answer: &Answer, sink: &mut
         return subscription(&names, origin, *granted, sink);
     }
     let max_stanza = sink.max_stanza(&origin.group);
-    let payload = answer::payload(&names, origin, answer, max_stanza).unwrap_or_default();
-    crate::both::result(origin, &payload, sink);
+    match answer::payload(&names, origin, answer, max_stanza) {
+        Ok(payload) => crate::both::result(origin, &payload, sink),
+        Err(error) => {
+            let error = error_reply(&stanza_of(origin), &error, Echo::Nothing);
+            if let Some(error) = error {
+                sink.answer(error, &origin.group);
+            }
+        }
+    }
+}
+
+/// A participant, at its bare JID (MIX-PAMC-01).
+pub(crate) fn subscriber<'a>(
+    person: &'a Person,
+    participation: &'a Participation,
+) -> Recipient<'a> {
+    let bare = person.jid.as_str();
+    Recipient {
+        to: bare,
+        bare,
+        group: &participation.group,
+        view: View::Mix,
+    }
 }
 
 /// Writes the archived message as it stands inside of `<forwarded/>`: one `<message xmlns='jabber:client'/>`
@@ -124,13 +171,14 @@ fn subscription(names: &Addresses, origin: &Origin, granted: bool, sink: &mut im
         "unsubscribed"
     };
     let head = Head::new(Kind::Presence, &names.bare).with_type(word);
-    let to = crate::stanza::Address::new(origin.from.clone());
+    let to = Address::new(origin.from.clone());
     sink.answer(Outgoing::new(&head, to.bare(), b""), &origin.group);
 }
 
 fn addresses(names: &Names) -> Option<Addresses> {
-    names
-        .mix_domain
-        .as_ref()
-        .map(|domain| Addresses::new(&names.local, domain))
+    let bare = names.bare(View::Mix)?;
+    Some(Addresses {
+        bare,
+        of: names.clone(),
+    })
 }

@@ -6,6 +6,7 @@ use crate::incoming::Incoming;
 use crate::ns;
 use crate::stanza::{Builder, Child, IqType, StanzaError};
 use coven_core::people::participation::{Node, Nodes};
+use coven_core::query::DirectoryPage;
 use coven_core::{BareJid, Command, Condition, ErrorType, Query, View};
 use minidom::Element;
 
@@ -14,21 +15,22 @@ pub(crate) fn dispatch(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
     let Ok(pubsub) = child.to_element() else {
         return incoming.refuse(Condition::BadRequest);
     };
-    let Some(request) = pubsub.children().next() else {
+    let Some(request) = pubsub.children().find(|c| !c.has_ns(ns::RSM)) else {
         return incoming.refuse(Condition::BadRequest);
     };
+    let owner = is_owner(&pubsub);
     match (incoming.stanza.iq_type(), request.name()) {
         (Some(IqType::Get), "items") => items(incoming, &pubsub, request),
-        (Some(IqType::Get), "subscriptions" | "affiliations") if !is_owner(&pubsub) => {
+        (Some(IqType::Get), "subscriptions" | "affiliations") if !owner => {
             incoming.query(View::Mix, Query::OwnSubscriptions)
         }
         (Some(IqType::Set), "subscribe") => subscribe(incoming, request, true),
         (Some(IqType::Set), "unsubscribe") => subscribe(incoming, request, false),
-        (Some(IqType::Set), "publish" | "retract" | "purge") => write(incoming, request),
-        (Some(IqType::Set), "create" | "delete") => {
-            incoming.refuse(StanzaError::new(ErrorType::Cancel, Condition::NotAllowed))
+        (Some(IqType::Set), name @ ("publish" | "retract" | "purge")) => {
+            write(incoming, request, name)
         }
-        (_, name) => unsupported(incoming, feature(name, is_owner(&pubsub))),
+        (Some(IqType::Set), "create" | "delete") => incoming.refuse(Condition::NotAllowed),
+        (_, name) => unsupported(incoming, feature(name, owner)),
     }
 }
 
@@ -39,18 +41,47 @@ fn items(incoming: &Incoming<'_>, pubsub: &Element, request: &Element) -> Inboun
     let Some(node) = Node::parse(name) else {
         return incoming.refuse(Condition::ItemNotFound);
     };
-    let Some(wanted) = Wanted::read(pubsub) else {
+    let ids = request.children().filter(|c| c.name() == "item");
+    let max_items = request.attr("max_items").map_or(Ok(0), str::parse);
+    let (Ok(max_items), Some(page)) = (max_items, page(pubsub)) else {
         return incoming.refuse(Condition::BadRequest);
     };
-    let ids = request.children().filter(|c| c.name() == "item");
-    let max = request.attr("max_items").and_then(|n| n.parse().ok());
+    incoming.query(
+        View::Mix,
+        Query::NodeItems {
+            node,
+            ids: ids.filter_map(|c| c.attr("id").map(Into::into)).collect(),
+            max_items,
+            page,
+        },
+    )
+}
+
+/// Items of a node by their ids, as discovery lists them (MIX-DSC-09).
+pub(crate) fn list(incoming: &Incoming<'_>, node: Node, query: &Element) -> Inbound {
+    let Some(page) = page(query) else {
+        return incoming.refuse(Condition::BadRequest);
+    };
     let query = Query::NodeItems {
         node,
-        ids: ids.filter_map(|c| c.attr("id").map(Into::into)).collect(),
-        max_items: max.or(wanted.max).unwrap_or(0),
-        after: wanted.after.map(Into::into),
+        ids: Vec::new(),
+        max_items: 0,
+        page,
     };
     incoming.query(View::Mix, query)
+}
+
+/// The page that RSM asks for, if any. `None` if it asks for what cannot be.
+fn page(query: &Element) -> Option<Option<DirectoryPage>> {
+    if !query.has_child("set", ns::RSM) {
+        return Some(None);
+    }
+    let wanted = Wanted::read(query).filter(|wanted| !wanted.index)?;
+    Some(Some(DirectoryPage {
+        after: wanted.after.map(Into::into),
+        before: wanted.before.map(|id| id.map(Into::into)),
+        max: wanted.max,
+    }))
 }
 
 /// Source: MIX-NODE-12, 13.
@@ -62,16 +93,20 @@ fn subscribe(incoming: &Incoming<'_>, request: &Element, add: bool) -> Inbound {
     let Some(node) = request.attr("node").and_then(Node::parse) else {
         return incoming.refuse(Condition::ItemNotFound);
     };
-    let (one, none) = (Nodes::default().with(node), Nodes::default());
+    let (one, none) = (Nodes::from_iter([node]), Nodes::default());
     let (add, remove) = if add { (one, none) } else { (none, one) };
     incoming.command(View::Mix, Command::Subscribe { add, remove })
 }
 
-/// Nobody writes to nodes here: people by joining, settings by the administrators' nodes of a later step (MIX-NODE-08).
-fn write(incoming: &Incoming<'_>, request: &Element) -> Inbound {
+/// Who takes part is written by joining alone, and what is said by saying it (MIX-NODE-08). What administrators write to
+/// comes with a later step.
+fn write(incoming: &Incoming<'_>, request: &Element, name: &str) -> Inbound {
     match request.attr("node").and_then(Node::parse) {
-        Some(_) => incoming.refuse(StanzaError::new(ErrorType::Auth, Condition::Forbidden)),
-        None => incoming.refuse(Condition::ItemNotFound),
+        Some(Node::Participants | Node::JidMap | Node::Messages | Node::Presence) => {
+            incoming.refuse(Condition::Forbidden)
+        }
+        Some(Node::Info) => unsupported(incoming, feature(name, false)),
+        _ => incoming.refuse(Condition::ItemNotFound),
     }
 }
 
@@ -87,6 +122,9 @@ fn feature(request: &str, owner: bool) -> &'static str {
         ("configure", _) => "config-node",
         ("default", _) => "retrieve-default",
         ("options", _) => "subscription-options",
+        ("publish", _) => "publish",
+        ("retract", _) => "retract-items",
+        ("purge", _) => "purge-nodes",
         _ => "persistent-items",
     }
 }

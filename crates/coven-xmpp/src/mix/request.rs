@@ -1,52 +1,58 @@
 //! What MIX clients and their servers ask: stanzas of the MIX namespaces as commands and reads (XEP-0369 §7).
 
+use super::addresses::split_encoded;
 use super::pubsub;
 use crate::both::presence::presence as content;
 use crate::dispatch::Inbound;
 use crate::incoming::Incoming;
 use crate::ns;
-use crate::stanza::{Address, Child, IqType, MessageType, PresenceType, StanzaError};
+use crate::stanza::{Address, Child, IqType, Kind, MessageType, PresenceType};
 use coven_core::life::create;
 use coven_core::people::participation::{Node, Nodes};
-use coven_core::{ChannelName, Command, Condition, ErrorType, Query, StableId, View};
+use coven_core::{ChannelName, Command, Condition, Query, Sender, StableId, View};
 use smol_str::SmolStr;
+use std::sync::Arc;
 
 /// IQ to the bare channel; `None` if it is nothing of MIX (MAP-05).
 pub(crate) fn iq(incoming: &Incoming<'_>) -> Option<Inbound> {
     let child = incoming.request_child()?;
+    let of_mix = || is_of_mix(incoming, &child);
     match (child.namespace, child.name) {
         (ns::MIX_CORE, _) => Some(core(incoming, &child)),
         (ns::PUBSUB | ns::PUBSUB_OWNER, "pubsub") => Some(pubsub::dispatch(incoming, &child)),
-        (ns::DISCO_INFO, "query") if is_mix_node(&child) || !incoming.domain.muc => {
-            Some(disco_info(incoming, &child))
+        (ns::DISCO_INFO, "query") if of_mix() => {
+            Some(get(incoming, || disco_info(incoming, &child)))
         }
-        (ns::DISCO_ITEMS, "query") if is_mix_node(&child) || !incoming.domain.muc => {
-            Some(disco_items(incoming, &child))
+        (ns::DISCO_ITEMS, "query") if of_mix() => {
+            Some(get(incoming, || disco_items(incoming, &child)))
         }
-        (ns::MIX_MISC | ns::MIX_ANON | ns::MIX_ADMIN, _) => {
+        (ns::MIX_CORE_0 | ns::MIX_MISC | ns::MIX_ANON | ns::MIX_ADMIN, _) => {
             Some(incoming.refuse(Condition::FeatureNotImplemented))
         }
         _ => None,
     }
 }
 
-/// Message to the bare channel that is not groupchat. `None` if it is nothing of MIX.
+/// Message to the bare channel that is not groupchat. `None` if it is nothing of MIX (MIX-MSG-16, 17).
 pub(crate) fn message(incoming: &Incoming<'_>) -> Option<Inbound> {
     match incoming.stanza.message_type()? {
         MessageType::Error if incoming.sender.full.is_none() => Some(bounce(incoming)),
         MessageType::Headline => Some(Inbound::Dropped("headline")),
-        MessageType::Chat | MessageType::Normal => Some(incoming.refuse(Condition::BadRequest)),
+        MessageType::Chat | MessageType::Normal if !incoming.domain.muc => {
+            Some(incoming.refuse(Condition::BadRequest))
+        }
         _ => None,
     }
 }
 
-/// Presence to the bare channel: of a client (full JID), a request for everybody's (bare JID), a subscription (MAP-02).
-/// Whether the sender is a participant at all is the core's to say.
+/// Presence to the bare channel: of a client (full JID), a request for everybody's (bare JID, or a probe), a subscription
+/// (MAP-02). Whether the sender is a participant at all is the core's to say.
 pub(crate) fn presence(incoming: &Incoming<'_>) -> Option<Inbound> {
     let command = match incoming.stanza.presence_type()? {
-        PresenceType::Available | PresenceType::Probe => Command::Online {
+        PresenceType::Available => Command::Online {
             presence: content(incoming),
         },
+        PresenceType::Probe => return Some(refresh(incoming)),
         PresenceType::Unavailable => Command::Offline,
         PresenceType::Error => return Some(bounce(incoming)),
         PresenceType::Subscribe => Command::PresenceSubscription { wanted: true },
@@ -57,6 +63,33 @@ pub(crate) fn presence(incoming: &Incoming<'_>) -> Option<Inbound> {
         PresenceType::Unknown => return Some(Inbound::Dropped("presence-of-unknown-type")),
     };
     Some(incoming.command(View::Mix, command))
+}
+
+/// A probe asks as the bare JID does, whichever client it is sent for (MIX-PRES-06).
+fn refresh(incoming: &Incoming<'_>) -> Inbound {
+    let asked = incoming.command(
+        View::Mix,
+        Command::Online {
+            presence: Arc::default(),
+        },
+    );
+    match asked {
+        Inbound::Channel {
+            name,
+            sender,
+            request,
+            origin,
+        } => Inbound::Channel {
+            name,
+            sender: Sender {
+                full: None,
+                ..sender
+            },
+            request,
+            origin,
+        },
+        other => other,
+    }
 }
 
 /// IQ to the service: `<create/>`, `<destroy/>`, and what belongs to channels. `None` if it is nothing of MIX.
@@ -74,55 +107,68 @@ pub(crate) fn service(incoming: &Incoming<'_>) -> Option<Inbound> {
 }
 
 /// Stanza to `channel/resource`: the bounce of a message from `channel/stableid` comes from a bare JID. `None` leaves the
-/// rest to MUC, or refuses it where only MIX is spoken (MIX-MSG-19).
+/// rest to MUC, which refuses it where it is not spoken.
 pub(crate) fn participant(incoming: &Incoming<'_>, resource: &str) -> Option<Inbound> {
-    let kind = incoming.stanza.message_type();
-    if kind == Some(MessageType::Error)
-        && incoming.sender.full.is_none()
-        && StableId::parse(resource).is_some()
-    {
-        return Some(bounce(incoming));
-    }
-    if incoming.domain.muc {
-        return None;
-    }
-    Some(match kind {
-        Some(MessageType::Groupchat) => incoming.refuse(Condition::BadRequest),
-        Some(MessageType::Error) => bounce(incoming),
-        None if incoming.stanza.payload.has(ns::MUC, "x") => {
-            incoming.elsewhere(View::Muc, Condition::Gone)
+    let kind = incoming.stanza.message_type()?;
+    let spoke = StableId::parse(resource).is_some() && incoming.sender.full.is_none();
+    match kind {
+        MessageType::Error if spoke || !incoming.domain.muc => Some(bounce(incoming)),
+        MessageType::Groupchat if !incoming.domain.muc => {
+            Some(incoming.refuse(Condition::BadRequest))
         }
-        _ => incoming.refuse(Condition::ServiceUnavailable),
-    })
+        _ => None,
+    }
 }
 
 /// Stanza to `stableid#channel@domain` (MAP-04, MIX-ANON-06). The service answers discovery of it itself (MIX-DSC-10);
 /// passing IQs and messages on comes with a later step.
 pub(crate) fn encoded(incoming: &Incoming<'_>) -> Inbound {
-    if incoming.stanza.message_type() == Some(MessageType::Error)
-        || incoming.stanza.presence_type() == Some(PresenceType::Error)
-    {
-        return bounce(incoming);
+    match incoming.stanza.kind {
+        Kind::Iq => encoded_iq(incoming),
+        Kind::Message => match incoming.stanza.message_type() {
+            Some(MessageType::Error) => bounce(incoming),
+            Some(MessageType::Headline) => Inbound::Dropped("headline"),
+            Some(MessageType::Groupchat) => incoming.refuse(Condition::BadRequest),
+            _ => incoming.refuse(Condition::ServiceUnavailable),
+        },
+        Kind::Presence => match incoming.stanza.presence_type() {
+            Some(PresenceType::Error) => bounce(incoming),
+            // No room has such a name (MIX-ANON-07, MAP-04).
+            Some(PresenceType::Available) if incoming.stanza.payload.has(ns::MUC, "x") => {
+                incoming.refuse(Condition::NotAcceptable)
+            }
+            _ => Inbound::Dropped("presence-to-participant"),
+        },
     }
-    let Some((id, _)) = super::addresses::split_encoded(&incoming.channel.local) else {
-        return incoming.refuse(Condition::ItemNotFound);
-    };
-    match (incoming.stanza.iq_type(), StableId::parse(id)) {
-        (Some(IqType::Get), Some(_)) if incoming.resource().is_none() => about(incoming),
-        (Some(IqType::Result | IqType::Error), _) => Inbound::Dropped("iq-answer-to-nothing"),
+}
+
+fn encoded_iq(incoming: &Incoming<'_>) -> Inbound {
+    let is_about = |child: &Child<'_>| child.is(ns::DISCO_INFO, "query");
+    match incoming.stanza.iq_type() {
+        Some(IqType::Result | IqType::Error) => Inbound::Dropped("iq-answer-to-nothing"),
+        Some(IqType::Get) if incoming.request_child().as_ref().is_some_and(is_about) => {
+            about(incoming)
+        }
         _ => incoming.refuse(Condition::ServiceUnavailable),
     }
 }
 
+/// Whether there is such a participant is for those to know who may read who takes part.
 fn about(incoming: &Incoming<'_>) -> Inbound {
-    let asked = incoming.request_child();
-    if !asked.is_some_and(|child| child.is(ns::DISCO_INFO, "query")) {
+    let parts = split_encoded(&incoming.channel.local);
+    let Some((id, local)) = parts.filter(|(id, _)| StableId::parse(id).is_some()) else {
+        return incoming.refuse(Condition::ItemNotFound);
+    };
+    if incoming.resource().is_some() {
         return incoming.refuse(Condition::ServiceUnavailable);
     }
-    let mut disco = crate::both::disco::Disco::default();
-    disco.identity("account", "registered", "");
-    disco.features(&[ns::DISCO_INFO]);
-    incoming.result(&disco.write(None))
+    let query = Query::NodeItems {
+        node: Node::Participants,
+        ids: vec![id.into()],
+        max_items: 0,
+        page: None,
+    };
+    of(channel(incoming, local), incoming.query(View::Mix, query))
 }
 
 /// What a participant's server did not take is absorbed (MIX-MSG-16); that of one client counts as its absence.
@@ -137,18 +183,20 @@ fn bounce(incoming: &Incoming<'_>) -> Inbound {
 }
 
 fn core(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
-    let command = match child.name {
-        "join" => join(child),
-        "leave" => Ok(Command::Depart),
-        "update-subscription" => subscription(child),
-        "setnick" => nick(child).map(|nick| Command::SetNick { nick }),
-        "destroy" => return set(incoming, || destroy_here(incoming, child)),
-        "create" => Err(Condition::BadRequest),
-        _ => Err(Condition::FeatureNotImplemented),
-    };
-    set(incoming, || match command {
-        Ok(command) => incoming.command(View::Mix, command),
-        Err(condition) => incoming.refuse(condition),
+    set(incoming, || {
+        let command = match child.name {
+            "join" => join(child),
+            "leave" => Ok(Command::Depart),
+            "update-subscription" => subscription(child),
+            "setnick" => nick(child).map(|nick| Command::SetNick { nick }),
+            "destroy" => return destroy_here(incoming, child),
+            "create" => Err(Condition::BadRequest),
+            _ => Err(Condition::FeatureNotImplemented),
+        };
+        match command {
+            Ok(command) => incoming.command(View::Mix, command),
+            Err(condition) => incoming.refuse(condition),
+        }
     })
 }
 
@@ -160,33 +208,35 @@ fn set(incoming: &Incoming<'_>, then: impl FnOnce() -> Inbound) -> Inbound {
     }
 }
 
-fn join(child: &Child<'_>) -> Result<Command, Condition> {
-    let (nodes, unknown) = nodes(child, "subscribe")?;
-    if unknown && nodes == Nodes::default() {
-        return Err(Condition::ItemNotFound);
+fn get(incoming: &Incoming<'_>, then: impl FnOnce() -> Inbound) -> Inbound {
+    match incoming.stanza.iq_type() {
+        Some(IqType::Get) => then(),
+        _ => incoming.refuse(Condition::BadRequest),
     }
+}
+
+fn join(child: &Child<'_>) -> Result<Command, Condition> {
     Ok(Command::Participate {
-        nodes,
+        nodes: nodes(child, "subscribe")?,
         nick: nick(child)?,
     })
 }
 
 fn subscription(child: &Child<'_>) -> Result<Command, Condition> {
-    let ((add, _), (remove, _)) = (nodes(child, "subscribe")?, nodes(child, "unsubscribe")?);
+    let (add, remove) = (nodes(child, "subscribe")?, nodes(child, "unsubscribe")?);
     Ok(Command::Subscribe { add, remove })
 }
 
-/// The nodes named, and whether any is one that no channel has.
-fn nodes(child: &Child<'_>, name: &str) -> Result<(Nodes, bool), Condition> {
+/// The nodes named; those that no channel has as [`Nodes::UNKNOWN`].
+fn nodes(child: &Child<'_>, name: &str) -> Result<Nodes, Condition> {
     let element = child.to_element().map_err(|_| Condition::BadRequest)?;
     let named = element.children().filter(|c| c.is(name, ns::MIX_CORE));
-    let parsed: Vec<_> = named
-        .map(|c| c.attr("node").and_then(Node::parse))
-        .collect();
-    Ok((
-        parsed.iter().flatten().copied().collect(),
-        parsed.contains(&None),
-    ))
+    Ok(named.fold(Nodes::default(), |all, subscribe| {
+        match subscribe.attr("node").and_then(Node::parse) {
+            Some(node) => all.with(node),
+            None => all.or(Nodes::UNKNOWN),
+        }
+    }))
 }
 
 fn nick(child: &Child<'_>) -> Result<Option<SmolStr>, Condition> {
@@ -200,13 +250,13 @@ fn nick(child: &Child<'_>) -> Result<Option<SmolStr>, Condition> {
 fn created(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
     match child.attr("channel") {
         Some(name) => match named(incoming, &name) {
-            Some(name) => elsewhere_command(incoming, name, Command::Create),
+            Some(name) => of(name, incoming.command(View::Mix, Command::Create)),
             None => incoming.refuse(Condition::NotAcceptable),
         },
         None => {
             let name = create::ad_hoc_name((incoming.context.random)());
             let name = channel(incoming, &name);
-            elsewhere_command(incoming, name, Command::CreateAdHoc)
+            of(name, incoming.command(View::Mix, Command::CreateAdHoc))
         }
     }
 }
@@ -216,7 +266,7 @@ fn destroy(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
     match child.attr("channel") {
         None => incoming.refuse(Condition::BadRequest),
         Some(name) => match named(incoming, &name) {
-            Some(name) => elsewhere_command(incoming, name, destroyed()),
+            Some(name) => of(name, incoming.command(View::Mix, destroyed())),
             None => incoming.refuse(Condition::ItemNotFound),
         },
     }
@@ -252,8 +302,9 @@ fn channel(incoming: &Incoming<'_>, local: &str) -> ChannelName {
     }
 }
 
-fn elsewhere_command(incoming: &Incoming<'_>, name: ChannelName, command: Command) -> Inbound {
-    match incoming.command(View::Mix, command) {
+/// The same request to another channel than it was addressed to.
+fn of(name: ChannelName, inbound: Inbound) -> Inbound {
+    match inbound {
         Inbound::Channel {
             sender,
             request,
@@ -269,10 +320,10 @@ fn elsewhere_command(incoming: &Incoming<'_>, name: ChannelName, command: Comman
     }
 }
 
-fn is_mix_node(child: &Child<'_>) -> bool {
-    child
-        .attr("node")
-        .is_some_and(|node| node == "mix" || Node::parse(&node).is_some())
+/// Discovery is of MIX with node `mix` or the name of a node, and where nothing else is spoken (MAP-01).
+fn is_of_mix(incoming: &Incoming<'_>, child: &Child<'_>) -> bool {
+    let named = |node: &str| node == "mix" || Node::parse(node).is_some();
+    !incoming.domain.muc || child.attr("node").is_some_and(|node| named(&node))
 }
 
 fn disco_info(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
@@ -282,14 +333,19 @@ fn disco_info(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
     }
 }
 
-/// Source: MIX-DSC-07, 08.
+/// Source: MIX-DSC-07, 08, 09. Messages and presence have no items to be listed.
 fn disco_items(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
-    match child.attr("node").as_deref() {
-        Some("mix") => incoming.query(View::Mix, Query::Items { view: View::Mix }),
-        None => {
-            let condition = Condition::FeatureNotImplemented;
-            incoming.refuse(StanzaError::new(ErrorType::Cancel, condition))
+    let Some(node) = child.attr("node") else {
+        return incoming.refuse(Condition::FeatureNotImplemented);
+    };
+    match (&*node, Node::parse(&node)) {
+        ("mix", _) | (_, Some(Node::Messages | Node::Presence)) => {
+            incoming.query(View::Mix, Query::Items { view: View::Mix })
         }
-        Some(_) => incoming.refuse(Condition::ItemNotFound),
+        (_, Some(node)) => match child.to_element() {
+            Ok(query) => pubsub::list(incoming, node, &query),
+            Err(_) => incoming.refuse(Condition::BadRequest),
+        },
+        (_, None) => incoming.refuse(Condition::ItemNotFound),
     }
 }

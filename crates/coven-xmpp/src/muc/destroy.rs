@@ -4,7 +4,7 @@ use super::Muc;
 use super::occupant::{Destroy, Item, Shape};
 use crate::render::{Change, Recipient, Sink};
 use coven_core::{Affiliation, Event, Role, View};
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::format_smolstr;
 
 impl Muc {
     /// Each session gets exactly one unavailable presence, from its own occupant JID.
@@ -18,7 +18,9 @@ impl Muc {
         else {
             return;
         };
-        let alternate = alternate.as_ref().map(|jid| self.alternate(jid));
+        let alternate = alternate
+            .as_ref()
+            .map(|jid| self.names.in_view(jid, View::Muc));
         let destroy = Destroy {
             jid: alternate.as_deref(),
             password: password.as_deref(),
@@ -36,16 +38,6 @@ impl Muc {
             for session in view.muc_sessions() {
                 sink.send(&template, Recipient::session(session));
             }
-        }
-    }
-
-    /// Where to go instead, with the domain of this view if it is one of the same space (MAP-81).
-    fn alternate(&self, jid: &SmolStr) -> SmolStr {
-        match (jid.split_once('@'), self.names.domain(View::Muc)) {
-            (Some((local, domain)), Some(ours)) if self.names.has_domain(domain) => {
-                format_smolstr!("{local}@{ours}")
-            }
-            _ => jid.clone(),
         }
     }
 }
