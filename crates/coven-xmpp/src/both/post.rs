@@ -17,14 +17,15 @@ use jid::BareJid;
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let stanza = incoming.stanza;
     let payload = stripped(incoming, Place::Groupchat);
+    let content = Content::of(&payload);
     let domain = incoming.domain;
     let post = Post {
         view: (!domain.muc || !domain.mix).then(|| domain.usual_view()),
         own_id: stanza.id.clone(),
         lang: stanza.lang.clone(),
-        traits: traits(&payload),
-        subject: subject(&payload),
-        reference: reference(&payload),
+        traits: content.traits,
+        subject: content.subject.map(BytesMut::freeze),
+        reference: content.reference,
         payload: Bytes::copy_from_slice(payload.bytes()),
     };
     let view = incoming.domain.usual_view();
@@ -59,11 +60,36 @@ fn ours(incoming: &Incoming<'_>) -> Ours {
     Ours::new(addresses.filter_map(|address| BareJid::new(&address).ok()))
 }
 
-/// What the archive and the history are decided by (MUC-MAM-06, 07; MUC-HIST-10).
-pub(crate) fn traits(payload: &Payload) -> Traits {
-    payload
-        .children()
-        .fold(Traits::default(), |all, child| all.with(of_child(&child)))
+/// What a message consists of, as far as anybody decides by it.
+#[derive(Debug, Default)]
+struct Content {
+    /// What the archive and the history are decided by (MUC-MAM-06, 07; MUC-HIST-10).
+    traits: Traits,
+    /// The `<subject/>` elements alone, in all languages.
+    subject: Option<BytesMut>,
+    /// The message that this one corrects, or whose receipt it is: payloads that name another message by its sender's
+    /// own id (MAP-26, MAP-31). The first one counts.
+    reference: Option<Reference>,
+}
+
+impl Content {
+    fn of(payload: &Payload) -> Self {
+        let mut content = Self::default();
+        for child in payload.children() {
+            content.traits = content.traits.with(of_child(&child));
+            match (child.namespace, child.name) {
+                (ns::CLIENT, "subject") => {
+                    let subject = content.subject.get_or_insert_default();
+                    subject.extend_from_slice(child.xml);
+                }
+                (ns::CORRECT, "replace") | (ns::RECEIPTS, "received") => {
+                    content.reference = content.reference.or_else(|| reference(payload, &child));
+                }
+                _ => {}
+            }
+        }
+        content
+    }
 }
 
 fn of_child(child: &Child<'_>) -> Traits {
@@ -87,21 +113,8 @@ fn fastens_retraction(child: &Child<'_>) -> bool {
     element.is_ok_and(|e| e.has_child("retract", ns::RETRACT_0))
 }
 
-/// The `<subject/>` elements alone, in all languages.
-fn subject(payload: &Payload) -> Option<Bytes> {
-    let mut all = BytesMut::new();
-    for subject in payload.all(ns::CLIENT, "subject") {
-        all.extend_from_slice(subject.xml);
-    }
-    (!all.is_empty()).then(|| all.freeze())
-}
-
-/// The message that this one corrects, or whose receipt it is: the payloads that name another by its sender's own id
-/// (MAP-26, MAP-31).
-fn reference(payload: &Payload) -> Option<Reference> {
-    let named = payload
-        .child(ns::CORRECT, "replace")
-        .or_else(|| payload.child(ns::RECEIPTS, "received"))?;
+/// Where in the payload the id stands.
+fn reference(payload: &Payload, named: &Child<'_>) -> Option<Reference> {
     let raw = named.raw_attr("id").filter(|id| !id.is_empty())?;
     let start = (raw.as_ptr() as usize).checked_sub(payload.bytes().as_ptr() as usize)?;
     Some(Reference {

@@ -268,12 +268,12 @@ impl Span {
             0 => ns::CLIENT,
             at => part(xml, at, self.namespace_len),
         };
-        let length = self.end.saturating_sub(self.start);
-        let name = part(xml, self.start + 1, self.name_len);
         Child {
-            name,
+            name: part(xml, self.start + 1, self.name_len),
             namespace,
-            xml: part(xml, self.start, length).as_bytes(),
+            xml: xml
+                .get(self.start as usize..self.end as usize)
+                .unwrap_or_default(),
         }
     }
 
