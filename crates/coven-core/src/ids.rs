@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn muc_occid_04_05_id_depends_on_channel_key_and_bare_jid_only() {
+    fn muc_occid_04_05_map_09_id_depends_on_channel_key_and_bare_jid_only() {
         let (a, b) = (ChannelKey([1; 32]), ChannelKey([2; 32]));
         assert_eq!(StableId::of(&a, "x@y"), StableId::of(&a, "x@y"));
         assert_ne!(StableId::of(&a, "x@y"), StableId::of(&b, "x@y"));

@@ -92,7 +92,7 @@ proptest! {
     /// I3 for the core: every MUC session hears exactly what was said between its join and its end, in journal order;
     /// who is not there hears nothing.
     #[test]
-    fn i3_muc_enter_03_everybody_hears_one_order_while_there(steps in life()) {
+    fn i3_muc_comp_12_everybody_hears_one_order_while_there(steps in life()) {
         let table = live(&steps, |_, _, _| Ok(()))?;
         let (mut roster, mut heard) = (Roster::default(), BTreeMap::<SessionNo, Vec<u64>>::new());
         for record in &table.journal {

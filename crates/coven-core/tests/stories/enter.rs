@@ -202,7 +202,7 @@ fn muc_enter_20_presence_without_join_creates_no_room() {
 }
 
 #[test]
-fn muc_enter_21_05_joining_again_resynchronises_that_session() {
+fn muc_enter_21_joining_again_resynchronises_that_session() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();
     let again = Join {

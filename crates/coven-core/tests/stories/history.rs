@@ -42,7 +42,7 @@ const ALL: HistoryRequest = HistoryRequest {
 };
 
 #[test]
-fn muc_hist_03_oldest_first() {
+fn history_is_given_oldest_first() {
     assert_eq!(get(&said(3), ALL), ["0", "1", "2"]);
 }
 

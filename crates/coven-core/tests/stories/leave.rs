@@ -5,7 +5,7 @@ use coven_core::event::{Cause, Event};
 use coven_core::{Affiliation, Condition, ErrorType};
 
 #[test]
-fn muc_leave_01_unavailable_ends_the_session() {
+fn unavailable_ends_the_session() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();
     let session = t.session(HAG);

@@ -16,7 +16,7 @@ fn both() -> Table {
 }
 
 #[test]
-fn muc_msg_01_02_04_a_message_is_from_the_occupant_with_id_and_payload_unchanged() {
+fn muc_msg_02_04_a_message_is_from_the_occupant_with_id_and_payload_unchanged() {
     let mut t = both();
     let body = "<body>Harpier cries: 'tis time</body><thread/><x xmlns='urn:any'/>";
     let said = Post {
@@ -42,7 +42,7 @@ fn mix_msg_01_map_03_participants_speak_from_any_client_or_none() {
 }
 
 #[test]
-fn mix_msg_05_16_every_message_has_an_archive_id_of_its_own() {
+fn mix_msg_05_every_message_has_an_archive_id_of_its_own() {
     let mut t = both();
     let a = t.says(HAG, "x").message().archive_id;
     let b = t.says(WITCH, "x").message().archive_id;
@@ -144,7 +144,7 @@ fn muc_msg_13_mix_mam_19_messages_without_body_pass_under_the_same_rules() {
 }
 
 #[test]
-fn muc_mam_06_mix_msg_13_what_has_a_body_is_kept_once() {
+fn muc_mam_06_what_has_a_body_is_kept_once() {
     let mut t = both();
     let outcome = t.says(HAG, "x");
     assert_eq!(outcome.story(), ["message"]);
@@ -152,7 +152,7 @@ fn muc_mam_06_mix_msg_13_what_has_a_body_is_kept_once() {
 }
 
 #[test]
-fn muc_comp_12_map_27_i3_everybody_sees_one_order() {
+fn what_is_said_stands_in_one_order() {
     let mut t = both();
     for (jid, text) in [(HAG, "a"), (WITCH, "b"), (HAG, "c")] {
         t.says(jid, text).ok();

@@ -81,7 +81,7 @@ fn mix_join_08_18_events_come_before_the_result_and_presence_after_it() {
 }
 
 #[test]
-fn mix_join_09_map_72_a_join_is_seen_as_somebody_who_was_not_there_before() {
+fn a_join_is_seen_as_somebody_who_was_not_there_before() {
     let mut t = Table::room();
     let outcome = t.participates(ACCOUNT, "thirdwitch");
     let delta = outcome.delta();
@@ -189,7 +189,7 @@ fn mix_join_19_no_channel_is_item_not_found() {
 }
 
 #[test]
-fn mix_leave_01_03_map_74_a_leave_ends_participation_subscriptions_and_presence() {
+fn mix_leave_01_a_leave_ends_participation_subscriptions_and_presence() {
     let mut t = Table::room();
     t.participates(HAG, "thirdwitch").ok();
     for client in [HAG, HAG2] {
@@ -241,7 +241,7 @@ fn mix_leave_05_leaving_succeeds_for_anybody_anywhere() {
 }
 
 #[test]
-fn mix_leave_06_who_is_removed_is_still_known_to_what_is_told_about_it() {
+fn who_is_removed_is_still_known_to_what_is_told_about_it() {
     let mut t = Table::room();
     t.participates(HAG, "thirdwitch").ok();
     let outcome = t.affiliates(OWNER, HAG, Affiliation::Outcast);

@@ -71,7 +71,7 @@ fn map_02_presence_of_a_participant_to_the_bare_channel_leaves_muc_sessions_alon
 }
 
 #[test]
-fn muc_pres_14_subscriptions_never_change_occupancy() {
+fn muc_pres_14_muc_leave_04_subscriptions_never_change_occupancy() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();
     for wanted in [true, false] {
@@ -83,7 +83,7 @@ fn muc_pres_14_subscriptions_never_change_occupancy() {
 }
 
 #[test]
-fn muc_pres_04_05_06_excluded_roles_are_shown_to_nobody_but_themselves() {
+fn muc_pres_05_06_excluded_roles_are_shown_to_nobody_but_themselves() {
     let mut t = Table::with(|c| {
         c.moderated = true;
         c.broadcast = Broadcast {
@@ -107,7 +107,7 @@ fn muc_pres_04_05_06_excluded_roles_are_shown_to_nobody_but_themselves() {
 }
 
 #[test]
-fn muc_pres_02_a_leave_keeps_the_affiliation_that_holds_after_it() {
+fn a_leave_keeps_the_affiliation_that_holds_after_it() {
     let mut t = Table::room();
     t.makes(HAG, Affiliation::Member);
     t.joins(HAG, "thirdwitch").ok();

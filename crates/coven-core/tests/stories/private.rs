@@ -15,7 +15,7 @@ fn two() -> Table {
 }
 
 #[test]
-fn muc_pm_01_08_it_goes_to_the_other_as_it_came_with_the_senders_nick_and_id() {
+fn muc_pm_01_it_goes_to_the_other_as_it_came_with_the_senders_nick_and_id() {
     let mut t = two();
     let outcome = t.whispers(HAG, "SecondWitch");
     let Event::Private(message) = outcome.event() else {

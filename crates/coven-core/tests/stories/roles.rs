@@ -39,7 +39,7 @@ fn muc_role_04_only_moderators_by_bare_jid_or_admins_from_outside() {
 }
 
 #[test]
-fn muc_role_05_06_a_kick_removes_all_sessions_and_nothing_else() {
+fn muc_role_06_muc_multi_04_a_kick_removes_all_sessions_and_nothing_else() {
     let mut t = Table::room();
     t.makes(HAG, Affiliation::Member);
     t.joins(HAG, "thirdwitch").ok();

@@ -25,7 +25,7 @@ fn muc_multi_01_own_nick_from_another_client_is_a_further_session() {
 }
 
 #[test]
-fn muc_multi_02_mix_msg_03_every_session_receives_and_may_send() {
+fn every_session_is_a_recipient_and_may_send() {
     let mut t = two();
     let muc: Vec<_> = t.roster().sessions().map(|s| s.jid.to_string()).collect();
     assert_eq!(muc, [WITCH, HAG, HAG2]);
@@ -76,7 +76,7 @@ fn muc_multi_06_others_see_a_further_session_only_if_what_is_shown_changes() {
 }
 
 #[test]
-fn muc_multi_07_a_further_session_gets_a_join_of_its_own() {
+fn a_further_session_gets_a_join_of_its_own() {
     let mut t = two();
     let outcome = t.joins("hag66@shakespeare.example/3", "thirdwitch");
     assert_eq!(outcome.story(), ["joined"]);

@@ -13,7 +13,7 @@ fn three() -> Table {
 }
 
 #[test]
-fn muc_subj_02_07_a_change_goes_to_everybody_and_is_kept_with_changer_and_time() {
+fn muc_subj_02_a_change_is_kept_with_changer_and_time_and_archived() {
     let mut t = three();
     t.passes(5_000);
     let outcome = t.posts(OWNER, topic("<subject>Fire Burn</subject>"));

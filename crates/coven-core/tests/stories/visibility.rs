@@ -40,7 +40,7 @@ fn map_48_a_moderator_by_role_sees_jids_in_muc_only() {
 }
 
 #[test]
-fn muc_conf_13_visibility_holds_from_the_event_that_changed_it() {
+fn visibility_holds_from_the_event_that_changed_it() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();
     let sees = |t: &Table| t.roster().sees_jids(&t.seen(HAG).person, View::Muc);
