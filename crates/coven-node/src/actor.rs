@@ -91,24 +91,37 @@ impl Actor for ChannelActor {
         message: Message,
         room: &mut Room,
     ) -> Result<(), ActorProcessingErr> {
+        let mailbox = self.shared.table.get(&self.channel);
+        if let (Message::Idle, Some(mailbox)) = (&message, &mailbox) {
+            mailbox.done();
+            return self.idle(myself, room).await;
+        }
         match message {
-            Message::Operation(operation) => {
-                room.operation(*operation).await;
-                if let Some(mailbox) = self.shared.table.get(&self.channel) {
-                    mailbox.done();
-                }
-            }
+            Message::Operation(operation) => room.operation(*operation).await,
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend => room.resend().await,
             Message::Reset { generation } => room.reset(generation).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
-            Message::Idle => {
-                if room.may_leave().await && self.shared.table.retire(&self.channel) {
-                    room.forget().await;
-                    myself.stop(None);
-                }
-            }
+            Message::Idle => {}
+        }
+        if let Some(mailbox) = mailbox {
+            mailbox.done();
+        }
+        Ok(())
+    }
+}
+
+impl ChannelActor {
+    /// Leaves memory, unless something is owed or has come in meanwhile.
+    async fn idle(
+        &self,
+        myself: ActorRef<Message>,
+        room: &mut Room,
+    ) -> Result<(), ActorProcessingErr> {
+        if room.may_leave().await && self.shared.table.retire(&self.channel) {
+            room.forget().await;
+            myself.stop(None);
         }
         Ok(())
     }

@@ -146,13 +146,15 @@ impl Service {
             };
             Channel::new(name, shared.options.shards)
         };
-        for shard in (0..shared.options.shards).map(ShardId) {
-            for sent in shared.store.unsent(shard).await? {
+        let shards = (0..shared.options.shards).map(ShardId);
+        let asked = shards.map(|s| (shared.store.unsent(s), shared.store.timers(s)));
+        for (unsent, timers) in asked.collect::<Vec<_>>() {
+            for sent in unsent.await? {
                 // Loading sends what is not acknowledged; an acknowledgement of nothing changes nothing.
                 let nothing = Message::Acknowledged(coven_core::Sequence(0));
                 shared.table.tell(shared, &channel(sent.key), nothing);
             }
-            for (at, key) in shared.store.timers(shard).await? {
+            for (at, key) in timers.await? {
                 let at = Timestamp(convert::timestamp(at).0);
                 let _full = shared.timers.send((channel(key), Some(at))).await;
             }
@@ -166,15 +168,18 @@ async fn claim_all(
     session: SessionId,
     shards: u16,
 ) -> Result<Vec<(Epoch, CommitNumber)>, coven_store::Error> {
-    let mut claims = Vec::with_capacity(usize::from(shards));
-    for shard in (0..shards).map(ShardId) {
-        let judged_dead = store.owner(shard).await?;
+    let shards = (0..shards).map(ShardId);
+    let owners: Vec<_> = shards.map(|shard| (shard, store.owner(shard))).collect();
+    let mut claims = Vec::with_capacity(owners.len());
+    for (shard, owner) in owners {
+        let judged_dead = owner.await?;
+        let known = Epoch(0);
         claims.push(store.claim(
             shard,
             Claim {
                 session,
                 judged_dead,
-                known: Epoch(0),
+                known,
             },
         ));
     }

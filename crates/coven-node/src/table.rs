@@ -46,12 +46,16 @@ impl Mailbox {
         })
     }
 
-    /// Tells the actor something that is not an operation.
+    /// Tells the actor something that is not an operation. Waits in the same line, without a bound of its own: each part
+    /// of the node that tells something does so at its own slow pace.
     pub(crate) fn tell(&self, message: Message) {
-        let _gone = self.actor.cast(message);
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if self.actor.cast(message).is_err() {
+            self.done();
+        }
     }
 
-    /// An operation has been handled.
+    /// What was waiting has been handled.
     pub(crate) fn done(&self) {
         self.waiting.fetch_sub(1, Ordering::AcqRel);
     }
@@ -84,15 +88,17 @@ impl Table {
         channel: &Channel,
         message: Message,
     ) -> Result<(), Message> {
-        let mailbox = self.mailbox(shared, channel, &mut self.stripe(channel));
+        // The stripe stays locked until the operation is in: the actor cannot retire in between.
+        let mut stripe = self.stripe(channel);
+        let mailbox = self.mailbox(shared, channel, &mut stripe);
         mailbox.used.store(self.now_ms(), Ordering::Relaxed);
         mailbox.offer(message, shared.options.mailbox)
     }
 
     /// Loads the channel, if it is not in memory, and tells its actor something.
     pub(crate) fn tell(&self, shared: &Arc<Shared>, channel: &Channel, message: Message) {
-        self.mailbox(shared, channel, &mut self.stripe(channel))
-            .tell(message);
+        let mut stripe = self.stripe(channel);
+        self.mailbox(shared, channel, &mut stripe).tell(message);
     }
 
     /// The channel's mailbox, if it is in memory.

@@ -15,6 +15,9 @@ const PACE: Duration = Duration::from_millis(100);
 const FAST_PACE: Duration = Duration::from_millis(25);
 /// What is much.
 const MUCH_BYTES: usize = 64 * 1024;
+/// Output that no answered barrier covers: beyond it nothing is written. A crash repeats no more than this, and a slow
+/// server is not buried: what it owes an answer for it can take in before its silence is held against it.
+const WINDOW_BYTES: usize = 1024 * 1024;
 /// Without any sign of life for this long, a server that owes an answer is dead.
 const SILENCE: Duration = Duration::from_secs(10);
 /// Whatever else it says, a server that owes an answer for this long is of no use.
@@ -32,6 +35,8 @@ pub(crate) struct Pace {
     with_pings: bool,
     /// Since when there is output that no barrier covers, and how much.
     open: Option<(Instant, usize)>,
+    /// How much the ping that is not answered yet covers.
+    asked_for: usize,
     /// When the ping that is not answered yet was written.
     asked: Option<Instant>,
     last_ping: Instant,
@@ -57,6 +62,7 @@ impl Pace {
         Self {
             with_pings,
             open: None,
+            asked_for: 0,
             asked: None,
             last_ping: now,
             last_write: now,
@@ -73,6 +79,10 @@ impl Pace {
     /// A ping is being written: it covers all that was written before.
     pub(crate) const fn pinged(&mut self, now: Instant) {
         self.asked = Some(now);
+        self.asked_for = match self.open {
+            Some((_, bytes)) => bytes,
+            None => 0,
+        };
         self.open = None;
         self.last_ping = now;
         self.last_write = now;
@@ -86,6 +96,13 @@ impl Pace {
     /// The ping is answered.
     pub(crate) const fn answered(&mut self) {
         self.asked = None;
+        self.asked_for = 0;
+    }
+
+    /// Whether more stanzas may be written. Where barriers are off, the system's own buffers are the bound.
+    pub(crate) fn is_open(&self) -> bool {
+        let open = self.open.map_or(0, |(_, bytes)| bytes);
+        !self.with_pings || open + self.asked_for < WINDOW_BYTES
     }
 
     /// What is due. `heard`: when something last came from the server, or it last took something. `wanted`: a barrier
@@ -107,6 +124,7 @@ impl Pace {
     fn next_ping(&self) -> Instant {
         match self.open {
             None => self.last_write + IDLE,
+            Some((since, bytes)) if bytes >= WINDOW_BYTES / 2 => since,
             Some((_, bytes)) if bytes >= MUCH_BYTES => self.last_ping + FAST_PACE,
             Some((since, _)) => since + PACE,
         }
@@ -168,6 +186,22 @@ mod tests {
         pace.wrote(MUCH_BYTES, now);
         assert_eq!(pace.due(now, now, false), Due::Nothing(now + FAST_PACE));
         assert_eq!(pace.due(now + FAST_PACE, now, false), Due::Ping);
+    }
+
+    #[test]
+    fn i9_output_waits_for_a_server_that_has_not_taken_in_the_last() {
+        let (mut pace, now) = start();
+        pace.wrote(WINDOW_BYTES / 2, now);
+        assert_eq!(
+            pace.due(now, now, false),
+            Due::Ping,
+            "half a window is covered at once"
+        );
+        pace.pinged(now);
+        pace.wrote(WINDOW_BYTES / 2, now);
+        assert!(!pace.is_open());
+        pace.answered();
+        assert!(pace.is_open());
     }
 
     #[test]

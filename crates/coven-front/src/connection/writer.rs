@@ -65,18 +65,19 @@ impl Outflow {
 
     async fn pump(&mut self, closing: &CancellationToken) -> Result<(), Down> {
         loop {
-            let bytes = self.fill();
-            let next = self.add_due(bytes)?;
+            let is_open = self.connection.barriers().pace.is_open();
+            let bytes = if is_open { self.fill() } else { 0 };
+            let next = self.add_due(bytes, is_open)?;
             if !self.batch.is_empty() {
                 self.write().await?;
                 self.wrote();
-            } else if closing.is_cancelled() {
+            } else if closing.is_cancelled() && is_open {
                 return self.close().await;
             } else {
                 let woken = async {
                     tokio::select! {
                         () = self.connection.wake.notified() => {}
-                        () = closing.cancelled() => {}
+                        () = closing.cancelled(), if is_open => {}
                     }
                 };
                 let _ = timeout_at(next, woken).await;
@@ -102,15 +103,16 @@ impl Outflow {
         held
     }
 
-    /// Adds what else is due behind `bytes` of stanzas. Tells when something will be.
-    fn add_due(&mut self, bytes: usize) -> Result<Instant, Down> {
+    /// Adds what else is due behind `bytes` of stanzas; `is_open`: nothing was held back. Tells when something will be.
+    fn add_due(&mut self, bytes: usize, is_open: bool) -> Result<Instant, Down> {
         let now = Instant::now();
         let heard = self.connection.heard();
         let mut barriers = self.connection.barriers();
         if bytes > 0 {
             barriers.pace.wrote(bytes, now);
         }
-        let wanted = bytes == 0 && barriers.wanted > *self.connection.passed.borrow();
+        let all = is_open && bytes == 0;
+        let wanted = all && barriers.wanted > *self.connection.passed.borrow();
         if wanted && self.connection.upstream.barrier == Barrier::Off {
             self.connection.pass(barriers.wanted);
         }
