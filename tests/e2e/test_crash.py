@@ -27,17 +27,17 @@ DOMAIN = "chat.localhost"
 ROOM = f"coven@{DOMAIN}"
 QUIET_ROOM = f"quiet@{DOMAIN}"
 PEOPLE = 20
-#: Where the process ends; the number is how often it passes there first.
+#: Where the process ends; the number is how often it passes there first: claims at the start are commits too.
+#: `store-during-trimming` needs more log than a story makes: coven-store's own crash tests pass it.
 FAIL_POINTS = [
     "node-after-decide:40",
-    "store-before-commit:40",
-    "store-after-commit:40",
+    "store-before-commit:1500",
+    "store-after-commit:1500",
     "node-after-commit:40",
     "front-mid-write:40",
     "front-after-write-before-ack:40",
     "store-during-snapshot:1",
     "store-during-packing:1",
-    "store-during-trimming:1",
 ]
 RANDOM_CRASHES = 20
 
@@ -145,7 +145,7 @@ class Crowd:
             await asyncio.sleep(after)
             await self.coven.kill()
         else:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while self.coven.process.exit_code is None:
                     await asyncio.sleep(0.01)
         ended, barriers = now(), tuple(self._barriers())

@@ -42,6 +42,7 @@ fn answered(delivery: &Delivery) -> bool {
 async fn events_leave_in_order_behind_the_roster_they_build_on() {
     let mut node = Node::start(Arc::new(MemoryStore::new())).await;
     node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
     for n in 0..20 {
         node.say("coven", HAG, &format!("m{n}"));
     }
@@ -58,6 +59,7 @@ async fn muc_leave_15_sessions_outlive_a_crash_and_what_was_not_acknowledged_is_
     let store = Arc::new(MemoryStore::new());
     let mut node = Node::start(store.clone()).await;
     node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
     node.say("coven", HAG, "one");
     node.until(|d| is_message(d, "one")).await;
     node.crash();
@@ -79,9 +81,10 @@ async fn what_was_acknowledged_is_not_sent_again() {
     let store = Arc::new(MemoryStore::new());
     let mut node = Node::start(store.clone()).await;
     node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
     node.say("coven", HAG, "one");
     node.until(|d| is_message(d, "one")).await;
-    node.acknowledge("coven", 3, 99);
+    node.acknowledge("coven", 4, 99);
     tokio::task::yield_now().await;
     node.crash();
 
@@ -129,6 +132,7 @@ async fn idle_channels_leave_memory_with_their_occupants_and_come_back() {
 async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
     let mut node = Node::start(Arc::new(MemoryStore::new())).await;
     node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
     for n in 0..5 {
         node.say("coven", HAG, &format!("m{n}"));
     }
@@ -146,6 +150,7 @@ async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
         flip: false,
     };
     node.ask("coven", HAG, Query::Archive(Box::new(query)));
+    node.until(answered).await;
     let all = node.until(answered).await;
     let Some(Delivery::Answer { answer, .. }) = all.last() else {
         panic!("{all:?}")

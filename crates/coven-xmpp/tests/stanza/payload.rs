@@ -187,18 +187,3 @@ fn trees_have_namespaces_text_and_attributes() {
         .unwrap();
     assert!(body.is("body", ns::COMPONENT));
 }
-
-/// Payloads that `xmpp-parsers` knows are read through the tree.
-#[test]
-fn trees_are_what_xmpp_parsers_expects() {
-    let payload =
-        message("<x xmlns='http://jabber.org/protocol/muc'><password>p</password></x>").payload;
-    let tree = payload.child(ns::MUC, "x").unwrap().to_element().unwrap();
-    assert_eq!(
-        xmpp_parsers::muc::Muc::try_from(tree)
-            .unwrap()
-            .password
-            .as_deref(),
-        Some("p")
-    );
-}
