@@ -86,7 +86,10 @@ fn page(query: &Element) -> Option<Option<DirectoryPage>> {
 
 /// Source: MIX-NODE-12, 13.
 fn subscribe(incoming: &Incoming<'_>, request: &Element, add: bool) -> Inbound {
-    let own = |jid: &str| BareJid::parse(jid).is_some_and(|jid| jid == incoming.sender.bare);
+    let own = |jid: &str| {
+        let parsed = BareJid::parse(jid).filter(|_| !jid.contains('/'));
+        parsed.is_some_and(|jid| jid == incoming.sender.bare)
+    };
     if !request.attr("jid").is_some_and(own) {
         return bad_request(incoming, "invalid-jid");
     }
