@@ -9,6 +9,7 @@ use crate::shared;
 use coven_cluster::{Delivery, Operation, Request as Asked};
 use coven_core::channel::{Decision, Facts, Output};
 use coven_core::command::{Command, Resolved};
+use coven_core::content::history;
 use coven_core::{
     Answer, Condition, Event, HistoryRequest, Origin, Query, Record, Refusal, Sender, Sequence,
     Timestamp,
@@ -276,14 +277,8 @@ impl Room {
         let Soundness::Sound(state) = &self.condition else {
             return Vec::new();
         };
-        let max = state
-            .roster()
-            .config()
-            .max_history
-            .min(policies.max_history);
-        let mut chosen = state.tail().select(wanted, max, now, |_| 0);
-        chosen.retain(|record| record.sequence <= before);
-        chosen
+        let max = history::limit(state.roster().config(), &policies);
+        state.tail().select(wanted, max, now, before)
     }
 
     async fn reply(&self, operation: &Operation, answer: Answer) {

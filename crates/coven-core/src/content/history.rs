@@ -3,7 +3,7 @@
 use super::archive;
 use crate::command::HistoryRequest;
 use crate::event::{Event, Message, Record};
-use crate::ids::{PersonNo, Timestamp};
+use crate::ids::{PersonNo, Sequence, Timestamp};
 use crate::settings::{config::Config, service::Service};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,41 +88,33 @@ impl Tail {
         self.entries.iter()
     }
 
-    /// What a newcomer gets, oldest first. `max`: see [`limit`]; `size`: the length
-    /// in characters of an entry as it will be sent.
+    /// What a newcomer gets, oldest first. `max`: see [`limit`]; `until`: the join, so that a join that is told again later
+    /// gets what it got.
     ///
-    /// Source: MUC-HIST-03..08: all limits together, the smallest set.
+    /// Source: MUC-HIST-04, 06..08: all limits together, the smallest set. That of characters (MUC-HIST-05) is the
+    /// renderer's, which alone knows how long a stanza is.
     #[must_use]
     pub fn select(
         &self,
         wanted: HistoryRequest,
         max: u32,
         now: Timestamp,
-        size: impl Fn(&Record) -> u64,
+        until: Sequence,
     ) -> Vec<Arc<Record>> {
-        let most = wanted
-            .max_stanzas
-            .map_or_else(|| u64::from(max), |n| n.min(u64::from(max)));
-        let oldest = wanted
+        let max = u64::from(max);
+        let most = wanted.max_stanzas.map_or(max, |n| n.min(max));
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let seconds = wanted
             .seconds
             .map(|s| now.plus_ms(-i64::try_from(s.saturating_mul(1000)).unwrap_or(i64::MAX)));
-        let mut left = wanted.max_chars.unwrap_or(u64::MAX);
-        let mut chosen = Vec::new();
-        for record in self.entries.iter().rev() {
-            let too_old = oldest
-                .max(wanted.since)
-                .is_some_and(|from| record.stamp < from);
-            let length = if wanted.max_chars.is_some() {
-                size(record)
-            } else {
-                0
-            };
-            if chosen.len() as u64 >= most || too_old || length > left {
-                break;
-            }
-            left -= length;
-            chosen.push(Arc::clone(record));
-        }
+        let oldest = seconds.max(wanted.since);
+        let newest_first = self.entries.iter().rev();
+        let mut chosen: Vec<_> = newest_first
+            .skip_while(|record| record.sequence > until)
+            .take_while(|record| oldest.is_none_or(|from| record.stamp >= from))
+            .take(most)
+            .cloned()
+            .collect();
         chosen.reverse();
         chosen
     }

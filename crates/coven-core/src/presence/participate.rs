@@ -186,16 +186,7 @@ fn joining(
     known: &Person,
     person: Person,
 ) -> Vec<Event> {
-    let mut events = Vec::new();
-    if !channel.roster.config().persistent {
-        let config = Config {
-            persistent: true,
-            ..(**channel.roster.config()).clone()
-        };
-        events.push(Event::Configured {
-            config: Arc::new(config),
-        });
-    }
+    let mut events = Vec::from_iter(made_persistent(channel));
     let renamed = channel.roster.is_present(known.no) && known.nick != person.nick;
     let person = Arc::new(person);
     if renamed {
@@ -219,6 +210,17 @@ fn joining(
         });
     }
     events
+}
+
+/// A temporary room becomes persistent (MAP-42).
+fn made_persistent(channel: &Channel) -> Option<Event> {
+    let config = channel.roster.config();
+    (!config.persistent).then(|| Event::Configured {
+        config: Arc::new(Config {
+            persistent: true,
+            ..(**config).clone()
+        }),
+    })
 }
 
 /// The joiner with the nick that will hold: the one asked for, or the one it has (MIX-JOIN-12, 13, 14, MAP-10).

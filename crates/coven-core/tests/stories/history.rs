@@ -28,10 +28,10 @@ fn texts(records: &[Arc<Record>]) -> Vec<String> {
     records.iter().map(text).collect()
 }
 
-/// What a newcomer gets; an entry has ten characters.
+/// What a newcomer gets.
 fn get(t: &Table, wanted: HistoryRequest) -> Vec<String> {
     let max = history::limit(t.roster().config(), &t.service);
-    texts(&t.channel.tail().select(wanted, max, t.now, |_| 10))
+    texts(&t.channel.tail().select(wanted, max, t.now, t.roster().at()))
 }
 
 const ALL: HistoryRequest = HistoryRequest {
@@ -61,24 +61,6 @@ fn muc_hist_04_the_most_recent_so_many_messages() {
     assert_eq!(get(2), ["1", "2"]);
     assert!(get(0).is_empty());
     assert_eq!(get(u64::MAX).len(), 3);
-}
-
-#[test]
-fn muc_hist_05_whole_stanzas_within_so_many_characters() {
-    let t = said(3);
-    let get = |n| {
-        get(
-            &t,
-            HistoryRequest {
-                max_chars: Some(n),
-                ..ALL
-            },
-        )
-    };
-    assert_eq!(get(20), ["1", "2"]);
-    assert_eq!(get(19), ["2"]);
-    assert!(get(9).is_empty());
-    assert!(get(0).is_empty());
 }
 
 #[test]
@@ -122,16 +104,16 @@ fn muc_hist_08_the_smallest_set_of_all_limits() {
     let mut t = said(10);
     let wanted = HistoryRequest {
         max_stanzas: Some(5),
-        max_chars: Some(40),
         seconds: Some(3),
         since: Some(START),
+        ..ALL
     };
     assert_eq!(get(&t, wanted), ["7", "8", "9"]);
     let wanted = HistoryRequest {
         seconds: Some(100),
         ..wanted
     };
-    assert_eq!(get(&t, wanted).len(), 4);
+    assert_eq!(get(&t, wanted).len(), 5);
     t.sets(|c| c.max_history = 2);
     assert_eq!(get(&t, wanted), ["8", "9"]);
     let early = HistoryRequest {
@@ -141,6 +123,17 @@ fn muc_hist_08_the_smallest_set_of_all_limits() {
     assert_eq!(get(&t, early).len(), 2);
     t.service.max_history = 1;
     assert_eq!(get(&t, ALL), ["9"]);
+}
+
+#[test]
+fn muc_enter_03_a_join_that_is_told_again_gets_what_it_got() {
+    let mut t = said(3);
+    let joined = t.joins("wiccarocks@shakespeare.example/laptop", "secondwitch");
+    let at = joined.records[0].sequence;
+    let select = |t: &Table| texts(&t.channel.tail().select(ALL, 2, t.now, at));
+    assert_eq!(select(&t), ["1", "2"]);
+    t.says(HAG, "3").ok();
+    assert_eq!(select(&t), ["1", "2"]);
 }
 
 #[test]
