@@ -9,6 +9,8 @@ use bytes::Bytes;
 use coven_xmpp::stanza::Outgoing;
 use coven_xmpp::stream::{Refused, Writer};
 
+use super::lane::add;
+
 /// Bytes that may wait.
 pub(crate) const DIRECT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -68,7 +70,7 @@ impl Direct {
             && let Some(chunk) = state.writer.take()
         {
             *held += chunk.len();
-            batch.push(chunk);
+            add(batch, chunk);
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use coven_xmpp::stream::Chunk;
 use tokio::sync::Notify;
 
 use super::StreamNo;
@@ -26,7 +27,7 @@ pub(crate) struct Lane {
 #[derive(Debug, Default)]
 struct State {
     stream: StreamNo,
-    chunks: VecDeque<(u64, Bytes)>,
+    chunks: VecDeque<(u64, Chunk)>,
     bytes: usize,
     /// Chunks ever handed over, or dropped here: the number of the last.
     counted: u64,
@@ -45,7 +46,7 @@ pub(crate) struct LaneView {
 
 impl Lane {
     /// Hands over a chunk for a stream. Tells its number; nothing happens if that stream is over.
-    pub(crate) fn push(&self, stream: StreamNo, chunk: Bytes) -> u64 {
+    pub(crate) fn push(&self, stream: StreamNo, chunk: Chunk) -> u64 {
         let mut state = self.state();
         state.counted += 1;
         let number = state.counted;
@@ -65,7 +66,7 @@ impl Lane {
         {
             state.bytes -= chunk.len();
             *held += chunk.len();
-            batch.push(chunk);
+            add(batch, chunk);
             taken = Some(number);
         }
         let has_room = state.bytes < LANE_BYTES;
@@ -118,11 +119,21 @@ impl Lane {
     }
 }
 
+/// The pieces of a chunk, which nothing may come between.
+pub(super) fn add(batch: &mut Vec<Bytes>, chunk: Chunk) {
+    let pieces = [chunk.packed, chunk.shared];
+    batch.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const UP: StreamNo = StreamNo::FIRST;
+
+    fn chunk(text: &'static str) -> Chunk {
+        Bytes::from(text).into()
+    }
 
     fn taken(lane: &Lane, max: usize) -> (Vec<Bytes>, Option<u64>) {
         let (mut batch, mut held) = (Vec::new(), 0);
@@ -134,23 +145,39 @@ mod tests {
     fn chunks_leave_in_order_and_by_number() {
         let lane = Lane::default();
         lane.switch(UP);
-        assert_eq!(lane.push(UP, "a".into()), 1);
-        assert_eq!(lane.push(UP, "b".into()), 2);
+        assert_eq!(lane.push(UP, chunk("a")), 1);
+        assert_eq!(lane.push(UP, chunk("b")), 2);
         assert_eq!(taken(&lane, 1), (vec!["a".into()], Some(1)));
         assert_eq!(taken(&lane, 9), (vec!["b".into()], Some(2)));
         assert_eq!(taken(&lane, 9), (vec![], None));
     }
 
     #[test]
+    fn a_chunk_of_two_pieces_stays_together() {
+        let lane = Lane::default();
+        lane.switch(UP);
+        let chunk = Chunk {
+            packed: "head".into(),
+            shared: "tail".into(),
+        };
+        lane.push(UP, chunk);
+        assert_eq!(lane.bytes(), 8);
+        assert_eq!(
+            taken(&lane, 1),
+            (vec!["head".into(), "tail".into()], Some(1))
+        );
+    }
+
+    #[test]
     fn il_05_what_is_for_a_lost_stream_goes_nowhere() {
         let lane = Lane::default();
         lane.switch(UP);
-        lane.push(UP, "waits".into());
+        lane.push(UP, chunk("waits"));
         lane.switch(UP.next());
         assert_eq!(lane.bytes(), 0);
-        lane.push(UP, "late".into());
+        lane.push(UP, chunk("late"));
         lane.switch(UP.next().next());
-        assert_eq!(lane.push(UP, "too late".into()), 3);
+        assert_eq!(lane.push(UP, chunk("too late")), 3);
         assert_eq!(taken(&lane, 9), (vec![], None));
         assert_eq!(lane.view().acknowledged, 0);
     }
@@ -159,7 +186,7 @@ mod tests {
     async fn i9_a_full_lane_makes_its_worker_wait() {
         let lane = Lane::default();
         lane.switch(UP);
-        lane.push(UP, Bytes::from(vec![0; LANE_BYTES]));
+        lane.push(UP, Bytes::from(vec![0; LANE_BYTES]).into());
         let soon = std::time::Duration::from_millis(20);
         assert!(tokio::time::timeout(soon, lane.room()).await.is_err());
         taken(&lane, 1);

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use coven_core::Group;
 use coven_xmpp::stream::Limits;
 use smol_str::{SmolStr, format_smolstr};
@@ -39,6 +40,9 @@ use barrier::{BarrierNo, Pace};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) struct StreamNo(u64);
 
+/// Written chunks that are kept for their memory.
+const MAX_WRITTEN: usize = 16;
+
 /// What the parts of the front-end share of one connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -53,6 +57,8 @@ pub(crate) struct Connection {
     direct: Direct,
     /// Wakes the writer.
     wake: Notify,
+    /// Chunks that were written: their memory serves again.
+    written: Mutex<Vec<Bytes>>,
     barriers: Mutex<Barriers>,
     /// The highest wanted barrier that is passed.
     passed: watch::Sender<u64>,
@@ -138,6 +144,7 @@ impl Connection {
             stream: AtomicU64::default(),
             lanes: workers.iter().map(|_| Lane::default()).collect(),
             wake: Notify::new(),
+            written: Mutex::default(),
             barriers: Mutex::new(Barriers {
                 pace: Pace::new(born, with_pings),
                 last: BarrierNo(0),
@@ -202,6 +209,11 @@ impl Connection {
     /// There is something to be written.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// A chunk that was written, for its memory.
+    pub(crate) fn take_written(&self) -> Option<Bytes> {
+        self.written().pop()
     }
 
     /// A worker has taken notice of the stream, and the node has been asked for what the last one lost.
@@ -319,6 +331,10 @@ impl Connection {
         for worker in &*self.workers {
             worker.notify_one();
         }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Vec<Bytes>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hear(&self, now: Instant) {

@@ -11,13 +11,14 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use coven_xmpp::ns;
 use coven_xmpp::stanza::{Builder, Head, Kind, Outgoing};
+use coven_xmpp::stream::CHUNK_BYTES;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::barrier::{BarrierNo, Due, Ids};
-use super::{Asked, Connection};
+use super::{Asked, Connection, MAX_WRITTEN};
 use crate::fail;
 use crate::options::Barrier;
 use crate::status::Down;
@@ -163,7 +164,13 @@ impl Outflow {
             match self.try_write(&batch) {
                 Ok(0) => return Err(Down::Closed),
                 Ok(written) => {
-                    advance(&mut batch, written);
+                    let mut kept = self.connection.written();
+                    advance(&mut batch, written, |piece| {
+                        if piece.len() > CHUNK_BYTES / 2 && kept.len() < MAX_WRITTEN {
+                            kept.push(piece);
+                        }
+                    });
+                    drop(kept);
                     self.connection.hear(Instant::now());
                     self.connection.counters.writes.add(1);
                     let written = written as u64;
@@ -220,14 +227,14 @@ impl Outflow {
     }
 }
 
-/// Takes `written` bytes from the front.
-fn advance(batch: &mut VecDeque<Bytes>, mut written: usize) {
+/// Takes `written` bytes from the front, and gives whole pieces to `done`.
+fn advance(batch: &mut VecDeque<Bytes>, mut written: usize, mut done: impl FnMut(Bytes)) {
     while let Some(first) = batch.front_mut() {
         if written < first.len() {
             return first.advance(written);
         }
         written -= first.len();
-        batch.pop_front();
+        batch.pop_front().map(&mut done);
     }
 }
 
@@ -238,11 +245,14 @@ mod tests {
     #[test]
     fn a_partial_write_goes_on_where_it_stopped() {
         let mut batch = VecDeque::from([Bytes::from("abc"), Bytes::from("de")]);
-        advance(&mut batch, 1);
+        let mut done = Vec::new();
+        let mut write = |batch: &mut _, bytes| advance(batch, bytes, |piece| done.push(piece));
+        write(&mut batch, 1);
         assert_eq!(batch, ["bc", "de"]);
-        advance(&mut batch, 3);
+        write(&mut batch, 3);
         assert_eq!(batch, ["e"]);
-        advance(&mut batch, 1);
+        write(&mut batch, 1);
         assert!(batch.is_empty());
+        assert_eq!(done, ["bc", "e"]);
     }
 }

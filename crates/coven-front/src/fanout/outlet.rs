@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use coven_cluster::Channel;
 use coven_xmpp::stanza::Template;
-use coven_xmpp::stream::{Refused, Writer};
+use coven_xmpp::stream::{Chunk, Refused, Writer};
 
 use super::cursor::Mark;
 use crate::connection::{Connection, Lane, StreamNo};
@@ -143,10 +143,13 @@ impl Outlet {
         self.connection.lane(self.worker)
     }
 
-    fn send(&mut self, chunk: bytes::Bytes) {
+    fn send(&mut self, chunk: Chunk) {
         if let Some(lane) = self.connection.lane(self.worker) {
             self.handed = lane.push(self.stream, chunk);
             self.connection.wake();
+        }
+        if let Some(written) = self.connection.take_written() {
+            self.writer.recycle(written);
         }
     }
 }

@@ -95,9 +95,19 @@ impl Template {
 
     /// Appends the stanza as it goes to `to`.
     pub fn write_to(&self, out: &mut Vec<u8>, to: &str) {
+        self.write_head_to(out, to);
+        out.extend_from_slice(&self.suffix);
+    }
+
+    /// Appends the stanza as it goes to `to`, without [`Self::tail`].
+    pub(crate) fn write_head_to(&self, out: &mut Vec<u8>, to: &str) {
         out.extend_from_slice(&self.prefix);
         escape::attribute(out, to);
-        out.extend_from_slice(&self.suffix);
+    }
+
+    /// What is the same for all recipients from the end of `to` on.
+    pub(crate) const fn tail(&self) -> &Bytes {
+        &self.suffix
     }
 
     /// Bytes of the stanza without its `to`.

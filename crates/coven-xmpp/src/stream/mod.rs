@@ -15,4 +15,4 @@ pub use component::{Broken, Component, Event, RawStanza};
 pub use framer::{Frame, FrameError, Framer};
 pub use header::{StreamCondition, StreamError};
 pub use limits::{Excess, Limits};
-pub use writer::{CHUNK_BYTES, Refused, Writer};
+pub use writer::{CHUNK_BYTES, Chunk, Refused, Writer};

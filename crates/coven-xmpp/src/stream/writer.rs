@@ -14,14 +14,52 @@ use crate::stanza::{Outgoing, Template};
 /// Bytes of a chunk, unless a single stanza is larger.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What follows `to` in a stanza is shared and not copied from so many bytes on.
+const SHARED_BYTES: usize = 16 * 1024;
+
+/// Buffers kept for use.
+const MAX_SPARE: usize = 8;
+
 /// Packs stanzas into chunks for one stream.
 #[derive(Debug)]
 pub struct Writer {
     domain: SmolStr,
     max_stanza_bytes: usize,
     current: Vec<u8>,
-    full: VecDeque<Bytes>,
+    full: VecDeque<Chunk>,
     full_bytes: usize,
+    /// Buffers that were written and serve again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// Whole stanzas, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// What is to be written first.
+    pub packed: Bytes,
+    /// What is to be written behind it: the end of its last stanza, shared with other copies of that; mostly empty.
+    pub shared: Bytes,
+}
+
+impl Chunk {
+    /// Bytes of both.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.packed.len() + self.shared.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Chunk {
+    fn from(packed: Bytes) -> Self {
+        let shared = Bytes::new();
+        Self { packed, shared }
+    }
 }
 
 /// Why a stanza was not taken. Nothing of it was written.
@@ -55,10 +93,12 @@ impl Writer {
             current: Vec::new(),
             full: VecDeque::new(),
             full_bytes: 0,
+            spare: Vec::new(),
         }
     }
 
-    /// Appends `template` for `to` (unescaped).
+    /// Appends `template` for `to` (unescaped). Large ones are not copied: their bytes are shared by all recipients, so
+    /// that what waits takes memory once (S-52).
     ///
     /// Source: XEP-0114 §3, requirement MUC-COMP-03; invariant I9.
     ///
@@ -67,11 +107,15 @@ impl Writer {
     /// [`Refused`]; nothing was written then.
     pub fn push(&mut self, template: &Template, to: &str) -> Result<(), Refused> {
         self.check_from(template)?;
+        let tail = template.tail();
+        if tail.len() >= SHARED_BYTES {
+            return self.push_shared(template, to);
+        }
         let estimate = template.len_without_to() + to.len();
         self.seal_unless_fits(estimate);
         let start = self.current.len();
         template.write_to(&mut self.current, to);
-        self.check_size(start)
+        self.check_size(start, 0)
     }
 
     /// Appends one addressed stanza.
@@ -89,16 +133,17 @@ impl Writer {
         self.current.extend_from_slice(bytes);
     }
 
-    /// Takes the oldest full chunk. A chunk ends where a stanza ends.
-    pub fn take_full(&mut self) -> Option<Bytes> {
+    /// Takes the oldest full chunk.
+    pub fn take_full(&mut self) -> Option<Chunk> {
         let chunk = self.full.pop_front()?;
         self.full_bytes -= chunk.len();
         Some(chunk)
     }
 
     /// Takes the oldest chunk, full or not: for when nothing more comes at once.
-    pub fn take(&mut self) -> Option<Bytes> {
-        self.take_full().or_else(|| self.take_current())
+    pub fn take(&mut self) -> Option<Chunk> {
+        let full = self.take_full();
+        full.or_else(|| self.take_current().map(Chunk::from))
     }
 
     /// Bytes that wait to be taken.
@@ -114,6 +159,31 @@ impl Writer {
         self.full.clear();
         self.full_bytes = 0;
         dropped
+    }
+
+    fn push_shared(&mut self, template: &Template, to: &str) -> Result<(), Refused> {
+        let tail = template.tail();
+        self.seal_unless_fits(template.len_without_to() - tail.len() + to.len());
+        let start = self.current.len();
+        template.write_head_to(&mut self.current, to);
+        self.check_size(start, tail.len())?;
+        let packed = self.take_current().unwrap_or_default();
+        let shared = tail.clone();
+        self.push_full(Chunk { packed, shared });
+        Ok(())
+    }
+
+    /// Takes back the memory of a chunk that was written, if nobody else holds it. Fresh memory costs as much as writing.
+    pub fn recycle(&mut self, written: Bytes) {
+        if self.spare.len() < MAX_SPARE
+            && let Ok(mut buffer) = written.try_into_mut()
+        {
+            buffer.clear();
+            let buffer = Vec::from(buffer);
+            if buffer.capacity() == CHUNK_BYTES {
+                self.spare.push(buffer);
+            }
+        }
     }
 
     /// A small rest is copied out, so that the large buffer serves again.
@@ -140,8 +210,8 @@ impl Writer {
     }
 
     /// Escaping makes an address longer, so the size is known for certain only after writing.
-    fn check_size(&mut self, start: usize) -> Result<(), Refused> {
-        let bytes = self.current.len() - start;
+    fn check_size(&mut self, start: usize, shared: usize) -> Result<(), Refused> {
+        let bytes = self.current.len() - start + shared;
         if bytes <= self.max_stanza_bytes {
             return Ok(());
         }
@@ -157,6 +227,7 @@ impl Writer {
             self.seal();
         }
         if self.current.capacity() == 0 {
+            self.current = self.spare.pop().unwrap_or_default();
             self.current.reserve_exact(CHUNK_BYTES.max(bytes));
         }
     }
@@ -164,8 +235,12 @@ impl Writer {
     fn seal(&mut self) {
         if !self.current.is_empty() {
             let chunk = Bytes::from(std::mem::take(&mut self.current));
-            self.full_bytes += chunk.len();
-            self.full.push_back(chunk);
+            self.push_full(chunk.into());
         }
+    }
+
+    fn push_full(&mut self, chunk: Chunk) {
+        self.full_bytes += chunk.len();
+        self.full.push_back(chunk);
     }
 }

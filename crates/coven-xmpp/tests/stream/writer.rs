@@ -19,7 +19,7 @@ fn one_template_goes_to_many() {
     let expected = "<message from='r@chat.example/n' type='groupchat' to='a@b/c'><body>x</body></message>\
                     <message from='r@chat.example/n' type='groupchat' to='d@e/&lt;&apos;f&apos;&gt;'><body>x</body></message>";
     assert_eq!(writer.pending(), expected.len());
-    assert_eq!(writer.take().unwrap(), expected);
+    assert_eq!(writer.take().unwrap().packed, expected);
     assert_eq!(writer.take(), None);
 }
 
@@ -44,6 +44,7 @@ fn chunks_end_where_stanzas_end() {
     }
     let mut total = 0;
     while let Some(chunk) = writer.take_full() {
+        assert!(chunk.shared.is_empty());
         assert!(chunk.len() <= CHUNK_BYTES && chunk.len() > CHUNK_BYTES - 2 * stanza.len());
         assert_eq!(chunk.len() % stanza.len(), 0);
         total += chunk.len();
@@ -62,9 +63,32 @@ fn a_stanza_larger_than_a_chunk_is_one() {
     writer.push_raw(b" ");
     writer.push(&large, "a@b").unwrap();
     writer.push(&template("r@chat.example", ""), "a@b").unwrap();
-    assert_eq!(writer.take().unwrap().len(), 1);
-    assert!(writer.take().unwrap().len() > 200_000);
-    assert!(writer.take().unwrap().starts_with(b"<message "));
+    let chunk = writer.take().unwrap();
+    assert!(chunk.packed.starts_with(b" <message ") && chunk.len() > 200_000);
+    assert!(writer.take().unwrap().packed.starts_with(b"<message "));
+}
+
+/// covers: S-52
+#[test]
+fn copies_of_a_large_stanza_share_its_bytes() {
+    let mut writer = Writer::new("chat.example", 300_000);
+    let body = "x".repeat(200_000);
+    let large = template("r@chat.example", &format!("<body>{body}</body>"));
+    writer.push(&template("r@chat.example", ""), "a@b").unwrap();
+    for to in ["a@b", "c@d"] {
+        writer.push(&large, to).unwrap();
+    }
+    let (first, second) = (writer.take().unwrap(), writer.take().unwrap());
+    assert_eq!(first.shared.as_ptr(), second.shared.as_ptr());
+    let small = "<message from='r@chat.example' type='groupchat' to='a@b'/>";
+    let start = "<message from='r@chat.example' type='groupchat' to='a@b";
+    assert_eq!(first.packed, format!("{small}{start}"));
+    assert_eq!(first.shared, format!("'><body>{body}</body></message>"));
+    assert_eq!(
+        second.packed,
+        "<message from='r@chat.example' type='groupchat' to='c@d"
+    );
+    assert_eq!(writer.pending(), 0);
 }
 
 /// covers: I9
