@@ -27,6 +27,20 @@ struct Turn {
     is_shown: bool,
 }
 
+impl Watcher<'_> {
+    /// Whether it sees real JIDs from now on.
+    const fn is_new(&self) -> bool {
+        self.sees && !self.saw
+    }
+}
+
+impl Turn {
+    /// Whether anybody sees a difference, addresses apart.
+    fn is_visible(&self) -> bool {
+        self.was.role != self.is.role || self.was_shown != self.is_shown
+    }
+}
+
 impl Muc {
     /// One message with all codes (I-61), then the presences of those that now look otherwise.
     pub(super) fn configured(&mut self, change: &Change<'_>, sink: &mut impl Sink) {
@@ -46,6 +60,7 @@ impl Muc {
                 sink.send(&notice, Recipient::session(watcher.session));
             }
         }
+        let revealed = watchers.iter().any(Watcher::is_new);
         for view in roster.people() {
             let Some(is) = Look::of(&view) else { continue };
             let turn = Turn {
@@ -54,7 +69,9 @@ impl Muc {
                 is_shown: roster.config().broadcast.shows(is.role),
                 is,
             };
-            self.turned(&turn, &watchers, sink);
+            if turn.is_visible() || revealed {
+                self.turned(&turn, &watchers, sink);
+            }
         }
     }
 
@@ -80,8 +97,7 @@ impl Muc {
                     self.self_presence(&turn.is, watcher.session, item, &[110], None, sink);
                 }
             } else if turn.is_shown {
-                let revealed = watcher.sees && !watcher.saw;
-                if role_changed || !turn.was_shown || revealed {
+                if role_changed || !turn.was_shown || watcher.is_new() {
                     let make = || turn.is.template(&self.room, watcher.sees);
                     sink.send(shown.get(watcher.sees, make), recipient);
                 }

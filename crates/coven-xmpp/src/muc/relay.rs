@@ -13,12 +13,19 @@ use coven_core::content::relay::Relayed;
 use coven_core::{Command, Condition, Query, View};
 use smol_str::format_smolstr;
 
+/// Bytes of an id at most, so that the id made of it (core `relay`) is still one that comes back.
+const MAX_ID_BYTES: usize = 512;
+
 /// An IQ to `room/nick`: passed on, except the self-ping (MUC-PING-01), which the core tells from other pings.
 pub(super) fn dispatch(incoming: &Incoming<'_>, nick: &str) -> Inbound {
     let stanza = incoming.stanza;
     let (Some(kind), Some(id)) = (stanza.iq_type(), stanza.id.clone()) else {
         return incoming.refuse(Condition::BadRequest);
     };
+    let asks = matches!(kind, IqType::Get | IqType::Set);
+    if asks && id.len() > MAX_ID_BYTES {
+        return incoming.refuse(Condition::PolicyViolation);
+    }
     let child = incoming.request_child();
     let namespace = child.map_or("", |child| child.namespace);
     let payload = match kind {

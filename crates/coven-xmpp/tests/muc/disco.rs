@@ -240,7 +240,7 @@ fn muc_disco_04_i9_a_list_larger_than_a_stanza_is_cut_though_nobody_asked() {
 }
 
 #[test]
-fn muc_disco_07_muc_disco_08_muc_disco_09_muc_mam_01_muc_ping_03_muc_occid_01_a_room() {
+fn muc_disco_07_muc_disco_08_muc_disco_10_muc_mam_01_muc_ping_03_muc_occid_01_a_room() {
     let mut w = World::muc().with_room();
     let sent = info(&mut w, ROOM, WICCA, "");
     assert_eq!(identity(&sent), Some(("conference", "text", "coven")));
@@ -252,6 +252,8 @@ fn muc_disco_07_muc_disco_08_muc_disco_09_muc_mam_01_muc_ping_03_muc_occid_01_a_
         ns::MUC,
         ns::MUC_STABLE_ID,
         ns::MUC_SELF_PING,
+        ns::MUC_ROOMINFO,
+        ns::MUC_ROOMCONFIG,
         ns::OCCUPANT_ID,
         ns::SID,
         ns::MAM,
@@ -285,6 +287,16 @@ fn muc_disco_07_muc_disco_08_muc_disco_09_muc_mam_01_muc_ping_03_muc_occid_01_a_
         kinds(&mut w),
         "muc_hidden muc_membersonly muc_moderated muc_nonanonymous muc_passwordprotected muc_persistent"
     );
+}
+
+#[test]
+fn muc_disco_09_a_room_tells_what_it_does_and_not_what_it_does_not() {
+    let mut w = World::muc().with_room();
+    let all = features(&info(&mut w, ROOM, WICCA, ""));
+    assert!(all.iter().any(|f| f == ns::MUC_STABLE_ID));
+    for absent in [ns::REGISTER, ns::MUC_REGISTER, ns::MUC_REQUEST] {
+        assert!(all.iter().all(|f| f != absent), "{absent}");
+    }
 }
 
 #[test]

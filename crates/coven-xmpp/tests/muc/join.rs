@@ -280,7 +280,8 @@ fn muc_enter_24_a_second_join_with_another_nick_renames_and_sends_all() {
 }
 
 #[test]
-fn muc_enter_29_muc_status_01_muc_status_06_entering_tells_of_visibility_and_logging() {
+fn muc_enter_29_muc_status_01_muc_status_06_muc_status_19_entering_tells_of_visibility_and_logging()
+{
     let mut w = World::muc()
         .with_service(|s| s.defaults.logging = true)
         .with_room();

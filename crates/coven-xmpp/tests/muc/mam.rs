@@ -340,6 +340,13 @@ fn muc_mam_19_muc_mam_20_muc_anon_02_addresses_only_for_those_entitled() {
 }
 
 #[test]
+fn muc_anon_03_an_owner_sees_addresses_without_being_there() {
+    let mut w = witches();
+    let out = query(&mut w, "crone1@shakespeare.example/elsewhere", "");
+    assert!(out[0].xml.contains("jid='hag66@shakespeare.example'"));
+}
+
+#[test]
 fn muc_mam_24_preferences_are_not_for_rooms() {
     let mut w = witches();
     for kind in ["get", "set"] {

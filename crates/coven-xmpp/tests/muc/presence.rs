@@ -535,6 +535,26 @@ fn muc_leave_07_muc_leave_08_muc_leave_10_muc_leave_12_muc_status_18_ghosts_are_
 }
 
 #[test]
+fn muc_multi_11_a_ghost_is_one_session_only() {
+    let mut w = witches();
+    w.join(HAG2, "thirdwitch");
+    let bounce = |id: &str| {
+        format!(
+            "<message from='{HAG}' to='{ROOM}' id='{id}' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        )
+    };
+    let id = w.send(&bounce("x")).one().id().to_owned();
+    let out = w.send(&bounce(&id));
+    assert_eq!(out.to(HAG).one().codes(), [110, 333]);
+    assert!(
+        out.to(HAG2).is_empty() && out.to(WICCA).is_empty(),
+        "{out:?}"
+    );
+    assert_eq!(w.say(HAG2, "m", "still here").to(WICCA).len(), 1);
+}
+
+#[test]
 fn muc_leave_09_muc_err_04_other_errors_remove_nobody_and_are_not_answered() {
     let mut w = witches();
     for condition in [

@@ -181,6 +181,26 @@ fn muc_iq_02_muc_anon_02_errors_come_back_without_addresses() {
 }
 
 #[test]
+fn muc_iq_02_muc_comp_05_an_id_that_would_not_come_back_is_refused() {
+    let mut w = witches();
+    let asked = |w: &mut World, length: usize| {
+        let id = "i".repeat(length);
+        w.send(&format!(
+            "<iq from='{HAG}' to='{ROOM}/secondwitch' id='{id}' type='get'><x xmlns='urn:x'/></iq>"
+        ))
+    };
+    assert_eq!(
+        asked(&mut w, 513).one().error(),
+        ("modify", "policy-violation")
+    );
+    let id = asked(&mut w, 512).one().id().to_owned();
+    let out = w.send(&format!(
+        "<iq from='{WICCA}' to='{ROOM}/thirdwitch' id='{id}' type='result'/>"
+    ));
+    assert_eq!(out.one().id().len(), 512);
+}
+
+#[test]
 fn muc_iq_03_vcards_and_pubsub_are_asked_of_the_account() {
     let mut w = witches();
     for payload in [
