@@ -3,8 +3,6 @@
 //! Says which commits, receipts and snapshots are accepted, and what they change. Holds no record and no snapshot: where
 //! these are kept is each implementation's own matter.
 
-use std::collections::BTreeMap;
-
 use crate::{
     Ack, Acknowledgement, ChannelCommit, CommitNumber, ConnectionId, Entry, Error, Life, Loaded,
     Outcome, ProcessId, Sequence, Snapshot, StoredOutcome, TimerChange, Timestamp,
@@ -25,21 +23,19 @@ pub(crate) struct ChannelState {
     pub(crate) unsent: Option<CommitNumber>,
     /// The deadline.
     pub(crate) timer: Option<Timestamp>,
-    acks: BTreeMap<ConnectionId, Ack>,
-    outcomes: BTreeMap<(ProcessId, u64), StoredOutcome>,
+    /// In order of connection. Few, and copied with each transaction: hence no map.
+    acks: Vec<Ack>,
+    /// In order of (process, n).
+    outcomes: Vec<StoredOutcome>,
 }
 
 impl ChannelState {
     /// Rebuilds a state from its parts.
     pub(crate) fn restore(mut self, acks: Vec<Ack>, outcomes: Vec<StoredOutcome>) -> Self {
-        self.acks = acks
-            .into_iter()
-            .map(|ack| (ack.connection.clone(), ack))
-            .collect();
-        self.outcomes = outcomes
-            .into_iter()
-            .map(|it| ((it.outcome.process, it.outcome.n), it))
-            .collect();
+        (self.acks, self.outcomes) = (acks, outcomes);
+        self.acks
+            .sort_by(|one, other| one.connection.cmp(&other.connection));
+        self.outcomes.sort_by_key(StoredOutcome::order);
         self
     }
 
@@ -67,26 +63,29 @@ impl ChannelState {
 
     /// Stores an acknowledgement; one of an older lease is passed over, and numbers never go back.
     pub(crate) fn acknowledge(&mut self, ack: &Acknowledgement) {
-        let stored = self
+        let new = Ack {
+            connection: ack.connection.clone(),
+            lease: ack.lease,
+            sequence: ack.sequence,
+            commit: ack.commit,
+        };
+        let found = self
             .acks
-            .entry(ack.connection.clone())
-            .or_insert_with(|| Ack {
-                connection: ack.connection.clone(),
-                lease: ack.lease,
-                sequence: Sequence(0),
-                commit: CommitNumber(0),
-            });
-        if ack.lease < stored.lease {
-            return;
+            .binary_search_by(|stored| stored.connection.cmp(&new.connection));
+        let stored = match found {
+            Ok(at) => self.acks.get_mut(at),
+            Err(at) => return self.acks.insert(at, new),
+        };
+        if let Some(stored) = stored.filter(|stored| ack.lease >= stored.lease) {
+            stored.lease = ack.lease;
+            stored.sequence = stored.sequence.max(ack.sequence);
+            stored.commit = stored.commit.max(ack.commit);
         }
-        stored.lease = ack.lease;
-        stored.sequence = stored.sequence.max(ack.sequence);
-        stored.commit = stored.commit.max(ack.commit);
     }
 
     /// Drops what a connection acknowledged.
     pub(crate) fn gone(&mut self, connection: &ConnectionId) {
-        self.acks.remove(connection);
+        self.acks.retain(|ack| ack.connection != *connection);
     }
 
     /// Takes the mark away unless a commit after `commit` has set it (IL-21).
@@ -99,7 +98,7 @@ impl ChannelState {
     /// Forgets outcomes of `process` up to `base`.
     pub(crate) fn answered(&mut self, process: ProcessId, base: u64) {
         self.outcomes
-            .retain(|(of, n), _| *of != process || *n > base);
+            .retain(|it| it.outcome.process != process || it.outcome.n > base);
     }
 
     /// Forgets all outcomes of `process`.
@@ -114,27 +113,24 @@ impl ChannelState {
 
     /// Whether any outcome of `process` is kept.
     pub(crate) fn has_outcomes_of(&self, process: ProcessId) -> bool {
-        self.outcomes
-            .range((process, 0)..=(process, u64::MAX))
-            .next()
-            .is_some()
+        self.outcomes.iter().any(|it| it.outcome.process == process)
     }
 
     /// Whether a snapshot at `sequence` covers only what is committed and acknowledged.
     pub(crate) fn admits_snapshot(&self, sequence: Sequence) -> bool {
         let acknowledged =
-            || !self.acks.is_empty() && self.acks.values().all(|ack| ack.sequence >= sequence);
+            || !self.acks.is_empty() && self.acks.iter().all(|ack| ack.sequence >= sequence);
         sequence <= self.head && (self.unsent.is_none() || acknowledged())
     }
 
     /// Acknowledgements in order of connection.
     pub(crate) fn acks(&self) -> impl Iterator<Item = &Ack> {
-        self.acks.values()
+        self.acks.iter()
     }
 
     /// Outcomes in order of (process, n).
     pub(crate) fn outcomes(&self) -> impl Iterator<Item = &StoredOutcome> {
-        self.outcomes.values()
+        self.outcomes.iter()
     }
 
     /// What a new owner is told.
@@ -167,13 +163,23 @@ impl ChannelState {
 
     fn keep(&mut self, outcome: &Outcome, commit: CommitNumber) {
         self.answered(outcome.process, outcome.base);
-        self.outcomes.insert(
-            (outcome.process, outcome.n),
-            StoredOutcome {
-                commit,
-                outcome: outcome.clone(),
-            },
-        );
+        let new = StoredOutcome {
+            commit,
+            outcome: outcome.clone(),
+        };
+        match self
+            .outcomes
+            .binary_search_by_key(&new.order(), StoredOutcome::order)
+        {
+            Ok(at) => self.outcomes.splice(at..=at, [new]).for_each(drop),
+            Err(at) => self.outcomes.insert(at, new),
+        }
+    }
+}
+
+impl StoredOutcome {
+    const fn order(&self) -> (u128, u64) {
+        (self.outcome.process.0, self.outcome.n)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Durability, schema};
 use crate::Error;
 
 /// A checkpoint is due after so many bytes.
-const DUE: u64 = 4 << 20;
+const DUE: u64 = 16 << 20;
 /// From so many frames (of 4 KiB) on, writers wait once for the write-ahead log to begin anew.
 const LONG: i64 = 16 << 10;
 

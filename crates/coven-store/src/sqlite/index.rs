@@ -323,9 +323,9 @@ impl LogRows {
         self.bytes
     }
 
-    /// Whether anything still needs the oldest row.
-    pub(super) fn front_is_needed(&self) -> bool {
-        self.rows.front().is_none_or(|row| row.references > 0)
+    /// Whether anything still needs a row. One that is not there counts as needed.
+    pub(super) fn is_needed(&self, id: i64) -> bool {
+        self.row(id).is_none_or(|row| row.references > 0)
     }
 
     /// Appends a row.
@@ -360,16 +360,18 @@ impl LogRows {
 
     /// The blob of a row, if it is cached.
     pub(super) fn cached(&self, id: i64) -> Option<Bytes> {
-        self.rows
-            .get(usize::try_from(id.checked_sub(self.first)?).ok()?)?
-            .data
-            .clone()
+        self.row(id)?.data.clone()
     }
 
     fn refer(&mut self, id: i64, by: i64) {
         if let Some(row) = self.row_mut(id) {
             row.references += by;
         }
+    }
+
+    fn row(&self, id: i64) -> Option<&LogRow> {
+        self.rows
+            .get(usize::try_from(id.checked_sub(self.first)?).ok()?)
     }
 
     fn row_mut(&mut self, id: i64) -> Option<&mut LogRow> {

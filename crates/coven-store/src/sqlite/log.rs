@@ -135,6 +135,37 @@ pub(super) fn section(from: &mut Decoder<'_>) -> Result<ChannelCommit, Malformed
     })
 }
 
+/// Passes over the section at the decoder's place; answers whose it is.
+pub(super) fn skip_section(from: &mut Decoder<'_>) -> Result<ChannelKey, Malformed> {
+    let key = from.key()?;
+    from.number()?;
+    for _ in 0..from.count()? {
+        skip_entry(from)?;
+    }
+    for _ in 0..from.count()? {
+        from.number()?;
+        from.number()?;
+        from.skip()?;
+    }
+    list(from, outcome)?;
+    from.byte()?;
+    if from.byte()? == 2 {
+        from.number()?;
+    }
+    Ok(key)
+}
+
+fn skip_entry(from: &mut Decoder<'_>) -> Result<(), Malformed> {
+    let flags = from.byte()?;
+    for _ in 0..4 {
+        from.number()?;
+    }
+    if flags & 3 == 2 {
+        from.array::<20>()?;
+    }
+    from.skip()
+}
+
 /// Only the entries of the section at `offset` of the blob in log row `row`, whose seal was checked.
 pub(super) fn entries_in(blob: &Bytes, row: i64, offset: u32) -> Result<Vec<Entry>, Error> {
     let mut from = Decoder::at(blob, usize::try_from(offset).unwrap_or(usize::MAX));
@@ -302,4 +333,70 @@ pub(super) fn list<'a, T>(
         all.push(one(from)?);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn change() -> ChannelCommit {
+        let mut change =
+            ChannelCommit::new(ChannelKey::new("chat.example", "coven"), Sequence(300));
+        let lives = [Life::Within, Life::Creates, Life::Destroys];
+        let archived = [None, Some(None), Some(Some(SenderId([9; 20])))];
+        for (number, (life, sender)) in (301_u64..).zip(lives.into_iter().zip(archived)) {
+            change.entries.push(Entry {
+                sequence: Sequence(number),
+                first_epoch: Epoch(u64::MAX),
+                stamp: Timestamp(number << 40),
+                kind: 70_000,
+                life,
+                archive: sender.map(|sender| ArchiveMeta { sender }),
+                record: Bytes::from(vec![b'x'; 200]),
+            });
+        }
+        let record = Bytes::from_static(b"tombstone");
+        change.rewrites = vec![Rewrite {
+            sequence: Sequence(1),
+            kind: 2,
+            record,
+        }];
+        change.outcomes = vec![Outcome {
+            process: ProcessId(u128::MAX),
+            n: 3,
+            base: 2,
+            after: Sequence(303),
+            addressee: Some(ConnectionId("main/1".into())),
+            result: Bytes::from_static(b"conflict"),
+        }];
+        change.unsent = true;
+        change.timer = TimerChange::Set(Timestamp(77));
+        change
+    }
+
+    #[test]
+    fn a_section_is_read_passed_over_and_read_in_part() {
+        let mut to = Encoder::new();
+        let offset = u32::try_from(to.position()).unwrap();
+        put_section(&mut to, &change());
+        put_forget(&mut to, ShardId(9), &change().key);
+        let blob = Bytes::from(to.seal(Table::Log, 1));
+        let mut from = Decoder::open(Table::Log, 1, &blob).unwrap();
+        assert_eq!(section(&mut from), Ok(change()));
+        let mut skipping = Decoder::open(Table::Log, 1, &blob).unwrap();
+        assert_eq!(skip_section(&mut skipping), Ok(change().key));
+        assert_eq!(skipping.position(), from.position());
+        assert_eq!(entries_in(&blob, 1, offset), Ok(change().entries));
+        let key = change().key;
+        assert_eq!(
+            item(&mut from),
+            Ok(Some(Item::Forget {
+                shard: ShardId(9),
+                key
+            }))
+        );
+        assert_eq!(item(&mut from), Ok(None));
+    }
 }

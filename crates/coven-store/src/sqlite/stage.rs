@@ -258,11 +258,9 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Has the rows of all shards written whose number of the last commit is in the log only.
-    pub(super) fn fold_shards(&mut self) {
-        for (shard, state) in self.shared.index().shards.clone() {
-            self.shards.entry(shard).or_insert((state, true)).1 = true;
-        }
+    /// Has the row of a shard written; it is `state` unless this transaction changes it.
+    pub(super) fn fold_shard(&mut self, shard: ShardId, state: Shard) {
+        self.shards.entry(shard).or_insert((state, true)).1 = true;
     }
 
     /// Moves messages of a channel, up to `packed`, into pages.

@@ -3,7 +3,7 @@
 //! Upkeep is staged at the beginning of a transaction, from what is durable, and becomes durable with it. It never waits
 //! for anything, and does a bounded amount each time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
@@ -13,6 +13,7 @@ use tracing::error;
 use super::codec::{Decoder, Table, corrupt};
 use super::log::{self, Item};
 use super::page::PAGE;
+use super::row::Shard;
 use super::shared::{Shared, Trace};
 use super::stage::Stage;
 use super::view::View;
@@ -39,7 +40,10 @@ pub(super) struct Upkeep {
     blocked_until: u64,
     /// Log rows before this one are of no use, and may still be in the file.
     trim_to: i64,
-    trimmed_to: i64,
+    /// Bytes of such rows.
+    dropped: u64,
+    /// What the rows of shards say.
+    written: BTreeMap<ShardId, Shard>,
     meta: schema::Meta,
 }
 
@@ -52,7 +56,8 @@ impl Upkeep {
             trimming: false,
             blocked_until: 0,
             trim_to: meta.log_first,
-            trimmed_to: meta.log_first,
+            dropped: 0,
+            written: BTreeMap::new(),
             meta,
         }
     }
@@ -66,7 +71,7 @@ impl Upkeep {
 
     /// Whether there is anything to do.
     pub(super) fn is_due(&self, shared: &Shared) -> bool {
-        let pending = !self.full.is_empty() || self.doomed || self.trim_to > self.trimmed_to;
+        let pending = !self.full.is_empty() || self.doomed;
         pending || (self.may_trim(shared) && shared.index().log.bytes() >= self.blocked_until)
     }
 
@@ -92,13 +97,16 @@ impl Upkeep {
 
     /// What [`Upkeep::stage`] did is durable. `doomed`: there may be pages to delete.
     pub(super) const fn committed(&mut self, doomed: bool) {
-        self.trimmed_to = self.trim_to;
+        if self.dropped > 0 && self.meta.log_first == self.trim_to {
+            self.dropped = 0;
+        }
         self.doomed |= doomed;
     }
 
     /// What [`Upkeep::stage`] did is undone.
-    pub(super) const fn failed(&mut self) {
+    pub(super) fn failed(&mut self) {
         self.doomed = true;
+        self.written.clear();
     }
 
     fn pack(&mut self, stage: &mut Stage<'_>) {
@@ -127,10 +135,10 @@ impl Upkeep {
                 };
             }
         }
-        if self.trim_to > self.trimmed_to {
+        if self.dropped > 0 && self.dropped >= stage.shared.options.log_limit / 64 {
             crate::fail::point("store-during-trimming");
             // What the dropped rows said of shards must be in their rows now.
-            stage.fold_shards();
+            self.fold_shards(stage);
             rows::trim_log(stage.db, self.trim_to)?;
             self.meta.log_first = self.trim_to;
             schema::write_meta(stage.db, &self.meta)?;
@@ -138,16 +146,28 @@ impl Upkeep {
         Ok(())
     }
 
+    fn fold_shards(&mut self, stage: &mut Stage<'_>) {
+        let shards = stage.shared.index().shards.clone();
+        for (shard, state) in &shards {
+            if self.written.get(shard) != Some(state) {
+                stage.fold_shard(*shard, *state);
+            }
+        }
+        self.written = shards;
+    }
+
     /// Takes rows that nothing needs out of the index. Readers that copied the index before have begun their view of
     /// the database before, too, so the rows may be deleted from now on.
     fn drop_front(&mut self, shared: &Shared) {
         let mut index = shared.index();
-        if !index.log.front_is_needed() {
+        let before = index.log.bytes();
+        while index.log.bytes() > shared.options.low_mark()
+            && !index.log.is_needed(index.log.first())
+        {
+            index.log.pop();
             self.blocked_until = 0;
         }
-        while index.log.bytes() > shared.options.low_mark() && !index.log.front_is_needed() {
-            index.log.pop();
-        }
+        self.dropped += before - index.log.bytes();
         self.trimming = index.log.bytes() > shared.options.low_mark();
         self.trim_to = index.log.first();
     }
@@ -229,6 +249,9 @@ fn settle_row(stage: &mut Stage<'_>, id: i64) -> Result<bool, Error> {
         if id + 1 >= index.log.next() || index.log.bytes() <= stage.shared.options.low_mark() {
             return Ok(false);
         }
+        if !index.log.is_needed(id) {
+            return Ok(true);
+        }
         index.log.cached(id)
     };
     let blob = match cached {
@@ -280,7 +303,7 @@ fn named_in(
                 Item::Forget { .. } | Item::ForgetProcess { .. } => continue,
             };
             for _ in 0..sections {
-                named.insert((shard, log::section(&mut from)?.key));
+                named.insert((shard, log::skip_section(&mut from)?));
             }
             named.extend(
                 log::receipts(&mut from)?
