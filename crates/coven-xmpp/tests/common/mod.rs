@@ -450,7 +450,8 @@ impl Room {
         now: Timestamp,
     ) -> Vec<Arc<Record>> {
         let max = max.min(self.channel.roster().config().max_history);
-        self.channel.tail().select(wanted, max, now, |_| 0)
+        let until = self.channel.roster().at();
+        self.channel.tail().select(wanted, max, now, until)
     }
 
     fn output(
