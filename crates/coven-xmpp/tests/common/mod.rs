@@ -450,14 +450,8 @@ impl Room {
         now: Timestamp,
     ) -> Vec<Arc<Record>> {
         let max = max.min(self.channel.roster().config().max_history);
-<<<<<<< Updated upstream
         let until = self.channel.roster().at();
         self.channel.tail().select(wanted, max, now, until)
-=======
-        self.channel
-            .tail()
-            .select(wanted, max, now, coven_core::Sequence(u64::MAX))
->>>>>>> Stashed changes
     }
 
     fn output(
