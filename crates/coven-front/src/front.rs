@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coven_core::BareJid;
+use coven_core::{ChannelName, Delta, Event, Session};
 use coven_xmpp::domains::Domains;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use crate::connection::Connection;
-use crate::intake::{Limiter, Rosters};
+use crate::intake::{Limiter, Recent, Rosters};
 use crate::metrics::{Counter, Counters};
 use crate::options::Options;
 use crate::routes::Routes;
@@ -29,6 +29,8 @@ pub(crate) struct Front {
     pub(crate) limiter: Option<Limiter>,
     /// Channels whose roster is here.
     pub(crate) rosters: Rosters,
+    /// Sessions that have joined lately.
+    pub(crate) joined: Recent,
     pub(crate) counters: Counters,
     pub(crate) activity: Activity,
     workers: Arc<[Notify]>,
@@ -62,6 +64,7 @@ impl Front {
             connections,
             limiter: options.rates.map(Limiter::new),
             rosters: Rosters::default(),
+            joined: Recent::default(),
             counters: Counters::default(),
             activity: Activity::default(),
             workers,
@@ -81,10 +84,32 @@ impl Front {
         }
     }
 
-    /// Somebody has created a channel.
-    pub(crate) fn created(&self, creator: &BareJid) {
-        if let Some(limiter) = &self.limiter {
-            limiter.created(creator);
+    /// An event has happened: what it means for the rates of those whom it is about.
+    pub(crate) fn note(&self, channel: &ChannelName, event: &Event, delta: &Delta) {
+        let Some(limiter) = &self.limiter else {
+            return;
+        };
+        match event {
+            Event::Created { creator, .. } => limiter.created(&creator.jid),
+            Event::Joined { session, .. } => {
+                self.joined.insert(&(&session.jid, channel));
+            }
+            Event::Left { .. } => self.gone(channel, delta.session.iter()),
+            Event::Removed { .. } => {
+                let before = delta.before.iter();
+                self.gone(channel, before.flat_map(|person| &person.sessions));
+            }
+            Event::Destroyed { .. } => {
+                let everybody = delta.everybody.iter();
+                self.gone(channel, everybody.flat_map(|person| &person.sessions));
+            }
+            _ => {}
+        }
+    }
+
+    fn gone<'a>(&self, channel: &ChannelName, sessions: impl Iterator<Item = &'a Arc<Session>>) {
+        for session in sessions {
+            self.joined.remove(&(&session.jid, channel));
         }
     }
 }

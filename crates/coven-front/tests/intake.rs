@@ -6,6 +6,7 @@ mod common;
 
 use std::time::Duration;
 
+use common::room::Room;
 use common::server::{Server, attribute, message};
 use common::{Bench, DOMAIN, Plan, domain, upstream};
 use coven_cluster::{Request, ToNode};
@@ -182,14 +183,23 @@ async fn muc_err_08_leaving_is_never_limited() {
 }
 
 #[tokio::test]
-async fn joining_again_is_free() {
+async fn joining_again_is_free_for_who_is_in_it() {
     let (bench, mut stream, _server) = limited(1).await;
+    let (mut room, base) = Room::with("coven", &["crone1"]);
+    bench.send(&room, base).await;
+    let joined = room.join("hag66");
+    bench.send(&room, joined).await;
+    stream.stanzas(4).await;
     let join = presence("", "<x xmlns='http://jabber.org/protocol/muc'/>");
     for _ in 0..5 {
         stream.send(&join).await;
     }
     bench.node.wait_commands(5).await;
-    stream.send(&join.replace("coven@", "cauldron@")).await;
+    // Elsewhere each attempt counts, also one that the room refuses: nobody tries passwords without end.
+    let elsewhere = join.replace("coven@", "cauldron@");
+    stream.send(&elsewhere).await;
+    bench.node.wait_commands(6).await;
+    stream.send(&elsewhere).await;
     let error = stream.stanza().await;
     assert!(
         error.contains("<resource-constraint ") && error.contains("cauldron"),

@@ -248,8 +248,9 @@ impl Connection {
         };
         self.wake();
         let mut passed = self.passed.subscribe();
-        let wait = passed.wait_for(|passed| *passed >= wish);
-        matches!(tokio::time::timeout(patience, wait).await, Ok(Ok(_)))
+        let wait = passed.wait_for(|passed| *passed >= wish || !self.stream().is_up());
+        let waited = tokio::time::timeout(patience, wait).await;
+        matches!(waited, Ok(Ok(passed)) if *passed >= wish)
     }
 
     /// A barrier came back: the server has taken in what was written before it. Tells the time that it took.
@@ -299,6 +300,8 @@ impl Connection {
     fn end(&self) {
         self.barriers().asked = None;
         self.switch();
+        // Whoever waits for a barrier looks again.
+        self.passed.send_modify(|_| {});
     }
 
     fn switch(&self) -> StreamNo {

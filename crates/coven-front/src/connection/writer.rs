@@ -25,6 +25,8 @@ use crate::status::Down;
 
 /// Bytes that are written at once.
 const BATCH_BYTES: usize = 256 * 1024;
+/// Of these, what comes first: answers that are given here must not wait for a flood of messages.
+const DIRECT_SHARE: usize = 64 * 1024;
 /// Pieces that are written at once.
 const BATCH_PIECES: usize = 64;
 /// A server that takes nothing for so long is dead: channels that share a worker wait for it.
@@ -89,6 +91,8 @@ impl Outflow {
     /// Takes what waits, up to the bound.
     fn fill(&mut self) -> usize {
         let mut held = 0;
+        let direct = &self.connection.direct;
+        direct.take(&mut self.batch, &mut held, DIRECT_SHARE);
         self.first += 1;
         for turn in 0..self.chunks.len() {
             let at = (self.first + turn) % self.chunks.len();
@@ -98,9 +102,6 @@ impl Outflow {
                 *last = taken;
             }
         }
-        self.connection
-            .direct
-            .take(&mut self.batch, &mut held, BATCH_BYTES);
         held
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Outlet {
     /// The number of the last chunk that was handed over.
     handed: u64,
     ledger: VecDeque<Entry>,
+    /// Something was packed since it was last looked whether there is room.
+    is_used: bool,
 }
 
 /// What has become of a written event.
@@ -53,6 +55,7 @@ impl Outlet {
             stream: StreamNo::default(),
             handed: 0,
             ledger: VecDeque::new(),
+            is_used: false,
         }
     }
 
@@ -74,6 +77,7 @@ impl Outlet {
     ///
     /// Errors: it would break the stream (MUC-COMP-03, I9); nothing was packed.
     pub(crate) fn push(&mut self, template: &Template, to: &str) -> Result<(), Refused> {
+        self.is_used = true;
         self.writer.push(template, to)
     }
 
@@ -99,7 +103,7 @@ impl Outlet {
     }
 
     /// Hands over full chunks.
-    pub(crate) fn hand_over(&mut self) {
+    fn hand_over(&mut self) {
         while let Some(chunk) = self.writer.take_full() {
             self.send(chunk);
         }
@@ -112,10 +116,13 @@ impl Outlet {
         }
     }
 
-    /// Waits while too much waits for this connection.
-    pub(crate) async fn room(&self) {
-        if let Some(lane) = self.lane() {
-            lane.room().await;
+    /// Hands over full chunks, and waits while too much waits for this connection.
+    pub(crate) async fn relieve(&mut self) {
+        if std::mem::take(&mut self.is_used) {
+            self.hand_over();
+            if let Some(lane) = self.lane() {
+                lane.room().await;
+            }
         }
     }
 

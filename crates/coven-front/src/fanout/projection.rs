@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{Channel, Delivery};
-use coven_core::{Answer, Event, Origin, Record, Refusal, Roster, Sequence};
+use coven_core::{Answer, Origin, Record, Refusal, Roster, Sequence};
 use coven_xmpp::domains::Names;
 use coven_xmpp::render::{self, Renderer, Sync};
 use smol_str::SmolStr;
@@ -198,7 +198,7 @@ impl Projection {
             _ => return self.broken(channel, sequence, stage),
         }
         self.open(stage, |cursor| cursor.wants(sequence));
-        self.render(record, history, stage);
+        self.render(channel, record, history, stage);
         self.was_used = true;
         for (at, cursor) in self.connections.iter().zip(&mut self.cursors) {
             let (gate, touched) = stage.shut(*at);
@@ -214,14 +214,19 @@ impl Projection {
     }
 
     /// A fault of the renderer costs this event, not the channel (I10).
-    fn render(&mut self, record: &Record, history: &[Arc<Record>], stage: &mut Stage) {
+    fn render(
+        &mut self,
+        channel: &Channel,
+        record: &Record,
+        history: &[Arc<Record>],
+        stage: &mut Stage,
+    ) {
         let Some(live) = &mut self.live else { return };
-        if let Event::Created { creator, .. } = &record.event {
-            stage.front.created(&creator.jid);
-        }
+        let front = Arc::clone(&stage.front);
         let mut fanout = stage.fanout(Some(&self.names));
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             let delta = live.roster.apply(record);
+            front.note(channel.name(), &record.event, &delta);
             let roster = &live.roster;
             live.renderer
                 .event(roster, &delta, record, history, &mut fanout);

@@ -142,8 +142,7 @@ impl Stage {
     /// Hands over full chunks, and waits while too much waits for any connection.
     pub(crate) async fn relieve(&mut self) {
         for outlet in &mut self.outlets {
-            outlet.hand_over();
-            outlet.room().await;
+            outlet.relieve().await;
         }
     }
 

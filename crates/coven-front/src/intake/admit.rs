@@ -75,21 +75,17 @@ impl Gatekeeper<'_> {
         }
     }
 
-    /// Who has joined through here lately may join again: that is how clients make sure. A channel that is not in memory
-    /// may be one that the join creates.
+    /// Who is in it may join again: that is how clients make sure. A channel that is not in memory may be one that the
+    /// join creates.
     fn join(&self, sender: &Sender, channel: &ChannelName) -> Admission {
-        let place = (sender.full.as_ref(), channel);
-        if self.joined.contains(&place) {
+        let full = sender.full.as_ref();
+        if full.is_some_and(|full| self.joined.contains(&(full, channel))) {
             return Admission::Yes;
         }
         if !self.rosters.contains(channel) && !self.limiter.may_create(&sender.bare) {
             return Admission::No(TOO_MANY_CHANNELS);
         }
-        let admission = self.take(sender, Kind::Join, "too many joins at once");
-        if admission == Admission::Yes {
-            self.joined.insert(&place);
-        }
-        admission
+        self.take(sender, Kind::Join, "too many joins at once")
     }
 
     fn create(&self, who: &BareJid) -> Admission {

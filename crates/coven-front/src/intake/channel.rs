@@ -48,7 +48,7 @@ impl Intake {
         };
         let gatekeeper = Gatekeeper {
             limiter,
-            joined: &self.joined,
+            joined: &self.front.joined,
             rosters: &self.front.rosters,
         };
         gatekeeper.admit(&asked.sender, &asked.name, &asked.request)
@@ -58,7 +58,7 @@ impl Intake {
         let view = asked.origin.view;
         let presence = Presence::of(&asked.request);
         if presence.is_some() {
-            self.presence_changes(&asked, presence);
+            self.presence_changes(&asked);
         }
         let message = ToNode::Operation(self.operation(asked));
         let Err(message) = self.node.try_send(message) else {
@@ -71,14 +71,10 @@ impl Intake {
         }
     }
 
-    /// What waits is older than this, and who left has to join.
-    fn presence_changes(&self, asked: &Asked, presence: Option<Presence>) {
-        let Some(place) = place(&asked.sender, &asked.name) else {
-            return;
-        };
-        lock(&self.deferred).forget(&place);
-        if presence == Some(Presence::Gone) {
-            self.joined.remove(&(Some(&place.0), &place.1));
+    /// What waits is older than this.
+    fn presence_changes(&self, asked: &Asked) {
+        if let Some(place) = place(&asked.sender, &asked.name) {
+            lock(&self.deferred).forget(&place);
         }
     }
 

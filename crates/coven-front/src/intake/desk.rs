@@ -20,7 +20,6 @@ use tracing::{error, warn};
 use super::channel::Asked;
 use super::deferred::Deferred;
 use super::grace::Grace;
-use super::recent::Recent;
 use super::sweeps::Sweeps;
 use crate::clock;
 use crate::connection::{Connection, Ids, NotTaken};
@@ -39,8 +38,6 @@ pub(crate) struct Intake {
     pub(super) front: Arc<Front>,
     pub(super) node: Arc<dyn NodeLink>,
     ids: Ids,
-    /// Sessions that have joined through here lately.
-    pub(super) joined: Recent,
     pub(super) deferred: Mutex<Deferred<Box<Operation>>>,
     pub(super) grace: Mutex<Grace<Box<Operation>>>,
     pub(super) sweeps: Mutex<Sweeps>,
@@ -56,7 +53,6 @@ impl Intake {
             front,
             node,
             ids,
-            joined: Recent::default(),
             deferred: Mutex::default(),
             grace: Mutex::default(),
             sweeps: Mutex::default(),

@@ -18,4 +18,4 @@ mod tend;
 pub(crate) use desk::Intake;
 pub(crate) use rates::Limiter;
 pub use rates::{Rate, Rates};
-pub(crate) use recent::Rosters;
+pub(crate) use recent::{Recent, Rosters};
