@@ -5,6 +5,9 @@ use coven_core::people::participation::Node;
 use minidom::Element;
 use std::ops::{Deref, DerefMut};
 
+/// A second client of `HAG`.
+pub const HAG2: &str = "hag66@shakespeare.example/phone";
+
 /// Everything a usual client subscribes to.
 pub const ALL: [Node; 4] = [
     Node::Messages,
@@ -247,4 +250,36 @@ pub fn event(stanza: &crate::common::Sent) -> (String, Vec<String>) {
         format!("{} {}", inner.name(), inner.attr("node").unwrap()),
         inner.children().map(item).collect(),
     )
+}
+
+/// The `<join/>` of the result, which has one child.
+pub fn joined(out: &Stanzas) -> minidom::Element {
+    let result = out.keep(|s| s.kind() == "result");
+    let join = result.one().payload().clone();
+    assert!(join.is("join", MIX));
+    join
+}
+
+pub fn names(nodes: &[Node]) -> Vec<&'static str> {
+    nodes.iter().map(|n| n.name()).collect()
+}
+
+/// What subscribers of participants are told, by who is told it.
+pub fn told(out: &Stanzas, jid: &str) -> Vec<(String, Vec<String>)> {
+    out.to(bare(jid)).messages().iter().map(event).collect()
+}
+
+pub fn added(items: &[&str]) -> Vec<(String, Vec<String>)> {
+    let node = Node::Participants.name();
+    vec![(
+        format!("items {node}"),
+        items.iter().map(|i| format!("+{i}")).collect(),
+    )]
+}
+
+pub fn retracted(id: &str) -> Vec<(String, Vec<String>)> {
+    vec![(
+        format!("items {}", Node::Participants.name()),
+        vec![format!("-{id}")],
+    )]
 }

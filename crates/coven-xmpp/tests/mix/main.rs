@@ -15,4 +15,6 @@ mod common;
 
 mod channel;
 mod join;
+mod leave;
+mod people;
 mod service;
