@@ -145,6 +145,10 @@ class Crowd:
             await asyncio.sleep(after)
             await self.coven.kill()
         else:
+            if fail_point.startswith("store-during-"):
+                # Snapshots are written and messages packed when a room goes quiet.
+                await asyncio.sleep(1.5)
+                stop.set()
             async with asyncio.timeout(60):
                 while self.coven.process.exit_code is None:
                     await asyncio.sleep(0.01)
