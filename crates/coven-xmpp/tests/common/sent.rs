@@ -144,6 +144,23 @@ impl Sent {
         self.child("error", ns::CLIENT)?.attr("by")
     }
 
+    /// The child of that name and namespace; it must be there.
+    pub fn payload_of(&self, name: &str, namespace: &str) -> &Element {
+        let child = self.child(name, namespace);
+        child.unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    /// The first element of that name and namespace, however deep; it must be there.
+    pub fn find(&self, name: &str, namespace: &str) -> &Element {
+        fn within<'a>(element: &'a Element, name: &str, namespace: &str) -> Option<&'a Element> {
+            if element.is(name, namespace) {
+                return Some(element);
+            }
+            element.children().find_map(|c| within(c, name, namespace))
+        }
+        within(&self.tree, name, namespace).unwrap_or_else(|| panic!("{self:?}"))
+    }
+
     /// The only child element.
     pub fn payload(&self) -> &Element {
         let mut children = self.tree.children();

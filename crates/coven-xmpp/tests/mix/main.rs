@@ -14,7 +14,9 @@
 mod common;
 
 mod channel;
+mod discovery;
 mod join;
 mod leave;
+mod nodes;
 mod people;
 mod service;
