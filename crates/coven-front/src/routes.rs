@@ -138,3 +138,88 @@ fn mix(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::options::{Barrier, Secrets, Upstream};
+    use coven_xmpp::render::Quirks;
+    use std::sync::Arc;
+
+    fn connection(index: usize, group: &str, port: u16, host: &str) -> Connection {
+        let upstream = Upstream {
+            host: "localhost".to_owned(),
+            port,
+            domains: Vec::new(),
+            secrets: Secrets::given(Vec::new()),
+            group: Group(group.into()),
+            barrier: Barrier::Off,
+            hosts: vec![host.into()],
+            max_stanza_bytes: 10_000,
+            quirks: Quirks::default(),
+        };
+        Connection::new(
+            index,
+            "chat.example".into(),
+            Arc::new(upstream),
+            Arc::new([]),
+        )
+    }
+
+    fn find(routes: &Routes, group: &str, bare: &str) -> Option<usize> {
+        let group = Group(group.into());
+        routes.find(&group, "chat.example", bare, &mut LastWay::default())
+    }
+
+    #[test]
+    fn an_address_goes_by_its_group_else_by_its_host() {
+        let all = [
+            connection(0, "a", 1, "a.example"),
+            connection(1, "b", 2, "b.example"),
+        ];
+        let routes = Routes::new(&all);
+        assert_eq!(find(&routes, "a", "x@b.example"), Some(0));
+        assert_eq!(find(&routes, "b", "x@b.example"), Some(1));
+        assert_eq!(find(&routes, "gone", "x@b.example"), Some(1));
+        assert_eq!(find(&routes, "gone", "x@c.example"), Some(0));
+        let (group, mut last) = (Group("a".into()), LastWay::default());
+        assert_eq!(
+            routes.find(&group, "other.example", "x@a.example", &mut last),
+            None
+        );
+        assert!(
+            routes.is_user_of(&group, "x@a.example") && !routes.is_user_of(&group, "x@b.example")
+        );
+    }
+
+    /// Cursors are kept by connection: a recipient must not move because of a new version.
+    #[test]
+    fn who_goes_where_never_changes() {
+        let all =
+            [0, 1, 2].map(|n| connection(n, "a", 5347 + u16::try_from(n).unwrap(), "a.example"));
+        let routes = Routes::new(&all);
+        let homes: Vec<_> = (0..12)
+            .map(|n| find(&routes, "a", &format!("u{n}@a.example")).unwrap())
+            .collect();
+        assert_eq!(homes, HOMES);
+    }
+
+    #[test]
+    fn a_connection_less_moves_only_those_who_were_on_it() {
+        let all =
+            [0, 1, 2].map(|n| connection(n, "a", 5347 + u16::try_from(n).unwrap(), "a.example"));
+        let (three, two) = (Routes::new(&all), Routes::new(&all[..2]));
+        let mut moved = 0;
+        for n in 0..300 {
+            let bare = format!("u{n}@a.example");
+            let (before, after) = (find(&three, "a", &bare), find(&two, "a", &bare));
+            moved += u32::from(before != after);
+            assert!(before == after || before == Some(2), "{bare}");
+        }
+        assert!((60..140).contains(&moved), "{moved} of 300");
+    }
+
+    const HOMES: [usize; 12] = [0, 1, 1, 1, 2, 0, 0, 2, 1, 1, 0, 2];
+}

@@ -338,6 +338,42 @@ async fn map_81_mirrored_domains_have_a_stream_each() {
 }
 
 #[tokio::test]
+async fn mix_pamc_09_the_quirk_is_for_the_servers_own_users_only() {
+    let mut server = Server::start().await;
+    let mut plan = Plan::new(&server);
+    plan.domains[0].muc = false;
+    plan.upstreams[0].quirks.ejabberd_pam = true;
+    let bench = plan.start();
+    let mut stream = server.accept().await;
+    bench.status(Status::is_up).await;
+    let mut room = Room::new("coven");
+    let nodes = coven_core::people::participation::Node::ALL
+        .into_iter()
+        .collect();
+    let create = Command::Create;
+    room.act(&sender("hag66", common::group()), &create);
+    for (nick, bare) in [
+        ("hag", "hag66@shakespeare.example"),
+        ("crone", "crone1@elsewhere.example"),
+    ] {
+        let mut who = sender("hag66", common::group());
+        who.bare = coven_core::BareJid::from_normalised(bare);
+        who.full = None;
+        let nick = Some(nick.into());
+        room.act(&who, &Command::Participate { nodes, nick });
+    }
+    bench.send(&room, vec![room.base(room.head(), &[])]).await;
+    let said = room.say("hag66", "hello");
+    bench.send(&room, said).await;
+    for stanza in stream.stanzas(2).await {
+        let own = attribute(&stanza, "to")
+            .unwrap()
+            .ends_with("shakespeare.example");
+        assert_eq!(stanza.contains("<mix xmlns=''/>"), own, "{stanza}");
+    }
+}
+
+#[tokio::test]
 async fn i9_a_server_that_does_not_read_is_given_up_with_bounded_memory() {
     let (bench, mut server, stream) = Bench::attached().await;
     let (mut room, base) = Room::with("coven", &["hag66"]);

@@ -7,6 +7,7 @@ mod common;
 use common::room::Room;
 use common::server::{Server, handshake};
 use common::{Bench, DOMAIN, Plan, secrets};
+use coven_cluster::ToNode;
 use coven_core::Sequence;
 use coven_front::{Barrier, Down, UpstreamState};
 
@@ -157,7 +158,7 @@ async fn i3_il_05_a_lost_stream_costs_only_what_no_barrier_passed() {
     drop(stream);
     let mut stream = server.accept().await;
     let lost = bench.node.first(1, |m| match m {
-        coven_cluster::ToNode::StreamLost { channels, .. } => Some(channels.clone()),
+        ToNode::StreamLost { channels, .. } => Some(channels.clone()),
         _ => None,
     });
     assert_eq!(lost.await, [[room.channel.clone()]]);
@@ -229,6 +230,67 @@ async fn i3_output_while_there_is_no_stream_comes_after_the_reconnect() {
         all.last().is_some_and(|last| last.contains("early")),
         "{all:?}"
     );
+}
+
+#[tokio::test]
+async fn a_barrier_counts_on_whatever_stream_it_comes_back() {
+    let mut server = Server::start().await;
+    let mut plan = Plan::new(&server);
+    plan.domains.push(common::domain("other.example"));
+    plan.upstreams[0].domains.push("other.example".into());
+    let bench = plan.start();
+    let (one, two) = (server.accept().await, server.accept().await);
+    bench.status(coven_front::Status::is_up).await;
+    let (mut chat, mut other) = if one.domain == DOMAIN {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    chat.answers = false;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    bench.send(&room, base).await;
+    let said = room.say("hag66", "one");
+    bench.send(&room, said).await;
+    chat.until_barrier().await;
+    other.send(&chat.held.pop().unwrap()).await;
+    bench.node.wait_acknowledged(room.head()).await;
+}
+
+#[tokio::test]
+async fn i9_a_node_without_room_is_told_later() {
+    let (bench, mut server, mut stream) = Bench::attached().await;
+    common::until("a sweep", || bench.node.sweeps() == 1).await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    bench.send(&room, base).await;
+    bench.node.is_full(true);
+    let said = room.say("hag66", "one");
+    bench.send(&room, said).await;
+    stream.until_barrier().await;
+    stream.drain().await;
+    assert!(bench.node.acknowledged().is_empty());
+    bench.node.is_full(false);
+    bench.node.wait_acknowledged(room.head()).await;
+
+    stream.answers = false;
+    let said = room.say("hag66", "two");
+    bench.send(&room, said).await;
+    stream.until_barrier().await;
+    bench.node.is_full(true);
+    drop(stream);
+    let mut stream = server.accept().await;
+    // What comes by the new stream is decided behind the loss of the old one.
+    stream
+        .send(&common::server::message("hag66", "coven", "three"))
+        .await;
+    assert_eq!(stream.drain().await, [""; 0]);
+    bench.node.is_full(false);
+    bench.node.wait_commands(1).await;
+    let kinds = bench.node.all(|message| match message {
+        ToNode::StreamLost { .. } => Some("lost"),
+        ToNode::Operation(_) => Some("operation"),
+        _ => None,
+    });
+    assert_eq!(kinds, ["lost", "operation"]);
 }
 
 #[tokio::test]
