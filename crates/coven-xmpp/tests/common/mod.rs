@@ -264,14 +264,15 @@ impl World {
         let room = self.room(name);
         for record in room.channel.records(decision.events, facts.now, Epoch(1)) {
             let start = sink.sent.len();
+            let then = room.channel.roster().clone();
             let delta = room.apply(&record, max, &mut sink);
             let was = delta.before.map(|view| view.person);
-            leak::check(
-                room.channel.roster(),
-                was.as_deref(),
-                &sink.sent[start..],
-                &watched,
-            );
+            // A channel that has ended knows nobody: what is said of its end is for those who were there.
+            let roster = match &record.event {
+                Event::Destroyed { .. } => &then,
+                _ => room.channel.roster(),
+            };
+            leak::check(roster, was.as_deref(), &sink.sent[start..], &watched);
         }
         let start = sink.sent.len();
         for output in decision.outputs {

@@ -38,7 +38,7 @@ impl Sent {
         let (name, rest) = xml.split_once(' ').unwrap();
         let qualified = format!("{name} xmlns='{}' {rest}", ns::CLIENT);
         Self {
-            tree: qualified.parse().unwrap(),
+            tree: qualified.parse().unwrap_or_else(|e| panic!("{e}: {xml}")),
             xml,
             view: None,
         }
