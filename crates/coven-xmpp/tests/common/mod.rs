@@ -17,7 +17,7 @@ use coven_core::{
 };
 use coven_xmpp::dispatch::{Context, Inbound, Request, dispatch};
 use coven_xmpp::domains::{Domain, Domains};
-use coven_xmpp::render::{self, Recipient, Renderer, Sink, Sync};
+use coven_xmpp::render::{self, Quirks, Recipient, Renderer, Sink, Sync};
 use coven_xmpp::stanza::{Outgoing, Scope, Stanza, Template};
 use coven_xmpp::stream::Limits;
 pub use sent::{Sent, Stanzas};
@@ -44,6 +44,8 @@ pub struct World {
     pub page: usize,
     /// Bare JIDs that nobody else may learn without being entitled (I8).
     pub watched: Vec<String>,
+    /// The domain whose server has the quirk `ejabberd-pam`.
+    pub quirky: Option<String>,
     service: Arc<Service>,
     rooms: BTreeMap<ChannelName, Room>,
     draws: u64,
@@ -60,6 +62,7 @@ pub struct Room {
 pub struct Recorder<'a> {
     domains: &'a Domains,
     max_stanza: usize,
+    quirky: Option<String>,
     pub sent: Vec<Sent>,
 }
 
@@ -77,6 +80,13 @@ impl Sink for Recorder<'_> {
 
     fn answer(&mut self, stanza: Outgoing, _group: &Group) {
         self.write(&stanza);
+    }
+
+    fn quirks(&self, to: &Recipient<'_>) -> Quirks {
+        let domain = to.bare.split_once('@').map(|(_, domain)| domain);
+        Quirks {
+            ejabberd_pam: self.quirky.is_some() && self.quirky.as_deref() == domain,
+        }
     }
 
     fn max_stanza(&self, _group: &Group) -> usize {
@@ -125,6 +135,7 @@ impl World {
             max_stanza: render::MAX_STANZA,
             page: 100,
             watched: Vec::new(),
+            quirky: None,
             service,
             rooms: BTreeMap::new(),
             draws: 0,
@@ -258,6 +269,7 @@ impl World {
         let mut sink = Recorder {
             domains: &domains,
             max_stanza,
+            quirky: self.quirky.clone(),
             sent: Vec::new(),
         };
         let watched = self.watched.clone();
@@ -308,6 +320,7 @@ impl World {
         let mut sink = Recorder {
             domains: &self.domains,
             max_stanza: self.max_stanza,
+            quirky: self.quirky.clone(),
             sent: Vec::new(),
         };
         write(self, &mut sink);

@@ -190,6 +190,12 @@ impl Mix {
         roster.person_of(&bare).unwrap().id.to_string()
     }
 
+    /// `channel/stableid` of somebody who is there.
+    pub fn speaker(&mut self, jid: &str) -> String {
+        let id = self.id(jid);
+        format!("{}/{id}", self.channel)
+    }
+
     /// `stableid#channel` of somebody who is there.
     pub fn encoded(&mut self, jid: &str) -> String {
         format!("{}#{}", self.id(jid), self.channel)
@@ -282,4 +288,13 @@ pub fn retracted(id: &str) -> Vec<(String, Vec<String>)> {
         format!("items {}", Node::Participants.name()),
         vec![format!("-{id}")],
     )]
+}
+
+/// All of the archive, asked for by the node.
+pub fn mam(w: &mut Mix, from: &str) -> Stanzas {
+    let node = Node::Messages.name();
+    let query = format!("<query xmlns='urn:xmpp:mam:2' node='{node}'/>");
+    let out = w.asks(from, "set", &query);
+    assert_eq!(out.last().unwrap().kind(), "result");
+    out
 }

@@ -13,10 +13,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod archive;
 mod channel;
 mod discovery;
 mod join;
 mod leave;
+mod messages;
 mod nodes;
 mod people;
 mod service;
