@@ -196,6 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
+    // covers: MIX-PART-04
     fn mix_part_03_04_stable_id_is_32_lower_case_letters_and_digits() {
         let id = StableId::of(&ChannelKey([7; 32]), "hag66@shakespeare.example");
         let text = id.to_string();
@@ -208,6 +209,7 @@ mod tests {
     }
 
     #[test]
+    // covers: MUC-OCCID-05
     fn muc_occid_04_05_map_09_id_depends_on_channel_key_and_bare_jid_only() {
         let (a, b) = (ChannelKey([1; 32]), ChannelKey([2; 32]));
         assert_eq!(StableId::of(&a, "x@y"), StableId::of(&a, "x@y"));

@@ -135,6 +135,7 @@ fn muc_conf_12_muc_role_16_moderated_takes_voice_and_gives_it_back() {
 }
 
 #[test]
+// covers: MUC-CONF-12
 fn muc_conf_11_12_a_muted_participant_is_adopted_and_has_voice() {
     let mut t = Table::with(|c| c.moderated = true);
     t.participates(WITCH, "secondwitch").ok();
@@ -179,6 +180,7 @@ fn muc_conf_15_a_lower_limit_removes_nobody() {
 }
 
 #[test]
+// covers: MUC-CFG-02, MUC-CFG-04, MUC-CFG-05, MUC-CFG-06, MUC-CFG-07, MUC-CFG-09
 fn muc_cfg_01_02_04_05_06_07_09_fields_are_kept() {
     let mut t = Table::room();
     t.joins(OWNER, "firstwitch").ok();
@@ -238,6 +240,7 @@ fn map_39_a_later_password_does_not_touch_participants() {
 }
 
 #[test]
+// covers: MAP-48, MAP-49
 fn map_47_48_49_whois_and_jid_visibility_are_one_setting() {
     use Visibility::{Hidden, Optional, Visible};
     let mut t = Table::room();

@@ -10,6 +10,7 @@ use coven_core::settings::service::Creation;
 use coven_core::{Affiliation, Answer, Condition, ErrorType, Query, Role, Timestamp};
 
 #[test]
+// covers: MUC-CREATE-02
 fn muc_create_01_02_a_join_creates_a_locked_room_of_its_owner() {
     let mut t = Table::empty();
     t.service.defaults.moderated = true;
@@ -141,6 +142,7 @@ fn muc_create_11_rooms_may_be_created_unlocked() {
 }
 
 #[test]
+// covers: MIX-CRE-02, MIX-CRE-08
 fn mix_cre_01_02_08_create_makes_a_channel_whose_owner_does_not_take_part() {
     let mut t = Table::empty();
     let outcome = t.act(OWNER, Command::Create);

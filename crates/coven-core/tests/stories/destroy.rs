@@ -6,6 +6,7 @@ use coven_core::event::Event;
 use coven_core::{Affiliation, Answer, Condition, ErrorType, Query};
 
 #[test]
+// covers: MUC-DEST-04
 fn muc_dest_01_04_mix_des_01_an_owner_destroys_joined_or_not() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();

@@ -16,6 +16,7 @@ fn here() -> (Table, Sequence) {
 }
 
 #[test]
+// covers: MUC-LEAVE-08, MUC-LEAVE-10
 fn muc_leave_07_08_10_conditions_that_mean_gone_end_the_session() {
     for condition in [
         Condition::Gone,

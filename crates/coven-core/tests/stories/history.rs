@@ -137,6 +137,7 @@ fn muc_enter_03_a_join_that_is_told_again_gets_what_it_got() {
 }
 
 #[test]
+// covers: MUC-HIST-11
 fn muc_hist_10_11_muc_mam_07_what_is_kept_and_what_is_history() {
     let (body, store, no_store) = (Traits::BODY, Traits::STORE, Traits::NO_STORE);
     for (traits, kept, history) in [

@@ -33,6 +33,7 @@ fn answer(relayed: &Relayed, from: &str) -> Relay {
 }
 
 #[test]
+// covers: MUC-IQ-02
 fn muc_iq_01_02_a_request_and_its_answer_pass_without_addresses() {
     let mut t = two();
     let request = passed(&mut t, HAG, iq("secondwitch"));
@@ -169,6 +170,7 @@ fn muc_ping_01_a_self_ping_is_answered_by_the_room() {
 }
 
 #[test]
+// covers: MUC-PING-04
 fn muc_ping_02_04_who_is_not_joined_is_told_so_whatever_nick_is_named() {
     let t = two();
     for jid in [HAG2, THANE, "hag66@shakespeare.example"] {

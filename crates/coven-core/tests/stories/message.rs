@@ -16,6 +16,7 @@ fn both() -> Table {
 }
 
 #[test]
+// covers: MUC-MSG-04
 fn muc_msg_02_04_a_message_is_from_the_occupant_with_id_and_payload_unchanged() {
     let mut t = both();
     let body = "<body>Harpier cries: 'tis time</body><thread/><x xmlns='urn:any'/>";

@@ -20,6 +20,7 @@ fn subscriptions(t: &Table, jid: &str) -> Nodes {
 }
 
 #[test]
+// covers: MIX-JOIN-02
 fn mix_join_01_02_the_bare_jid_joins_from_wherever_it_is_sent() {
     for from in [ACCOUNT, HAG] {
         let mut t = Table::room();
@@ -31,6 +32,7 @@ fn mix_join_01_02_the_bare_jid_joins_from_wherever_it_is_sent() {
 }
 
 #[test]
+// covers: MIX-JOIN-04, MIX-JOIN-06
 fn mix_join_03_04_06_only_what_is_asked_for_and_exists_is_subscribed_to() {
     let mut t = Table::room();
     let asked = nodes([Node::Messages, Node::Config, Node::JidMap]);
@@ -67,6 +69,7 @@ fn mix_join_07_all_nodes_refused_is_an_error_and_no_join() {
 }
 
 #[test]
+// covers: MIX-JOIN-18
 fn mix_join_08_18_events_come_before_the_result_and_presence_after_it() {
     let mut t = Table::room();
     let outcome = t.participates(ACCOUNT, "thirdwitch");
@@ -158,6 +161,7 @@ fn mix_join_13_map_22_a_nick_of_anybody_else_is_conflict() {
 }
 
 #[test]
+// covers: MIX-PART-06, MIX-PART-07
 fn mix_join_14_mix_part_05_06_07_a_second_join_is_an_update() {
     let mut t = Table::room();
     t.participates_in(HAG, nodes([Node::Messages]), Some("thirdwitch"))
@@ -250,6 +254,7 @@ fn who_is_removed_is_still_known_to_what_is_told_about_it() {
 }
 
 #[test]
+// covers: MIX-SUB-02
 fn mix_sub_01_02_subscriptions_change_as_asked_and_the_result_says_what_took_effect() {
     let mut t = Table::room();
     t.participates_in(HAG, nodes([Node::Messages, Node::Info]), Some("thirdwitch"))

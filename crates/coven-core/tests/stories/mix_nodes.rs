@@ -64,6 +64,7 @@ fn here() -> Table {
 }
 
 #[test]
+// covers: MIX-PART-07
 fn mix_node_01_mix_part_01_07_map_12_one_item_per_person_of_either_view() {
     let mut t = here();
     t.joins(HAG, "thirdwitch").ok();
@@ -210,6 +211,7 @@ fn map_28_mix_node_03_the_info_item_has_the_subject_and_changes_with_it() {
 }
 
 #[test]
+// covers: MIX-NODE-11
 fn mix_node_10_11_who_may_read_participants() {
     let mut t = here();
     t.makes("admin@x.example", Affiliation::Admin);
@@ -243,6 +245,7 @@ fn mix_node_10_11_who_may_read_participants() {
 }
 
 #[test]
+// covers: MAP-48
 fn mix_part_01_map_47_48_real_jids_are_for_those_entitled() {
     let mut t = here();
     let visible = |t: &Table, jid: &str| {
@@ -286,6 +289,7 @@ fn mix_node_14_own_subscriptions_and_affiliations() {
 }
 
 #[test]
+// covers: MIX-DSC-07
 fn mix_dsc_06_07_mix_err_03_what_strangers_learn_of_a_channel() {
     let mut t = here();
     let conditions = |t: &Table, jid: &str| {

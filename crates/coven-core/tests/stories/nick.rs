@@ -79,6 +79,7 @@ fn muc_nick_05_a_further_session_under_another_nick_gets_the_persons() {
 }
 
 #[test]
+// covers: MUC-NICK-11
 fn muc_nick_07_11_a_nick_that_was_cleaned_is_told() {
     let mut t = Table::room();
     let altered = |outcome: &crate::table::Outcome| match outcome.event() {
@@ -187,6 +188,7 @@ fn mix_nick_02_no_nick_asks_for_the_registered_one() {
 }
 
 #[test]
+// covers: MIX-NICK-05
 fn mix_nick_04_05_what_is_no_nick_is_not_acceptable() {
     let mut t = Table::room();
     t.participates(HAG, "thirdwitch").ok();

@@ -83,6 +83,7 @@ fn muc_pres_14_muc_leave_04_subscriptions_never_change_occupancy() {
 }
 
 #[test]
+// covers: MUC-PRES-06
 fn muc_pres_05_06_excluded_roles_are_shown_to_nobody_but_themselves() {
     let mut t = Table::with(|c| {
         c.moderated = true;
@@ -125,6 +126,7 @@ fn a_leave_keeps_the_affiliation_that_holds_after_it() {
 }
 
 #[test]
+// covers: MUC-PRES-18
 fn muc_pres_17_18_a_new_role_is_one_event_with_actor_and_reason_and_lasts() {
     let mut t = Table::room();
     t.joins(OWNER, "firstwitch").ok();

@@ -49,6 +49,7 @@ fn may(t: &Table, jid: &str) -> bool {
 }
 
 #[test]
+// covers: MUC-MAM-17
 fn muc_mam_16_17_map_64_an_open_rooms_archive_is_for_all_but_the_banned() {
     let mut t = Table::room();
     t.makes(HAG, Affiliation::Outcast);
@@ -59,6 +60,7 @@ fn muc_mam_16_17_map_64_an_open_rooms_archive_is_for_all_but_the_banned() {
 }
 
 #[test]
+// covers: MIX-MAM-06
 fn muc_mam_17_mix_mam_05_06_access_is_as_of_now() {
     let mut t = Table::room();
     t.participates(HAG, "thirdwitch").ok();

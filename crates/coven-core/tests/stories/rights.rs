@@ -21,6 +21,7 @@ fn muc_aff_02_an_affiliation_outlives_visits_and_holds_for_all_sessions() {
 }
 
 #[test]
+// covers: MUC-AFF-05, MUC-AFF-06, MUC-AFF-07
 fn muc_aff_04_05_06_07_who_may_set_what() {
     let mut t = Table::room();
     t.joins(THANE, "thane").ok();
@@ -159,6 +160,7 @@ fn muc_aff_14_a_lifted_ban_lets_in_again() {
 }
 
 #[test]
+// covers: MUC-AFF-17
 fn muc_aff_16_17_a_member_has_voice_and_loses_it_with_membership() {
     let mut t = Table::with(|c| c.moderated = true);
     t.joins(HAG, "thirdwitch").ok();
@@ -204,6 +206,7 @@ fn muc_aff_18_map_16_losing_membership_of_a_members_only_room_removes() {
 }
 
 #[test]
+// covers: MUC-AFF-20
 fn muc_aff_19_20_an_admin_is_moderator_while_it_is_one() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();

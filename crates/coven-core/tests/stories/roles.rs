@@ -58,6 +58,7 @@ fn muc_role_06_muc_multi_04_a_kick_removes_all_sessions_and_nothing_else() {
 }
 
 #[test]
+// covers: MUC-ROLE-08
 fn muc_role_07_08_who_may_kick_whom() {
     let ranks = [
         ("none@x.example/1", Affiliation::None),
@@ -105,6 +106,7 @@ fn muc_role_07_a_moderator_does_not_kick_a_member_of_higher_affiliation() {
 }
 
 #[test]
+// covers: MUC-ROLE-11
 fn muc_role_10_11_voice_is_given_and_taken() {
     let mut t = Table::with(|c| c.moderated = true);
     t.joins(HAG, "thirdwitch").ok();

@@ -87,6 +87,7 @@ fn a_further_session_gets_a_join_of_its_own() {
 }
 
 #[test]
+// covers: MUC-MULTI-11
 fn muc_multi_09_11_the_occupant_stays_until_its_last_session_ends() {
     let mut t = two();
     assert_eq!(t.leaves(HAG).story(), ["left"]);

@@ -27,6 +27,7 @@ fn muc_subj_02_a_change_is_kept_with_changer_and_time_and_archived() {
 }
 
 #[test]
+// covers: MUC-SUBJ-04
 fn muc_subj_03_04_map_28_only_moderators_may_change_it_by_default() {
     let mut t = three();
     for jid in [HAG, WITCH] {

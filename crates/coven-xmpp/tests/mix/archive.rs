@@ -71,6 +71,7 @@ fn talk(mut w: Mix) -> Mix {
 }
 
 #[test]
+// covers: MIX-MAM-02, MIX-MAM-03, MIX-MAM-07, MIX-MAM-14
 fn mix_mam_01_02_03_07_14_newcomers_read_what_was_said_in_the_form_of_the_channel() {
     for w in all() {
         let mut w = talk(w.visible());
@@ -101,6 +102,7 @@ fn mix_mam_01_02_03_07_14_newcomers_read_what_was_said_in_the_form_of_the_channe
 }
 
 #[test]
+// covers: MIX-MAM-05, MIX-MAM-06
 fn mix_mam_04_05_06_who_may_read_and_what_is_there() {
     for w in all() {
         let mut w = talk(w.created());
@@ -135,6 +137,7 @@ fn mix_mam_04_05_06_who_may_read_and_what_is_there() {
 }
 
 #[test]
+// covers: MIX-MAM-10, MIX-MAM-11, MIX-MAM-12
 fn mix_mam_08_10_11_12_filters_and_pages() {
     for w in all() {
         let mut w = talk(w.created());
@@ -193,6 +196,7 @@ fn mix_mam_08_10_11_12_filters_and_pages() {
 }
 
 #[test]
+// covers: MIX-MAM-12
 fn mix_mam_09_12_the_form_and_the_ends() {
     for w in all() {
         let mut w = talk(w.created());
@@ -272,6 +276,7 @@ fn mix_mam_15_what_was_said_while_hidden_stays_so() {
 }
 
 #[test]
+// covers: MIX-MAM-17
 fn mix_mam_16_17_ids_are_those_of_the_stream_and_refused_messages_are_not_there() {
     for w in all() {
         let mut w = w.created();

@@ -36,6 +36,7 @@ fn items_of_node(node: &str) -> String {
 }
 
 #[test]
+// covers: MIX-DSC-02, MIX-DSC-03, MIX-DSC-05
 fn mix_dsc_01_02_03_05_x_05_x_07_mix_info_05_a_channel_is_a_conference_of_mix() {
     for mut w in all() {
         w = w.created();

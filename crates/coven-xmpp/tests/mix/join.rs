@@ -8,6 +8,7 @@ use crate::common::{CRONE, HAG, Sent, WICCA};
 use coven_core::people::participation::Node;
 
 #[test]
+// covers: MIX-JOIN-03, MIX-JOIN-04, MIX-JOIN-05, MIX-PAMC-03
 fn mix_join_01_03_04_05_mix_pamc_02_03_x_09_the_result_names_what_is_in_force() {
     for mut w in all() {
         w = w.created();
@@ -98,6 +99,7 @@ fn mix_join_07_x_11_mix_pamc_04_all_nodes_refused_is_no_join_and_names_them() {
 }
 
 #[test]
+// covers: MIX-JOIN-09, MIX-JOIN-18
 fn mix_join_08_09_18_mix_part_01_notifications_then_the_result_then_presence() {
     for mut w in all() {
         w = w.visible();
@@ -165,6 +167,7 @@ fn mix_join_13_map_22_a_nick_of_somebody_else_is_conflict() {
 }
 
 #[test]
+// covers: MIX-PART-07
 fn mix_join_14_mix_part_06_07_a_second_join_adds_nodes_and_renames() {
     for mut w in all() {
         w = w.created();

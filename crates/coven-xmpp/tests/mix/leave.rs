@@ -7,6 +7,7 @@ use coven_core::{Affiliation, BareJid, Command, Role};
 use coven_xmpp::ns;
 
 #[test]
+// covers: MIX-LEAVE-02, MIX-LEAVE-04, MIX-PAMC-03
 fn mix_leave_01_02_04_mix_pamc_02_03_a_leave_ends_all_subscriptions() {
     for mut w in all() {
         w = w.created();
@@ -111,6 +112,7 @@ fn mix_leave_06_who_is_removed_by_others_is_told() {
 }
 
 #[test]
+// covers: MIX-SUB-02, MIX-SUB-03
 fn mix_sub_01_02_03_subscriptions_change_for_the_account_and_are_echoed() {
     for mut w in all() {
         w = w.created();
@@ -154,6 +156,7 @@ fn mix_sub_04_a_stranger_subscribes_to_nothing() {
 }
 
 #[test]
+// covers: MIX-NODE-13
 fn mix_node_12_13_subscriptions_by_pubsub_are_the_same() {
     for mut w in all() {
         w = w.created();

@@ -39,6 +39,7 @@ fn people(mut w: Mix) -> Mix {
 }
 
 #[test]
+// covers: MIX-MSG-03, MIX-MSG-04, MIX-MSG-05, MIX-MSG-06, MIX-MSG-08, MIX-PAMC-07
 fn mix_msg_01_03_04_05_06_08_mix_pamc_01_07_every_subscriber_gets_one_copy_at_its_account() {
     for w in all() {
         let mut w = people(w.visible());
@@ -152,6 +153,7 @@ fn mix_msg_07_map_28_subjects_have_the_mark_too() {
 }
 
 #[test]
+// covers: MIX-MSG-10
 fn mix_msg_08_10_mix_msg_09_what_only_the_channel_says_comes_from_it_alone() {
     for w in all() {
         let mut w = people(w.created());
@@ -212,6 +214,7 @@ fn mix_msg_11_everything_else_passes_unchanged() {
 }
 
 #[test]
+// covers: MIX-MSG-12
 fn mix_msg_05_12_mix_mam_19_messages_without_id_or_archive_have_one_of_their_own() {
     for w in all() {
         let mut w = people(w.created());
@@ -242,6 +245,7 @@ fn mix_msg_05_12_mix_mam_19_messages_without_id_or_archive_have_one_of_their_own
 }
 
 #[test]
+// covers: MIX-MSG-14
 fn mix_msg_13_14_i3_what_is_sent_is_archived_in_the_same_order() {
     for w in shared() {
         let mut w = people(w.created());
@@ -345,6 +349,7 @@ fn mix_msg_16_what_comes_back_is_absorbed() {
 }
 
 #[test]
+// covers: MIX-MSG-19
 fn mix_msg_17_19_messages_to_nobody() {
     for mut w in all() {
         w = w.created();

@@ -128,6 +128,7 @@ fn mix_node_03_x_26_x_39_map_28_the_info_item() {
 }
 
 #[test]
+// covers: MIX-NODE-08, MIX-NODE-17
 fn mix_node_04_08_17_who_is_here_is_not_written() {
     for mut w in all() {
         w = w.created();
@@ -262,6 +263,7 @@ fn mix_node_09_i9_a_list_too_long_for_a_stanza_is_a_page() {
 }
 
 #[test]
+// covers: MIX-NODE-11
 fn mix_node_10_11_mix_err_02_who_reads_what() {
     for mut w in all() {
         w = w.created();
@@ -374,6 +376,7 @@ fn mix_node_14_own_subscriptions_and_affiliations() {
 }
 
 #[test]
+// covers: MIX-NODE-23
 fn mix_node_15_23_mix_err_02_what_is_not_offered_says_so() {
     for mut w in all() {
         w = w.created();
@@ -408,6 +411,7 @@ fn mix_node_15_23_mix_err_02_what_is_not_offered_says_so() {
 }
 
 #[test]
+// covers: MIX-NODE-20, MIX-PAMC-08
 fn mix_node_19_20_mix_pamc_01_08_x_46_notifications_are_not_kept_nor_copied() {
     for mut w in all() {
         w = w.created();

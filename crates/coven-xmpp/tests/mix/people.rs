@@ -6,6 +6,7 @@ use coven_core::people::participation::Node;
 use coven_xmpp::ns;
 
 #[test]
+// covers: MIX-PART-03, MIX-PART-04, MIX-PART-05
 fn mix_part_02_03_04_05_ids_are_safe_in_addresses_and_differ_by_channel() {
     let mut w = one().visible();
     w.participates(HAG, "thirdwitch");
@@ -27,6 +28,7 @@ fn mix_part_02_03_04_05_ids_are_safe_in_addresses_and_differ_by_channel() {
 }
 
 #[test]
+// covers: MIX-NICK-08
 fn mix_part_08_mix_nick_01_08_a_new_nick_is_one_event_and_presence_again() {
     for mut w in all() {
         w = w.created();
@@ -70,6 +72,7 @@ fn mix_part_09_who_is_offline_stays_listed() {
 }
 
 #[test]
+// covers: MIX-NICK-03, MIX-NICK-04, MIX-NICK-05
 fn mix_nick_02_03_04_05_what_may_be_a_nick() {
     for mut w in all() {
         w = w.created();

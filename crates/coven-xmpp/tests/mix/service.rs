@@ -44,6 +44,7 @@ fn items(stanza: &Sent) -> Vec<(String, String)> {
 }
 
 #[test]
+// covers: MIX-SVC-02, MIX-SVC-03, MIX-SVC-05, MIX-SVC-06
 fn mix_svc_01_02_03_05_06_what_the_service_is() {
     for mut w in all() {
         let info = service(&mut w, HAG, INFO);
@@ -195,6 +196,7 @@ fn mix_node_22_mix_join_19_what_belongs_to_channels_is_refused_by_the_service() 
 }
 
 #[test]
+// covers: MIX-CRE-02, MIX-CRE-04, MIX-CRE-08
 fn mix_cre_01_02_04_08_a_channel_is_there_at_once_and_its_creator_takes_no_part() {
     for mut w in all() {
         let out = w.create(CRONE, "coven");
@@ -273,6 +275,7 @@ fn mix_cre_04_map_40_a_locked_room_is_no_channel_and_its_name_is_taken() {
 }
 
 #[test]
+// covers: MIX-DES-02, MIX-DES-03
 fn mix_des_01_02_03_who_destroys_and_by_which_address() {
     for mut w in all() {
         w = w.created();
