@@ -1,14 +1,12 @@
 //! Stanzas to a room or an occupant, as far as they are MUC's alone (MUC-COMP-04).
 
 use super::{owner, private, relay};
-use crate::both::presence::presence as presence_of;
-use crate::both::{bounce, post};
+use crate::both::bounce;
+use crate::both::presence::{farewell, presence as presence_of};
 use crate::dispatch::Inbound;
 use crate::incoming::Incoming;
 use crate::ns;
-use crate::stanza::strip::Place;
 use crate::stanza::{Child, IqType, Kind, PresenceType};
-use bytes::Bytes;
 use coven_core::{Command, Condition, View};
 
 /// A stanza to `room/nick`.
@@ -40,8 +38,7 @@ pub(crate) fn presence(incoming: &Incoming<'_>, nick: Option<&str>) -> Inbound {
             incoming.command(View::Muc, update)
         }
         Some(PresenceType::Unavailable) if incoming.domain.muc => {
-            let payload = post::stripped(incoming, Place::Presence);
-            let payload = Bytes::copy_from_slice(payload.bytes());
+            let payload = farewell(incoming);
             incoming.command(View::Muc, Command::Leave { payload })
         }
         Some(PresenceType::Error) if incoming.domain.muc => bounce::dispatch(incoming),

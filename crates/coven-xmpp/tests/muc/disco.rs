@@ -247,6 +247,8 @@ fn muc_disco_07_muc_disco_08_muc_disco_10_muc_mam_01_muc_ping_03_muc_occid_01_a_
     configure(&mut w, &[("roomname", "A Dark Cave")]);
     let sent = info(&mut w, ROOM, WICCA, "");
     assert_eq!(identity(&sent), Some(("conference", "text", "A Dark Cave")));
+    let owner = info(&mut w, ROOM, CRONE, "");
+    assert_eq!(identity(&owner), identity(&sent), "MUC-DISCO-29");
     let all = features(&sent);
     for needed in [
         ns::MUC,

@@ -532,7 +532,7 @@ fn map_40_map_42_a_channel_made_by_mix_is_an_open_room_that_stays() {
 }
 
 #[test]
-fn map_42_muc_leave_06_participants_keep_a_room_and_make_it_persistent() {
+fn map_42_participants_keep_a_room_and_make_it_persistent() {
     let mut w = witches();
     let out = mix_join(&mut w, ROOM, HECATE, "hecate", &ALL);
     let notice = out.to(HAG).messages();
@@ -653,7 +653,7 @@ fn map_85_a_name_is_taken_in_both_domains() {
 }
 
 #[test]
-fn map_45_i6_a_renderer_that_begins_anew_shows_the_same() {
+fn i6_a_renderer_that_begins_anew_shows_the_same() {
     let mut w = with_hecate();
     w.say(HAG, "m1", "x");
     let before = w.join(WICCA, "secondwitch").to(WICCA);

@@ -243,6 +243,37 @@ fn muc_comp_13_the_language_of_a_stanza_is_kept() {
 }
 
 #[test]
+fn muc_comp_13_the_language_of_a_presence_stays_with_its_text() {
+    let mut w = witches();
+    let presence = |kind: &str, status: &str| {
+        format!(
+            "<presence from='{HAG}' to='{ROOM}/thirdwitch' xml:lang='gd' {kind}>{status}<show>away</show></presence>"
+        )
+    };
+    for (kind, status, kept) in [
+        (
+            "",
+            "<status>air falbh</status>",
+            "<status xml:lang='gd'>air falbh</status>",
+        ),
+        (
+            "",
+            "<status xml:lang='en'>away</status>",
+            "<status xml:lang='en'>away</status>",
+        ),
+        ("", "<status/>", "<status xml:lang='gd'/>"),
+        (
+            "type='unavailable'",
+            "<status>slàn</status>",
+            "<status xml:lang='gd'>slàn</status>",
+        ),
+    ] {
+        let out = w.send(&presence(kind, status));
+        assert!(out.to(CRONE).one().xml.contains(kept), "{out:?}");
+    }
+}
+
+#[test]
 fn muc_comp_14_what_was_of_the_component_stream_is_requalified() {
     let mut w = witches();
     let xml = format!(
