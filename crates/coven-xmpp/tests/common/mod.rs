@@ -4,13 +4,13 @@
 //! stanza that leaves is checked for what must hold of all of them: it reads back as a stanza, `from` is of a domain of
 //! ours, `to` is there, and it is not larger than a stanza may be.
 
+mod archive;
 pub mod leak;
 pub mod sent;
 
 use bytes::Bytes;
 use coven_core::channel::Output;
-use coven_core::event::Message;
-use coven_core::query::{ArchivePage, ArchiveQuery, Listing, With};
+use coven_core::query::Listing;
 use coven_core::{
     Answer, Channel, ChannelName, Delta, Epoch, Event, Facts, Group, Origin, Record, Refusal,
     Sender, Service, Timestamp,
@@ -375,64 +375,6 @@ impl World {
             items: items.into_iter().take(max).collect(),
         }
     }
-
-    fn bounds(&mut self, name: &ChannelName) -> Answer {
-        let archive = &self.room(name).archive;
-        let end = |r: Option<&Arc<Record>>| r.map(|r| (message(r).archive_id, r.stamp));
-        Answer::Bounds(end(archive.first()).zip(end(archive.last())))
-    }
-
-    /// A page in the simplest way: all that matches, then what RSM asks for.
-    fn page(
-        &mut self,
-        name: &ChannelName,
-        query: &ArchiveQuery,
-        page: ArchivePage,
-    ) -> Result<ArchivePage, Refusal> {
-        if page.count == Some(0) {
-            return Ok(page);
-        }
-        let most = self.page;
-        let archive = self.room(name).archive.clone();
-        let place = |id| archive.iter().position(|r| message(r).archive_id == id);
-        let mut named = query.ids.iter().chain(&query.after).chain(&query.after_id);
-        let before = query.before.flatten().into_iter().chain(query.before_id);
-        if named.any(|id| place(*id).is_none()) || before.clone().any(|id| place(id).is_none()) {
-            return Err(Refusal::usual(coven_core::Condition::ItemNotFound));
-        }
-        let after = query
-            .after
-            .and_then(place)
-            .max(query.after_id.and_then(place));
-        let before = before.filter_map(place).min().unwrap_or(usize::MAX);
-        let mut entries: Vec<_> = archive
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| after.is_none_or(|after| *i > after) && *i < before)
-            .map(|(_, record)| record)
-            .filter(|record| matches(query, record))
-            .cloned()
-            .collect();
-        let (count, max) = (
-            entries.len(),
-            query.max.map_or(most, |m| most.min(m as usize)),
-        );
-        let index = if query.before.is_some() {
-            let index = count.saturating_sub(max);
-            entries.drain(..index);
-            index
-        } else {
-            entries.truncate(max);
-            after.map_or(0, |after| after + 1)
-        };
-        Ok(ArchivePage {
-            complete: entries.len() == count,
-            count: Some(count as u64),
-            index: Some(index as u64),
-            entries,
-            ..page
-        })
-    }
 }
 
 impl Room {
@@ -503,40 +445,6 @@ impl Room {
             Output::NotJoined => render::not_joined(origin, sink),
             Output::Probe(session) => render::probe(&names, &session, sink),
         }
-    }
-
-    fn resolve(&self, sender: &Sender, id: &str) -> Option<coven_core::command::Resolved> {
-        let of = |r: &&Arc<Record>| {
-            let m = message(r);
-            let named = m.own_id.as_deref() == Some(id) || m.archive_id.to_string() == id;
-            named && m.jid == sender.bare
-        };
-        let message = message(self.archive.iter().rev().find(of)?);
-        Some(coven_core::command::Resolved {
-            own_id: message.own_id.clone().unwrap_or_default(),
-            archive_id: message.archive_id,
-        })
-    }
-}
-
-fn matches(query: &ArchiveQuery, record: &Record) -> bool {
-    let message = message(record);
-    let with = match &query.with {
-        None => true,
-        Some(With::Nick(nick)) => message.nick == *nick,
-        Some(With::Id(id)) => message.id == *id,
-        Some(With::Jid(jid)) => message.jid == *jid,
-    };
-    let ids = query.ids.is_empty() || query.ids.contains(&message.archive_id);
-    with && ids
-        && query.start.is_none_or(|start| record.stamp >= start)
-        && query.end.is_none_or(|end| record.stamp <= end)
-}
-
-fn message(record: &Record) -> &Message {
-    match &record.event {
-        Event::Message(message) => message,
-        other => panic!("no message: {other:?}"),
     }
 }
 

@@ -14,11 +14,17 @@ mod common;
 
 mod disco;
 mod errors;
+mod hecate;
+mod history;
 mod join;
+mod leave;
 mod mam;
 mod mapping;
+mod merged;
 mod message;
 mod owner;
 mod presence;
 mod private;
 mod props;
+mod sessions;
+mod witches;
