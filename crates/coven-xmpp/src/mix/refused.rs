@@ -2,6 +2,7 @@
 
 use super::addresses::split_encoded;
 use super::answer::not_subscribed;
+use super::request::named_nodes;
 use crate::ns;
 use crate::stanza::{Builder, Child, Stanza, StanzaError};
 use bytes::Bytes;
@@ -37,11 +38,7 @@ fn nodes(join: &Child<'_>) -> Bytes {
     let mut xml = Builder::with_capacity(256);
     xml.open_ns("join", ns::MIX_CORE);
     if let Ok(join) = join.to_element() {
-        let named = join
-            .children()
-            .filter(|c| c.is("subscribe", ns::MIX_CORE))
-            .filter_map(|c| c.attr("node"));
-        for node in named.take(MAX_NAMED) {
+        for node in named_nodes(&join, "subscribe").take(MAX_NAMED) {
             xml.open("subscribe").attr("node", node).close();
         }
     }

@@ -10,6 +10,7 @@ use crate::stanza::{Address, Child, IqType, Kind, MessageType, PresenceType};
 use coven_core::life::create;
 use coven_core::people::participation::{Node, Nodes};
 use coven_core::{ChannelName, Command, Condition, Query, Sender, StableId, View};
+use minidom::Element;
 use smol_str::SmolStr;
 use std::sync::Arc;
 
@@ -230,13 +231,27 @@ fn subscription(child: &Child<'_>) -> Result<Command, Condition> {
 /// The nodes named; those that no channel has as [`Nodes::UNKNOWN`].
 fn nodes(child: &Child<'_>, name: &str) -> Result<Nodes, Condition> {
     let element = child.to_element().map_err(|_| Condition::BadRequest)?;
-    let named = element.children().filter(|c| c.is(name, ns::MIX_CORE));
-    Ok(named.fold(Nodes::default(), |all, subscribe| {
-        match subscribe.attr("node").and_then(Node::parse) {
+    Ok(
+        named_nodes(&element, name).fold(Nodes::default(), |all, node| match Node::parse(node) {
             Some(node) => all.with(node),
             None => all.or(Nodes::UNKNOWN),
-        }
-    }))
+        }),
+    )
+}
+
+/// The `node`s of children of this name. One without a node may hold more of them: so slixmpp writes a join without PAM.
+pub(crate) fn named_nodes<'a>(
+    element: &'a Element,
+    name: &'a str,
+) -> impl Iterator<Item = &'a str> {
+    let direct = element.children().filter(move |c| c.is(name, ns::MIX_CORE));
+    direct.flat_map(move |child| {
+        let own = child.attr("node");
+        let within = child
+            .children()
+            .filter(move |c| own.is_none() && c.is(name, ns::MIX_CORE));
+        own.into_iter().chain(within.filter_map(|c| c.attr("node")))
+    })
 }
 
 fn nick(child: &Child<'_>) -> Result<Option<SmolStr>, Condition> {

@@ -49,6 +49,15 @@ fn mix_join_02_a_join_from_a_client_counts_for_the_account() {
 }
 
 #[test]
+fn mix_join_02_subscribe_within_subscribe_is_read_as_slixmpp_writes_it() {
+    let mut w = alone().created();
+    let nested = "<subscribe><subscribe node='urn:xmpp:mix:nodes:info'/><subscribe node='urn:what'/></subscribe>";
+    let join = format!("<join xmlns='{MIX}'><nick>x</nick>{nested}<subscribe/></join>");
+    let out = w.asks(HAG, "set", &join);
+    assert_eq!(nodes(&joined(&out), "subscribe"), names(&[Node::Info]));
+}
+
+#[test]
 fn mix_join_06_some_nodes_refused_is_a_join_to_the_others() {
     for mut w in all() {
         w = w.created();
