@@ -1,7 +1,7 @@
 //! What a message costs in the SQLite store: CPU of the whole process per message, with everything on (flush, packing,
 //! trimming, checkpoints, receipts). The design gives it at most 6 us in batches of 40 and 22 us in batches of 4.
 //!
-//! `cargo run --release -p coven-store --example commit_cost [messages [folder]]`
+//! `cargo run --release -p coven-store --example commit_cost [messages [folder [batch]]]`
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +42,13 @@ fn main() {
         "{messages} messages of {RECORD} bytes in {CHANNELS} channels, in {}",
         folder.display()
     );
-    for batch in [40, 4, 1] {
+    let only: Option<usize> = arguments
+        .next()
+        .map(|batch| batch.parse().expect("a number of messages"));
+    for batch in [40, 4, 1]
+        .into_iter()
+        .filter(|batch| only.is_none_or(|only| *batch == only))
+    {
         measure(&folder, messages / if batch == 40 { 1 } else { 10 }, batch);
     }
 }
@@ -64,7 +70,7 @@ fn measure(folder: &Path, messages: usize, batch: usize) {
         messages as f64 / transactions as f64,
         store.stats().log_bytes >> 20,
     );
-    if batch == 40 {
+    if batch == 1 {
         read(&store, &load);
     }
     store.close().wait().unwrap();

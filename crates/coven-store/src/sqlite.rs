@@ -10,7 +10,6 @@
 
 mod checkpoint;
 mod codec;
-mod crc;
 mod directory;
 mod failure;
 mod index;

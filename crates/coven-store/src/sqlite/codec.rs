@@ -1,6 +1,6 @@
 //! The bytes of stored blobs: numbers, strings, and the seal around them.
 //!
-//! A sealed blob is a CRC-32C, a format byte and the body. The checksum also covers the blob's table and row, so that
+//! A sealed blob is a CRC-32, a format byte and the body. The checksum also covers the blob's table and row, so that
 //! one that sits in the wrong row is noticed. What is in a body is said where it is written: `log`, `page`, `row`.
 
 use std::fmt;
@@ -8,7 +8,6 @@ use std::fmt;
 use bytes::Bytes;
 use smol_str::SmolStr;
 
-use super::crc;
 use crate::{ChannelKey, Error};
 
 /// The tables with sealed blobs. The numbers go into checksums: never change one.
@@ -260,8 +259,11 @@ pub(super) fn corrupt(table: Table, row: i64, why: Malformed) -> Error {
 }
 
 fn checksum(table: Table, row: i64, rest: &[u8]) -> u32 {
-    let place = crc::extend(crc::extend(0, &[table as u8]), &row.to_le_bytes());
-    crc::extend(place, rest)
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[table as u8]);
+    sum.update(&row.to_le_bytes());
+    sum.update(rest);
+    sum.finalize()
 }
 
 #[cfg(test)]

@@ -82,11 +82,34 @@ impl Pages {
 
     /// How many messages the last page of a channel still takes; 0 where it has none.
     pub(super) fn room(&self, db: &Connection, row: i64, paging: Paging) -> Result<usize, Error> {
+        Ok(self.last(db, row, paging)?.map_or(0, |(_, room)| room))
+    }
+
+    /// Messages up to the end of the last page, and how many more it takes.
+    fn last(
+        &self,
+        db: &Connection,
+        row: i64,
+        paging: Paging,
+    ) -> Result<Option<(u64, usize)>, Error> {
         if paging.first == paging.next {
-            return Ok(0);
+            return Ok(None);
         }
-        let count = page::expect_head(db, page::id(row, paging.next - 1))?.count;
-        Ok(PAGE.saturating_sub(usize::try_from(count).unwrap_or(PAGE)))
+        let id = page::id(row, paging.next - 1);
+        let (end, count) = match self.open.get(&id) {
+            Some(page) => (
+                page.before + page.entries.len() as u64,
+                page.entries.len() as u64,
+            ),
+            None => {
+                let head = page::expect_head(db, id)?;
+                (head.end(), head.count)
+            }
+        };
+        Ok(Some((
+            end,
+            PAGE.saturating_sub(usize::try_from(count).unwrap_or(PAGE)),
+        )))
     }
 
     /// Appends archived messages: fills the last page, then begins new ones.
@@ -97,11 +120,10 @@ impl Pages {
         paging: &mut Paging,
         entries: Vec<Entry>,
     ) -> Result<(), Error> {
-        let mut before = 0;
+        let (mut before, room) = self.last(db, row, *paging)?.unwrap_or((0, 0));
         let mut entries = entries.into_iter();
-        if paging.first < paging.next {
+        if room > 0 {
             let last = self.open(db, page::id(row, paging.next - 1))?;
-            let room = PAGE.saturating_sub(last.entries.len());
             last.entries.extend(entries.by_ref().take(room));
             last.changed = true;
             before = last.before + last.entries.len() as u64;

@@ -106,6 +106,13 @@ impl<T> Queue<T> {
         self.filled.notify_all();
     }
 
+    /// Takes no more jobs, and drops those in it.
+    pub(super) fn clear(&self) {
+        self.close();
+        let jobs = std::mem::take(&mut self.lock().jobs);
+        drop(jobs);
+    }
+
     /// Whether no more jobs are taken.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
@@ -189,6 +196,15 @@ mod tests {
         queue.close();
         assert_eq!(queue.push(2, 1), Err((2, Refused::Closed)));
         assert_eq!(jobs(queue.take(10, 10, None)), [1]);
+        assert!(matches!(queue.take(10, 10, None), Work::Closed));
+    }
+
+    #[test]
+    fn a_cleared_queue_is_empty_and_closed() {
+        let queue = Queue::new(10, 100);
+        queue.push(1, 1).unwrap();
+        queue.clear();
+        assert_eq!(queue.push(2, 1), Err((2, Refused::Closed)));
         assert!(matches!(queue.take(10, 10, None), Work::Closed));
     }
 

@@ -244,25 +244,30 @@ pub(super) fn doom(db: &Connection, first: i64, last: i64) -> Result<(), Error> 
     run(db, sql, params![first, last])
 }
 
-/// Deletes some doomed pages. Answers whether there may be more.
+/// Deletes doomed pages, at most `most`. Answers whether there may be more.
 pub(super) fn bury(db: &Connection, most: i64) -> Result<bool, Error> {
-    let sql = "SELECT first, last FROM doomed LIMIT 1";
-    let range: Option<(i64, i64)> = db
-        .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
-        .map_err(failed)?;
-    let Some((first, last)) = range else {
-        return Ok(false);
-    };
-    run(db, "DELETE FROM doomed WHERE first = ?1", params![first])?;
-    let end = last.min(first.saturating_add(most - 1));
-    run(
-        db,
-        "DELETE FROM pages WHERE id BETWEEN ?1 AND ?2",
-        params![first, end],
-    )?;
-    if end < last {
-        doom(db, end + 1, last)?;
+    let mut left = most;
+    while left > 0 {
+        let mut statement = db
+            .prepare_cached("SELECT first, last FROM doomed LIMIT 1")
+            .map_err(failed)?;
+        let range = statement
+            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional();
+        let Some((first, last)): Option<(i64, i64)> = range.map_err(failed)? else {
+            return Ok(false);
+        };
+        let end = last.min(first.saturating_add(left - 1));
+        run(db, "DELETE FROM doomed WHERE first = ?1", params![first])?;
+        run(
+            db,
+            "DELETE FROM pages WHERE id BETWEEN ?1 AND ?2",
+            params![first, end],
+        )?;
+        if end < last {
+            doom(db, end + 1, last)?;
+        }
+        left -= end - first + 1;
     }
     Ok(true)
 }

@@ -53,12 +53,18 @@ pub(super) struct Staged {
 }
 
 impl<'a> Stage<'a> {
-    pub(super) fn new(db: &'a Connection, shared: &'a Shared, next_channel: &'a mut i64) -> Self {
+    /// `bytes`: what the log is going to take, about.
+    pub(super) fn new(
+        db: &'a Connection,
+        shared: &'a Shared,
+        next_channel: &'a mut i64,
+        bytes: usize,
+    ) -> Self {
         Self {
             db,
             shared,
             log: shared.index().log.next(),
-            blob: Encoder::with_capacity(4096),
+            blob: Encoder::with_capacity(bytes),
             channels: HashMap::default(),
             shards: BTreeMap::new(),
             listings: Vec::new(),

@@ -1,12 +1,13 @@
 //! Starting and ending the threads of a store, and handing them work.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use rusqlite::Connection;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::failure::failed;
 use super::queue::{Queue, Refused};
@@ -58,13 +59,16 @@ impl Threads {
         let helpers = Helpers::start(&shared, &reads)?;
         let closing: Arc<Mutex<Closing>> = Arc::default();
         let ended = Arc::clone(&closing);
+        let queued = Arc::clone(&writes);
         let last = spawn("store-writer", move || {
-            let db = writer.run();
+            // A panic must not leave callers waiting: what is queued is answered `Closed`.
+            let db = catch_unwind(AssertUnwindSafe(|| writer.run()));
+            queued.clear();
             drop(helpers);
-            if let Err(error) = checkpoint::finish(&db) {
-                warn!(%error, "the last checkpoint failed");
+            match db {
+                Ok(db) => finish(&db),
+                Err(_) => error!("the store's writer panicked: the store is closed"),
             }
-            drop(db);
             drop(lock);
             let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.ended = true;
@@ -232,6 +236,12 @@ impl Drop for Helpers {
                 warn!("a thread of the store panicked");
             }
         }
+    }
+}
+
+fn finish(db: &Connection) {
+    if let Err(error) = checkpoint::finish(db) {
+        warn!(%error, "the last checkpoint failed");
     }
 }
 

@@ -201,7 +201,8 @@ impl Writer {
             next_channel,
             ..
         } = self;
-        let mut stage = Stage::new(db, shared, next_channel);
+        let bytes = jobs.iter().map(Job::weight).sum();
+        let mut stage = Stage::new(db, shared, next_channel, bytes);
         let kept = upkeep.stage(&mut stage);
         answers.extend(jobs.into_iter().map(|job| job.stage(&mut stage)));
         kept?;
@@ -298,6 +299,16 @@ impl Job {
                 request,
                 reply,
             } => Answer::Write(reply, request.stage(stage, shard, epoch)),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Write {
+                request: Request::Commit(commit),
+                ..
+            } => commit.channels.iter().map(weight_of).sum(),
+            _ => 64,
         }
     }
 

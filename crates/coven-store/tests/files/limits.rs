@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use coven_store::sqlite::{Durability, Options, SqliteStore};
-use coven_store::{Commit, CommitNumber, Error, Store};
+use coven_store::{Commit, CommitNumber, Error, Retention, Store};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -332,4 +332,41 @@ fn interval_durability_answers_without_waiting_for_the_disk() {
     let rooms = Rooms::claim(&store).unwrap();
     assert_eq!(rooms.last, 300);
     rooms.check().unwrap();
+}
+
+#[test]
+fn muc_mam_23_the_pages_of_a_destroyed_channel_are_deleted() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(Options {
+        log_limit: 4096,
+        ..file(&folder)
+    })
+    .unwrap();
+    let mut rooms = Rooms::claim(&store).unwrap();
+    for _ in 0..400 {
+        rooms.go_on().unwrap();
+    }
+    let keep = Retention {
+        not_before: None,
+        max_count: Some(40),
+    };
+    assert_eq!(
+        store.expire(SHARD, rooms.epoch, keep).wait().unwrap(),
+        5 * 40
+    );
+    rooms.destroy(2).unwrap();
+    store.close().wait().unwrap();
+    drop(store);
+
+    // Deleting takes turns with requests, or waits for the next start.
+    let store = SqliteStore::open(file(&folder)).unwrap();
+    let rooms = Rooms::claim(&store).unwrap();
+    store.release(SHARD, rooms.epoch).wait().unwrap();
+    store.close().wait().unwrap();
+    let db = Connection::open(file(&folder).path).unwrap();
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM channels"), 4);
+    assert_eq!(count("SELECT count(*) FROM doomed"), 0);
+    assert_eq!(count("SELECT count(DISTINCT id >> 24) FROM pages"), 4);
+    assert!(count("SELECT sum(count) FROM pages") <= 4 * (40 + 31));
 }

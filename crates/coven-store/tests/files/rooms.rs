@@ -111,6 +111,32 @@ impl<'a> Rooms<'a> {
             .wait()
     }
 
+    /// Ends a room for good; nothing else can be checked after it.
+    pub(crate) fn destroy(&mut self, room: usize) -> Result<(), Error> {
+        self.acknowledge(room)?;
+        let head = self.store.load(SHARD, &key(room)).wait()?.unwrap().head;
+        let mut change = ChannelCommit::new(key(room), head);
+        change.entries.push(Entry {
+            sequence: head.next(),
+            first_epoch: Epoch(1),
+            stamp: Timestamp(u64::MAX),
+            kind: 1,
+            life: Life::Destroys,
+            archive: None,
+            record: Bytes::new(),
+        });
+        self.last += 1;
+        let number = CommitNumber(self.last);
+        let channels = vec![change];
+        let receipts = Receipts::default();
+        let commit = Commit {
+            number,
+            channels,
+            receipts,
+        };
+        self.store.commit(SHARD, self.epoch, commit).wait()
+    }
+
     fn next(&self, number: u64) -> Commit {
         let room = room_of(number);
         let turn = turns(room, number);
