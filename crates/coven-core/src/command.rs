@@ -88,7 +88,7 @@ pub enum Command {
     /// MIX: create this channel ([`crate::life::create`]).
     Create,
     /// MIX: create an ad hoc channel of this generated name: closed to strangers, not listed (MIX-CRE-03). The name is
-    /// made by [`crate::life::create::ad_hoc_name`].
+    /// made by [`crate::life::create::fresh_name`].
     CreateAdHoc,
     /// MIX: presence of type `subscribe` (`wanted`), or `unsubscribe` and `unsubscribed`, to the channel
     /// ([`crate::presence::subscription`]). `subscribed` is nobody's business.

@@ -50,7 +50,7 @@ namespaces! {
     MUC_STABLE_ID = "http://jabber.org/protocol/muc#stable_id";
     /// XEP-0045 §18.1.1: which payloads pass.
     MUC_TRAFFIC = "http://jabber.org/protocol/muc#traffic";
-    /// XEP-0045 §10.1.4: a unique room name.
+    /// XEP-0307: a unique room name.
     MUC_UNIQUE = "http://jabber.org/protocol/muc#unique";
     /// XEP-0410: the service answers self-pings itself.
     MUC_SELF_PING = "http://jabber.org/protocol/muc#self-ping-optimization";

@@ -91,9 +91,10 @@ fn made(channel: &Channel) -> Answer {
     Answer::Created(channel.name.local.clone())
 }
 
-/// An unguessable name for an ad hoc channel, made of fresh random bytes.
+/// A name of 160 fresh random bits, which nobody has had or can guess: of an ad hoc channel (MIX-CRE-03), or for who asks
+/// for one (MUC-CREATE-12).
 #[must_use]
-pub fn ad_hoc_name(random: [u8; 32]) -> SmolStr {
+pub fn fresh_name(random: [u8; 32]) -> SmolStr {
     let [_, _, _, _, _, _, _, _, _, _, _, _, id @ ..] = random;
     SmolStr::from(StableId(id).to_string())
 }

@@ -4,7 +4,7 @@ use crate::table::acts::join;
 use crate::table::{HAG, OWNER, START, Table, WITCH, bare};
 use coven_core::command::{Command, Join, View};
 use coven_core::event::Event;
-use coven_core::life::create::ad_hoc_name;
+use coven_core::life::create::fresh_name;
 use coven_core::people::visibility::Visibility;
 use coven_core::settings::service::Creation;
 use coven_core::{Affiliation, Answer, Condition, ErrorType, Query, Role, Timestamp};
@@ -158,7 +158,7 @@ fn mix_cre_01_02_08_create_makes_a_channel_whose_owner_does_not_take_part() {
 
 #[test]
 fn mix_cre_03_an_ad_hoc_channel_is_closed_unlisted_and_has_an_unguessable_name() {
-    let (a, b) = (ad_hoc_name([1; 32]), ad_hoc_name([2; 32]));
+    let (a, b) = (fresh_name([1; 32]), fresh_name([2; 32]));
     assert_ne!(a, b);
     assert_eq!(a.len(), 32);
     let mut t = Table::named(&a);

@@ -7,6 +7,7 @@ use crate::mix;
 use crate::ns;
 use crate::stanza::{Builder, Child, IqType, Kind, MessageType};
 use bytes::Bytes;
+use coven_core::life::create;
 use coven_core::{Condition, Timestamp};
 use smol_str::SmolStr;
 
@@ -65,6 +66,7 @@ fn request(incoming: &Incoming<'_>, kind: IqType) -> Inbound {
         (IqType::Get, ns::PING) => incoming.result(b""),
         (IqType::Get, ns::VERSION) => incoming.result(&version()),
         (IqType::Get, ns::TIME) => incoming.result(&time(incoming.context.now)),
+        (IqType::Get, ns::MUC_UNIQUE) if incoming.domain.muc => unique(incoming),
         _ => incoming.refuse(Condition::ServiceUnavailable),
     }
 }
@@ -78,6 +80,17 @@ fn info(incoming: &Incoming<'_>, query: &Child<'_>) -> Inbound {
         }
         Some(_) => incoming.refuse(Condition::ItemNotFound),
     }
+}
+
+/// A name for a room that the requester may then create; nothing is remembered of it (XEP-0307 §2; MUC-CREATE-12).
+fn unique(incoming: &Incoming<'_>) -> Inbound {
+    if !incoming.domain.service.may_create(&incoming.sender.bare) {
+        return incoming.refuse(Condition::NotAllowed);
+    }
+    let name = create::fresh_name((incoming.context.random)());
+    let mut xml = Builder::with_capacity(128);
+    xml.open_ns("unique", ns::MUC_UNIQUE).text(&name).close();
+    incoming.result(&xml.finish())
 }
 
 /// `<query/>` of XEP-0092 (MUC-DISCO-31). The operating system is not told.

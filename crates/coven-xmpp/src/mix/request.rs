@@ -269,7 +269,7 @@ fn created(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
             None => incoming.refuse(Condition::NotAcceptable),
         },
         None => {
-            let name = create::ad_hoc_name((incoming.context.random)());
+            let name = create::fresh_name((incoming.context.random)());
             let name = channel(incoming, &name);
             of(name, incoming.command(View::Mix, Command::CreateAdHoc))
         }

@@ -14,7 +14,7 @@ use coven_core::settings::config::{Config, PrivateMessages};
 /// What MUC adds to disco#info on the service (MUC-DISCO-01, 02).
 pub(crate) fn service_info(domain: &Domain, disco: &mut Disco) {
     disco.identity("conference", "text", &domain.title);
-    disco.features(&[ns::MUC, ns::MUC_STABLE_ID, ns::OCCUPANT_ID]);
+    disco.features(&[ns::MUC, ns::MUC_STABLE_ID, ns::MUC_UNIQUE, ns::OCCUPANT_ID]);
 }
 
 /// What MUC adds to disco#info on a room (MUC-DISCO-07 to 10, 13 to 22).

@@ -23,6 +23,7 @@ use coven_xmpp::stream::Limits;
 pub use sent::{Sent, Stanzas};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The room that most tests use.
 pub const ROOM: &str = "coven@chat.example";
@@ -201,7 +202,7 @@ impl World {
             domains: &self.domains,
             group: &group,
             now: self.now,
-            random: || [3; 32],
+            random: fresh,
         };
         dispatch(&stanza, &context)
     }
@@ -473,6 +474,14 @@ pub fn domain(name: &str, muc: bool, mix: bool) -> Domain {
             ..Service::default()
         }),
     }
+}
+
+/// Bytes that no other call gives.
+fn fresh() -> [u8; 32] {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let mut bytes = [3; 32];
+    bytes[24..].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes
 }
 
 /// Reads a stanza as a component stream brings it.

@@ -27,4 +27,5 @@ mod presence;
 mod private;
 mod props;
 mod sessions;
+mod unique;
 mod witches;
