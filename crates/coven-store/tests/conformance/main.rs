@@ -13,6 +13,7 @@
 mod archive;
 mod commits;
 mod directory;
+mod filters;
 mod life;
 mod ownership;
 mod receipts;
@@ -80,17 +81,18 @@ suite! {
         muc_mam_14_pages_backward,
         muc_mam_14_count_only,
         muc_mam_10_complete_only_when_nothing_is_cut,
+        muc_mam_16_bounds,
+        only_archived_entries_are_in_the_archive,
+        an_archive_of_thousands_stays_in_order;
+    filters:
         muc_mam_11_by_time,
         muc_mam_11_by_ids,
         muc_mam_13_unknown_places,
-        muc_mam_16_bounds,
         muc_mam_20_by_sender,
-        muc_mam_20_by_what_a_record_says,
-        only_archived_entries_are_in_the_archive,
-        an_archive_of_thousands_stays_in_order;
+        muc_mam_20_by_what_a_record_says;
     retention:
-        muc_mam_22_retention_drops_the_oldest,
-        muc_mam_22_a_rewritten_message_keeps_its_place,
+        muc_mam_22_mix_mam_18_retention_drops_the_oldest,
+        muc_mam_22_mix_mam_18_a_rewritten_message_keeps_its_place,
         a_rewrite_reaches_pages_and_tail;
     directory:
         muc_disco_05_pages_by_name,

@@ -6,7 +6,7 @@ use coven_store::{ArchiveQuery, Life, Place, Retention, Rewrite, Sequence, Times
 use super::archive::{MESSAGES, filled};
 use super::world::{Channel, SHARD, World, chat, sender};
 
-pub(crate) fn muc_mam_22_retention_drops_the_oldest(world: &mut World) {
+pub(crate) fn muc_mam_22_mix_mam_18_retention_drops_the_oldest(world: &mut World) {
     let (owner, channel, places) = filled(world);
     let expire = |retention| {
         owner
@@ -76,7 +76,7 @@ pub(crate) fn muc_mam_22_retention_drops_the_oldest(world: &mut World) {
     assert_eq!(owner.archive(&channel.key), chat(1..=40));
 }
 
-pub(crate) fn muc_mam_22_a_rewritten_message_keeps_its_place(world: &mut World) {
+pub(crate) fn muc_mam_22_mix_mam_18_a_rewritten_message_keeps_its_place(world: &mut World) {
     let (mut owner, mut channel, places) = filled(world);
     let place = places[10];
     let mut change = channel.does("retracted");
@@ -98,6 +98,16 @@ pub(crate) fn muc_mam_22_a_rewritten_message_keeps_its_place(world: &mut World) 
         assert_eq!(owner.archive(&channel.key).len(), MESSAGES);
         world.restart();
     }
+    // Those before it go first, and it is the oldest then, where and when it was.
+    let owner = world.own(SHARD);
+    let most = Retention {
+        not_before: None,
+        max_count: Some(MESSAGES as u64 - 10),
+    };
+    let gone = owner.store.expire(SHARD, owner.epoch, most).wait().unwrap();
+    let bounds = owner.store.archive_bounds(SHARD, &channel.key).wait();
+    assert_eq!((gone, bounds.unwrap().unwrap().first), (10, place));
+    assert_eq!(owner.archive(&channel.key)[..2], ["tombstone", "m12"]);
 }
 
 pub(crate) fn a_rewrite_reaches_pages_and_tail(world: &mut World) {
