@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 from harness import coven as coven_module
+from harness.both import MakeSetting, Setting
 from harness.client import Client, Login
 from harness.coven import Config, Coven, Domain, StartCoven
 from harness.ejabberd import Ejabberd
+from harness.mix import Layout
 from harness.prosody import Prosody
 from harness.server import XmppServer
 
@@ -117,3 +119,20 @@ async def login(server: XmppServer) -> AsyncIterator[Login]:
     yield connect
     for client in clients:
         await client.close()
+
+
+@pytest.fixture
+async def setting(own_server: Callable[..., Any], start_coven: StartCoven) -> AsyncIterator[MakeSetting]:
+    """Makes a server with a coven behind it, for both views: `await setting(Prosody, ProsodyOptions(...), PAIR)`; further
+    keys are those of each `[[upstream]]`."""
+    made: list[Setting] = []
+
+    async def make(kind: type[XmppServer], options: Any, layout: Layout, **upstream: Any) -> Setting:
+        server = await own_server(kind, options)
+        coven = await start_coven(Config.for_server(server, *layout.domains, **upstream))
+        made.append(Setting(server, layout, coven))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()

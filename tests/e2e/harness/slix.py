@@ -11,7 +11,8 @@ from .client import DEADLINE, Account
 from .process import eventually
 from .stanza import WholeTags
 
-_PLUGINS = tuple(f"xep_0{number}" for number in ("030", "045", "059", "060", "199", "313", "359", "369", "405", "410"))
+_NUMBERS = ("030", "045", "059", "060", "199", "313", "359", "369", "403", "404", "405", "410")
+_PLUGINS = tuple(f"xep_0{number}" for number in _NUMBERS)
 
 
 class _Xmpp(slixmpp.ClientXMPP):
@@ -20,9 +21,13 @@ class _Xmpp(slixmpp.ClientXMPP):
     def __init__(self, jid: str, password: str) -> None:
         super().__init__(jid, password)
         self._tags = WholeTags()
+        #: Every byte that was ever read.
+        self.raw = b""
 
     def data_received(self, data: bytes | str) -> None:
-        super().data_received(self._tags.add(data.encode() if isinstance(data, str) else data))
+        read = data.encode() if isinstance(data, str) else data
+        self.raw += read
+        super().data_received(self._tags.add(read))
 
 
 class SlixClient:
