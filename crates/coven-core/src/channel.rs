@@ -187,8 +187,19 @@ impl Channel {
             Command::SetAffiliation {
                 jid,
                 affiliation,
+                nick,
                 reason,
-            } => rights::set_affiliation(self, sender, jid, *affiliation, reason.as_ref(), facts),
+            } => rights::set_affiliation(
+                self,
+                sender,
+                rights::Grant {
+                    jid,
+                    affiliation: *affiliation,
+                    nick: nick.as_ref(),
+                    reason: reason.as_ref(),
+                },
+                facts,
+            ),
             Command::SetRole { nick, role, reason } => {
                 rights::set_role(self, sender, nick, *role, reason.as_ref(), facts)
             }

@@ -115,6 +115,8 @@ pub enum Command {
         jid: BareJid,
         /// To what.
         affiliation: Affiliation,
+        /// The nick to reserve for it, raw; an empty one ends the reservation, `None` leaves it (MUC-NICK-14).
+        nick: Option<SmolStr>,
         /// Text for people.
         reason: Option<SmolStr>,
     },

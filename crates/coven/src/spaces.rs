@@ -36,6 +36,7 @@ fn service(config: &Config, domain: &Domain) -> Service {
             LockTimeout::After(time) => Some(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
         },
         max_history: u32::from(domain.history),
+        lock_nicks: domain.lock_nicks,
         ..Service::default()
     }
 }
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_defaults_of_channels_are_those_of_the_domain() {
-        let domain = "[[domain]]\nname = 'a'\nhistory = 3\nlock-timeout = '2s'\n[domain.defaults]\npublic = false\n\
+        let domain = "[[domain]]\nname = 'a'\nhistory = 3\nlock-timeout = '2s'\nlock-nicks = true\n[domain.defaults]\npublic = false\n\
             persistent = true\nmembers-only = true\nmoderated = true\nwhois = 'anyone'\nchange-subject = true\n\
             allow-invites = true\nallow-pm = 'none'\nmax-users = 5";
         let service = of(domain, "domains = ['a']")["a"].clone();
@@ -166,6 +167,7 @@ mod tests {
             (service.max_history, service.lock_timeout_ms),
             (3, Some(2000))
         );
+        assert!(service.lock_nicks);
         let expected = ChannelConfig {
             public: false,
             persistent: true,

@@ -7,7 +7,7 @@
 
 use super::person::Person;
 use crate::channel::{Channel, Facts};
-use crate::{Condition, Refusal};
+use crate::{Condition, ErrorType, Refusal};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use unicode_normalization::UnicodeNormalization;
@@ -85,6 +85,25 @@ pub(crate) fn free(channel: &Channel, nick: &Nick, for_person: &Person) -> Resul
     let other = |person: Option<&Arc<Person>>| person.is_some_and(|p| p.no != for_person.no);
     if other(channel.roster.holder(nick)) || other(channel.roster.reserver(nick)) {
         return Err(Refusal::usual(Condition::Conflict).text("this nickname is taken"));
+    }
+    Ok(())
+}
+
+/// The nick that holds whatever a person asks for, where nicks are locked down: the one it has, else the one reserved for it.
+///
+/// Source: MUC-ENTER-27; XEP-0045 §7.2.2 has the service put it in place of the one asked for.
+pub(crate) fn imposed<'a>(person: &'a Person, facts: &Facts) -> Option<&'a Nick> {
+    let held = person.nick.as_ref().or(person.reserved.as_ref());
+    held.filter(|_| facts.service.lock_nicks)
+}
+
+/// Refuses a change of the nick where nicks are locked down: `not-acceptable`, in both views alike.
+///
+/// Source: MUC-NICK-06 (I-15).
+pub(crate) fn changeable(person: &Person, nick: &Nick, facts: &Facts) -> Result<(), Refusal> {
+    if imposed(person, facts).is_some_and(|held| held != nick) {
+        let refusal = Refusal::new(Condition::NotAcceptable, ErrorType::Cancel);
+        return Err(refusal.text("nicknames cannot be changed here"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use super::person::{self, Person};
 use super::role::{self, Role};
-use super::{affiliation::Affiliation, nick::Nick};
+use super::{affiliation::Affiliation, nick, nick::Nick};
 use crate::channel::{Channel, Decision, Facts};
 use crate::command::Sender;
 use crate::event::{By, Cause, Event};
@@ -16,28 +16,74 @@ use crate::{BareJid, Condition, Refusal};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
+/// What is to be set of a bare JID or domain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grant<'a> {
+    /// Whose.
+    pub jid: &'a BareJid,
+    /// To what.
+    pub affiliation: Affiliation,
+    /// The nick to reserve, raw; empty for none, `None` for the one there is.
+    pub nick: Option<&'a SmolStr>,
+    /// Text for people.
+    pub reason: Option<&'a SmolStr>,
+}
+
 /// Sets the affiliation of a bare JID or domain. Who may: MUC-AFF-04..09. Who is no longer let in leaves (MUC-AFF-12, 13,
-/// 18; MAP-16, 18); setting what holds already changes nothing (MUC-AFF-28).
-pub fn set_affiliation(
+/// 18; MAP-16, 18); setting what holds already changes nothing but a reservation (MUC-AFF-28).
+pub(crate) fn set_affiliation(
     channel: &Channel,
     sender: &Sender,
-    jid: &BareJid,
-    affiliation: Affiliation,
-    reason: Option<&SmolStr>,
+    grant: Grant<'_>,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
-    let old = person::known(channel, jid, facts);
-    may_set_affiliation(channel, sender, &old, affiliation)?;
-    facts.service.bounds(reason)?;
-    if old.affiliation == affiliation {
-        return Ok(Decision::answer(Answer::Done));
+    let old = person::known(channel, grant.jid, facts);
+    may_set_affiliation(channel, sender, &old, grant.affiliation)?;
+    facts.service.bounds(grant.reason)?;
+    let new = Person {
+        reserved: reservation(channel, &old, grant, facts)?,
+        ..old.clone()
+    };
+    let act = Act::new(channel, sender, grant.reason);
+    if new.affiliation == grant.affiliation {
+        let changed = (new != old).then(|| act.changed(Arc::new(new)));
+        return Ok(act.done(channel, Vec::from_iter(changed), &[]));
     }
-    person::has_place(channel, jid, facts)?;
-    let act = Act::new(channel, sender, reason);
-    let affected = affected(channel, &old);
-    let (events, removed) = act.affiliate(channel, old, affiliation, affected);
+    person::has_place(channel, grant.jid, facts)?;
+    let affected = affected(channel, &new);
+    let (events, removed) = act.affiliate(channel, new, grant.affiliation, affected);
     Ok(act.done(channel, events, &removed))
+}
+
+/// The nick that is reserved for who is given an affiliation (MUC-NICK-14); that of somebody who gets none stays. A nick
+/// that somebody else has at the moment may be given away: who has it keeps it until leaving (MUC-NICK-15, I-23).
+///
+/// Errors: those of a nick, `conflict` for one reserved for somebody else, `not-acceptable` for a domain.
+fn reservation(
+    channel: &Channel,
+    person: &Person,
+    grant: Grant<'_>,
+    facts: &Facts,
+) -> Result<Option<Nick>, Refusal> {
+    let Some(raw) = grant
+        .nick
+        .filter(|_| grant.affiliation >= Affiliation::Member)
+    else {
+        return Ok(person.reserved.clone());
+    };
+    if raw.is_empty() {
+        return Ok(None);
+    }
+    if person.jid.is_domain() {
+        return Err(Refusal::usual(Condition::NotAcceptable).text("a domain has no nickname"));
+    }
+    let nick = nick::allowed(raw, facts)?;
+    let reserver = channel.roster.reserver(&nick);
+    if reserver.is_some_and(|other| other.no != person.no) {
+        return Err(Refusal::usual(Condition::Conflict).text("this nickname is reserved"));
+    }
+    Ok(Some(nick))
 }
 
 /// Sets the role of an occupant; none kicks. Who may: MUC-ROLE-04..13, MAP-19. Setting what holds changes nothing.

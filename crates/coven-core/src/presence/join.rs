@@ -9,7 +9,7 @@ use crate::command::{Join, Sender, View};
 use crate::event::{Entry, Event};
 use crate::life::create;
 use crate::people::affiliation::Affiliation;
-use crate::people::nick::{Nick, allowed, free};
+use crate::people::nick::{Nick, allowed, free, imposed};
 use crate::people::person::{self, Person};
 use crate::{BareJid, Condition, ErrorType, Refusal};
 use std::sync::Arc;
@@ -31,11 +31,11 @@ pub fn decide(
         return create::by_join(channel, sender, join, nick, facts);
     }
     if let Some(session) = channel.muc_session(sender) {
-        return resync(channel, session, join, raw, nick);
+        return resync(channel, session, join, nick, facts);
     }
     may_enter(channel, sender, join)?;
     let known = person::known(channel, &sender.bare, facts);
-    let person = entrant(channel, &known, nick)?;
+    let person = entrant(channel, &known, nick, facts)?;
     has_room(channel, sender, facts)?;
     session::has_place(channel, &sender.bare, facts)?;
     Ok(enter(channel, sender, join, raw, &known, person))
@@ -110,11 +110,18 @@ fn may_enter(channel: &Channel, sender: &Sender, join: &Join) -> Result<(), Refu
     Ok(())
 }
 
-/// Who enters, under which nick: that of a person already there holds (MUC-NICK-05, MAP-23).
-fn entrant(channel: &Channel, known: &Person, nick: Nick) -> Result<Person, Refusal> {
+/// Who enters, under which nick: that of a person already there holds (MUC-NICK-05, MAP-23), as does one that is imposed
+/// (MUC-ENTER-27).
+fn entrant(
+    channel: &Channel,
+    known: &Person,
+    nick: Nick,
+    facts: &Facts,
+) -> Result<Person, Refusal> {
     if channel.roster.is_present(known.no) && known.nick.is_some() {
         return Ok(known.clone());
     }
+    let nick = imposed(known, facts).cloned().unwrap_or(nick);
     free(channel, &nick, known)?;
     Ok(Person {
         nick: Some(nick),
@@ -148,14 +155,18 @@ fn resync(
     channel: &Channel,
     session: &Session,
     join: &Join,
-    raw: &str,
     nick: Nick,
+    facts: &Facts,
 ) -> Result<Decision, Refusal> {
     let Some(person) = channel.roster.person(session.person) else {
         return Err(Refusal::usual(Condition::InternalServerError));
     };
     let mut decision = Decision::default();
-    let altered = nick.differs_from(raw);
+    let nick = imposed(person, facts).cloned().unwrap_or(nick);
+    let altered = join
+        .nick
+        .as_deref()
+        .is_some_and(|raw| nick.differs_from(raw));
     if person.nick.as_ref().is_none_or(|old| *old != nick) {
         free(channel, &nick, person)?;
         let person = Person {

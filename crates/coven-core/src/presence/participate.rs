@@ -102,7 +102,7 @@ pub fn leave(channel: &Channel, sender: &Sender) -> Result<Decision, Refusal> {
 }
 
 /// `setnick` (MIX-NICK-01..08). Errors: `forbidden` for others than participants (MIX-NICK-07), `not-acceptable`
-/// (MIX-NICK-02, 04), `conflict` (MIX-NICK-03).
+/// (MIX-NICK-02, 04; where nicks are locked down), `conflict` (MIX-NICK-03).
 pub fn set_nick(
     channel: &Channel,
     sender: &Sender,
@@ -117,6 +117,7 @@ pub fn set_nick(
         Some(raw) => cleaned(raw, facts)?,
         None => person.reserved.clone().ok_or_else(nick_needed)?,
     };
+    nick::changeable(person, &nick, facts)?;
     nick::free(channel, &nick, person)?;
     let answer = Answer::NickSet(nick.clone());
     if person.nick.as_ref() == Some(&nick) {
@@ -230,10 +231,11 @@ fn named(
     asked: Option<&str>,
     facts: &Facts,
 ) -> Result<Person, Refusal> {
-    let nick = match asked.filter(|raw| !raw.is_empty()) {
-        Some(raw) => Some(cleaned(raw, facts)?),
-        None => known.nick.clone().or_else(|| known.reserved.clone()),
-    };
+    let asked = asked.filter(|raw| !raw.is_empty());
+    let asked = asked.map(|raw| cleaned(raw, facts)).transpose()?;
+    let held = || known.nick.clone().or_else(|| known.reserved.clone());
+    let imposed = nick::imposed(known, facts).cloned();
+    let nick = imposed.or(asked).or_else(held);
     if nick.is_none() && channel.roster.config().mandatory_nicks {
         return Err(nick_needed());
     }

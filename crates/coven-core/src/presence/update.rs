@@ -6,7 +6,7 @@ use super::session::{self, Presence, Session};
 use crate::channel::{Channel, Decision, Facts, Output};
 use crate::command::{Sender, View};
 use crate::event::{Cause, Event};
-use crate::people::nick::{allowed, free};
+use crate::people::nick::{allowed, changeable, free};
 use crate::people::participation::{Node, Participation};
 use crate::people::person::Person;
 use crate::presence::participate::participant;
@@ -121,7 +121,7 @@ fn online(
     }))
 }
 
-/// Source: MUC-NICK-01, 04, 07, 08; MUC-MULTI-10. `None` when the nick is the present one.
+/// Source: MUC-NICK-01, 04, 06, 07, 08; MUC-MULTI-10. `None` when the nick is the present one.
 fn rename(
     channel: &Channel,
     session: &Session,
@@ -139,6 +139,7 @@ fn rename(
     if present == Some(&nick) {
         return Ok(None);
     }
+    changeable(person, &nick, facts)?;
     free(channel, &nick, person)?;
     let altered = nick.differs_from(raw);
     let person = Person {

@@ -37,6 +37,9 @@ pub struct Service {
     pub max_history: u32,
     /// So many administrators and owners enter a full room (MUC-ENTER-12).
     pub reserve: u32,
+    /// Nicks are locked down: nobody changes the nick while being there, and who has reserved one enters with it
+    /// (MUC-NICK-06, MUC-ENTER-27).
+    pub lock_nicks: bool,
     /// Most sessions of one person in a channel (I9).
     pub max_sessions: usize,
     /// Most people that a channel remembers: occupants, affiliations, bans, reservations (I9).
@@ -109,6 +112,7 @@ impl Default for Service {
             lock_timeout_ms: Some(3_600_000),
             max_history: 20,
             reserve: 20,
+            lock_nicks: false,
             max_sessions: 64,
             max_people: 100_000,
             max_name_bytes: 256,

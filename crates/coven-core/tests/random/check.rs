@@ -71,7 +71,7 @@ fn indexes(roster: &Roster, people: &[PersonView]) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-/// No two people who are there have the same nick, and each is found by its own.
+/// No two people who are there have the same nick, nor have any two reserved the same; each is found by its own.
 fn nicks(roster: &Roster, people: &[PersonView]) -> Result<(), TestCaseError> {
     let mut keys = HashSet::new();
     for view in people.iter().filter(|v| v.present()) {
@@ -79,6 +79,12 @@ fn nicks(roster: &Roster, people: &[PersonView]) -> Result<(), TestCaseError> {
         let nick = nick.ok_or_else(|| TestCaseError::fail("a nick that is none"))?;
         prop_assert!(keys.insert(nick.key().clone()), "two people of one nick");
         prop_assert_eq!(roster.holder(&nick), Some(&view.person));
+    }
+    for view in people {
+        let Some(nick) = &view.person.reserved else {
+            continue;
+        };
+        prop_assert_eq!(roster.reserver(nick), Some(&view.person));
     }
     Ok(())
 }

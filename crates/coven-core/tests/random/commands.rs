@@ -227,12 +227,15 @@ fn content() -> impl Strategy<Value = Command> {
 }
 
 fn rights() -> impl Strategy<Value = Command> {
-    let affiliate =
-        (target(), affiliation()).prop_map(|(jid, affiliation)| Command::SetAffiliation {
+    let reserved = prop::option::weighted(0.3, nick());
+    let affiliate = (target(), affiliation(), reserved).prop_map(|(jid, affiliation, nick)| {
+        Command::SetAffiliation {
             jid: bare(jid),
             affiliation,
+            nick,
             reason: None,
-        });
+        }
+    });
     let role = (nick(), role()).prop_map(|(nick, role)| Command::SetRole {
         nick,
         role,

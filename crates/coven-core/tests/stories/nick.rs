@@ -78,6 +78,52 @@ fn muc_nick_05_a_further_session_under_another_nick_gets_the_persons() {
     assert_eq!(t.roster().occupants(), 2);
 }
 
+fn locked() -> Table {
+    let mut t = two();
+    t.service.lock_nicks = true;
+    t
+}
+
+#[test]
+fn muc_nick_06_where_nicks_are_locked_a_change_is_not_acceptable() {
+    let mut t = locked();
+    t.participates(THANE, "thane").ok();
+    t.renames(HAG, "oldhag")
+        .refused(Condition::NotAcceptable, ErrorType::Cancel);
+    t.sets_nick(THANE, "glamis")
+        .refused(Condition::NotAcceptable, ErrorType::Cancel);
+    assert_eq!(
+        (t.nick(HAG), t.nick(THANE)),
+        ("thirdwitch".into(), "thane".into())
+    );
+    // what keeps the nick is no change of it
+    t.shows(HAG, "thirdwitch", Show::Away).ok();
+    t.sets_nick(THANE, "thane").ok();
+    t.service.lock_nicks = false;
+    t.renames(HAG, "oldhag").ok();
+}
+
+#[test]
+fn muc_enter_27_muc_nick_07_where_nicks_are_locked_one_enters_under_the_imposed_one() {
+    let mut t = locked();
+    t.reserve(THANE, "glamis");
+    let imposed = |outcome: &crate::table::Outcome| match outcome.event() {
+        Event::Joined { entry, .. } => entry.altered,
+        event => panic!("{event:?}"),
+    };
+    assert!(imposed(&t.joins(THANE, "thane")));
+    assert_eq!(t.nick(THANE), "glamis");
+    // a second join of the same client is one more time the same nick
+    let outcome = t.joins(THANE, "cawdor");
+    assert!(outcome.events().is_empty());
+    assert!(matches!(
+        outcome.output(),
+        coven_core::channel::Output::Sync { altered: true, .. }
+    ));
+    t.participates(THANE, "king").ok();
+    assert_eq!(t.nick(THANE), "glamis");
+}
+
 #[test]
 // covers: MUC-NICK-11
 fn muc_nick_07_11_a_nick_that_was_cleaned_is_told() {
@@ -137,6 +183,80 @@ fn muc_nick_13_a_reservation_follows_the_bare_jid() {
     t.joins(HAG2, "thirdwitch").ok();
     t.leaves(HAG2).ok();
     t.joins(WITCH, "thirdwitch")
+        .refused(Condition::Conflict, ErrorType::Cancel);
+}
+
+/// An affiliation is given together with a nick.
+fn grant(jid: &str, affiliation: Affiliation, nick: Option<&str>) -> Command {
+    Command::SetAffiliation {
+        jid: crate::table::bare(jid),
+        affiliation,
+        nick: nick.map(Into::into),
+        reason: None,
+    }
+}
+
+#[test]
+fn muc_nick_14_an_affiliation_with_a_nick_reserves_it() {
+    let mut t = Table::room();
+    let give =
+        |t: &mut Table, affiliation, nick| t.act(OWNER, grant(HAG, affiliation, nick)).ok().story();
+    let reserved = |t: &Table| t.seen(HAG).person.reserved.clone();
+    let third = Nick::new("thirdwitch");
+    let (member, admin) = (Affiliation::Member, Affiliation::Admin);
+    assert_eq!(give(&mut t, member, Some("thirdwitch")), ["changed"]);
+    t.joins(WITCH, "ThirdWitch")
+        .refused(Condition::Conflict, ErrorType::Cancel);
+    // no nick leaves it, whether the affiliation changes or not
+    assert_eq!(give(&mut t, member, None), [""; 0]);
+    assert_eq!(give(&mut t, admin, None), ["changed"]);
+    assert_eq!((reserved(&t), t.seen(HAG).affiliation()), (third, admin));
+    // another one takes its place, the same changes nothing, an empty one ends it
+    assert_eq!(give(&mut t, admin, Some("oldhag")), ["changed"]);
+    t.joins(WITCH, "thirdwitch").ok();
+    assert_eq!(give(&mut t, admin, Some("oldhag")), [""; 0]);
+    assert_eq!(give(&mut t, admin, Some("")), ["changed"]);
+    assert_eq!(reserved(&t), None);
+    t.joins(THANE, "oldhag").ok();
+}
+
+#[test]
+fn muc_nick_14_muc_aff_28_a_reservation_keeps_role_and_presence() {
+    let mut t = Table::room();
+    t.makes(WITCH, Affiliation::Member);
+    t.joins(WITCH, "secondwitch").ok();
+    t.gives(OWNER, "secondwitch", Role::Visitor).ok();
+    let outcome = t.act(OWNER, grant(WITCH, Affiliation::Member, Some("hecate")));
+    let (before, after) = (&outcome.delta().before, &outcome.delta().after);
+    let (before, after) = (before.as_ref().unwrap(), after.as_ref().unwrap());
+    assert_eq!((before.role, after.role), (Role::Visitor, Role::Visitor));
+    assert_eq!(before.person.nick, after.person.nick);
+}
+
+#[test]
+// covers: MUC-NICK-15
+fn muc_nick_14_15_what_cannot_be_reserved() {
+    let mut t = two();
+    t.reserve(THANE, "glamis");
+    let member = Affiliation::Member;
+    let mut tried = |jid, affiliation, nick| {
+        let outcome = t.act(OWNER, grant(jid, affiliation, Some(nick)));
+        outcome.refusal.map(|r| (r.condition, r.kind))
+    };
+    let conflict = Some((Condition::Conflict, ErrorType::Cancel));
+    assert_eq!(tried(HAG, member, "Glamis"), conflict);
+    let malformed = Some((Condition::JidMalformed, ErrorType::Modify));
+    assert_eq!(tried(HAG, member, "\u{200b}"), malformed);
+    let unacceptable = Some((Condition::NotAcceptable, ErrorType::Modify));
+    assert_eq!(tried("scotland.example", member, "scot"), unacceptable);
+    // without an affiliation there is nothing to reserve it with
+    assert_eq!(tried(HAG, Affiliation::None, "hag"), None);
+    // that of somebody who is here may be given away, and is gone when that one is
+    assert_eq!(tried(HAG, member, "secondwitch"), None);
+    assert_eq!(t.seen(HAG).person.reserved, Nick::new("secondwitch"));
+    assert_eq!(t.nick(WITCH), "secondwitch");
+    t.leaves(WITCH).ok();
+    t.joins(WITCH, "secondwitch")
         .refused(Condition::Conflict, ErrorType::Cancel);
 }
 

@@ -104,6 +104,7 @@ fn muc_aff_12_map_18_a_ban_removes_the_person_from_both_views() {
     let command = Command::SetAffiliation {
         jid: crate::table::bare(HAG),
         affiliation: Outcast,
+        nick: None,
         reason: Some("Treason".into()),
     };
     let outcome = t.act(OWNER, command);

@@ -279,6 +279,7 @@ fn muc_err_10_reason_too_long_violates_policy() {
         coven_core::Command::SetAffiliation {
             jid: crate::table::bare(HAG),
             affiliation: Affiliation::Outcast,
+            nick: None,
             reason,
         },
     ];

@@ -157,6 +157,7 @@ impl Table {
         let command = Command::SetAffiliation {
             jid: bare(jid),
             affiliation,
+            nick: None,
             reason: None,
         };
         self.act(by, command)

@@ -120,6 +120,7 @@ fn mix_mam_04_05_06_who_may_read_and_what_is_there() {
         let ban = |jid: &str, affiliation| Command::SetAffiliation {
             jid: BareJid::from_normalised(jid),
             affiliation,
+            nick: None,
             reason: None,
         };
         w.does(CRONE, ban("scotland.example", Affiliation::Outcast));

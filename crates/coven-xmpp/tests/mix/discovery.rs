@@ -163,6 +163,7 @@ fn mix_dsc_06_mix_err_03_who_learns_that_a_channel_is_there() {
             Command::SetAffiliation {
                 jid: BareJid::from_normalised(bare(WICCA)),
                 affiliation: Affiliation::Outcast,
+                nick: None,
                 reason: None,
             },
         );

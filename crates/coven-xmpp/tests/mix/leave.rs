@@ -89,6 +89,7 @@ fn mix_leave_06_who_is_removed_by_others_is_told() {
                     Command::SetAffiliation {
                         jid: BareJid::from_normalised(bare(HAG)),
                         affiliation: Affiliation::Outcast,
+                        nick: None,
                         reason: None,
                     },
                 )

@@ -220,6 +220,7 @@ fn map_18_map_19_who_is_banned_or_kicked_by_muc_is_retracted() {
                 false => Command::SetAffiliation {
                     jid: BareJid::from_normalised(bare(HAG)),
                     affiliation: Affiliation::Outcast,
+                    nick: None,
                     reason: None,
                 },
             };

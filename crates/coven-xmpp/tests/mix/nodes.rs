@@ -271,6 +271,7 @@ fn mix_node_10_11_mix_err_02_who_reads_what() {
         let ban = Command::SetAffiliation {
             jid: BareJid::from_normalised("macbeth@scotland.example"),
             affiliation: Affiliation::Outcast,
+            nick: None,
             reason: None,
         };
         w.does(CRONE, ban);

@@ -446,6 +446,7 @@ fn mix_join_10_x_12_the_banned_and_those_not_let_in() {
             Command::SetAffiliation {
                 jid: BareJid::from_normalised(bare(WICCA)),
                 affiliation: Affiliation::Outcast,
+                nick: None,
                 reason: None,
             },
         );

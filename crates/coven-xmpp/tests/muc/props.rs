@@ -223,6 +223,7 @@ fn play(mut world: World, acts: Vec<Act>) {
             Act::Affiliate(who, affiliation) => Command::SetAffiliation {
                 jid: BareJid::from_normalised(PEOPLE[who]),
                 affiliation,
+                nick: None,
                 reason: None,
             },
             Act::Role(nick, role) => Command::SetRole {

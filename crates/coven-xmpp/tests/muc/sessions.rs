@@ -1,7 +1,8 @@
 //! Several sessions of one person, and its one nick.
 
 use crate::common::{CRONE, HAG, ROOM, WICCA};
-use crate::witches::{HAG2, leave, presence, witches};
+use crate::witches::{HAG2, act, affiliate, leave, presence, witches};
+use coven_core::{Affiliation, BareJid, Command};
 use coven_xmpp::ns;
 
 #[test]
@@ -134,6 +135,34 @@ fn muc_nick_04_a_taken_nick_is_conflict_and_the_old_one_holds() {
     assert_eq!(out.one().from(), "coven@chat.example/secondwitch");
     let out = w.say(HAG, "m", "still");
     assert_eq!(out.to(CRONE).one().from(), "coven@chat.example/thirdwitch");
+}
+
+#[test]
+fn muc_nick_06_where_nicks_are_locked_a_change_is_not_acceptable() {
+    let mut w = witches().with_service(|s| s.lock_nicks = true);
+    let out = presence(&mut w, HAG, "oldhag", "");
+    assert_eq!(out.one().error(), ("cancel", "not-acceptable"));
+    assert_eq!(out.one().to(), HAG);
+    let out = w.say(HAG, "m", "still");
+    assert_eq!(out.to(CRONE).one().from(), "coven@chat.example/thirdwitch");
+}
+
+#[test]
+fn muc_nick_14_muc_aff_28_a_reservation_is_shown_to_nobody() {
+    let mut w = witches();
+    affiliate(&mut w, HAG, Affiliation::Member);
+    let reserve = Command::SetAffiliation {
+        jid: BareJid::parse(HAG).unwrap(),
+        affiliation: Affiliation::Member,
+        nick: Some("oldhag".into()),
+        reason: None,
+    };
+    let out = act(&mut w, CRONE, &reserve);
+    assert_eq!((out.one().to(), out.one().kind()), (CRONE, "result"));
+    let out = presence(&mut w, WICCA, "oldhag", "");
+    assert_eq!(out.one().error(), ("cancel", "conflict"));
+    let node = "<query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/>";
+    assert!(w.iq(HAG, "get", node).one().xml.contains("name='oldhag'"));
 }
 
 #[test]

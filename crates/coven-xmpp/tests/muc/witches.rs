@@ -49,6 +49,7 @@ pub(super) fn affiliate(w: &mut World, jid: &str, affiliation: Affiliation) -> S
     let command = Command::SetAffiliation {
         jid: BareJid::parse(jid).unwrap(),
         affiliation,
+        nick: None,
         reason: Some("Avaunt, you cullion!".into()),
     };
     act(w, CRONE, &command)

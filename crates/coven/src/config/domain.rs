@@ -34,6 +34,8 @@ pub(crate) struct DomainSection {
     /// After what time a new channel that its creator did not configure is destroyed. Default `"1h"`. `"off"`: new
     /// channels need no configuring and are open at once.
     pub(crate) lock_timeout: Option<LockTimeout>,
+    /// Nobody may change the nick while in a channel. Default false.
+    pub(crate) lock_nicks: Option<bool>,
     /// What new channels are like.
     pub(crate) defaults: Option<Defaults>,
     /// Administrators of the service: bare JIDs. They may do in each channel what its owners may.
@@ -187,8 +189,8 @@ impl std::str::FromStr for LockTimeout {
 
 from_text!(Protocol, LockTimeout);
 
-/// A checked `[[domain]]`. The two of a mirrored pair have the same space, create, history, lock time-out, defaults and
-/// admins.
+/// A checked `[[domain]]`. The two of a mirrored pair have the same space, create, history, lock time-out, lock on nicks,
+/// defaults and admins.
 #[derive(Clone, Debug)]
 pub struct Domain {
     /// The domain.
@@ -211,6 +213,8 @@ pub struct Domain {
     pub history: u16,
     /// How long a new channel stays locked.
     pub lock_timeout: LockTimeout,
+    /// Whether nicks are locked down. MUC-NICK-06.
+    pub lock_nicks: bool,
     /// What new channels are like.
     pub defaults: Defaults,
     /// Administrators of the service.
@@ -288,6 +292,9 @@ impl DomainSection {
                 .unwrap_or(MAX_HISTORY),
             lock_timeout: pair
                 .pick("lock-timeout", self, |s| s.lock_timeout.as_ref())
+                .unwrap_or_default(),
+            lock_nicks: pair
+                .pick("lock-nicks", self, |s| s.lock_nicks.as_ref())
                 .unwrap_or_default(),
             defaults: pair
                 .pick("defaults", self, |s| s.defaults.as_ref())
