@@ -156,6 +156,41 @@ fn mix_sub_04_a_stranger_subscribes_to_nothing() {
     }
 }
 
+/// As long as the messages node is for participants: policies are MIX-CFG-09's.
+#[test]
+fn mix_msg_20_who_takes_no_part_has_no_subscription_gets_nothing_and_cannot_send() {
+    for mut w in all() {
+        w = w.created();
+        w.participates(WICCA, "secondwitch");
+        let messages = Node::Messages.name();
+        let shut_out = |w: &mut Mix, when: &str| {
+            let update = format!(
+                "<update-subscription xmlns='{MIX}'><subscribe node='{messages}'/></update-subscription>"
+            );
+            let out = w.asks(HAG, "set", &update);
+            assert_eq!(out.one().error(), ("cancel", "not-allowed"), "{when}");
+            let pubsub = format!(
+                "<pubsub xmlns='{PUBSUB}'><subscribe node='{messages}' jid='{}'/></pubsub>",
+                bare(HAG)
+            );
+            let out = w.asks(HAG, "set", &pubsub);
+            assert_eq!(out.one().kind(), "error", "{when}");
+            assert_eq!(
+                w.mix_says(WICCA, "m1", "x").one().to(),
+                bare(WICCA),
+                "{when}"
+            );
+            let out = w.mix_says(HAG, "m2", "x");
+            assert_eq!((out.one().to(), out.one().kind()), (HAG, "error"), "{when}");
+        };
+        shut_out(&mut w, "before");
+        w.participates_in(HAG, &[Node::Messages], "thirdwitch");
+        assert_eq!(w.mix_says(HAG, "m3", "x").len(), 2);
+        w.leaves(HAG);
+        shut_out(&mut w, "after");
+    }
+}
+
 #[test]
 // covers: MIX-NODE-13
 fn mix_node_12_13_subscriptions_by_pubsub_are_the_same() {
