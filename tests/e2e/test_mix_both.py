@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from harness.both import Everybody, MakeSetting
 from harness.mix import ONE, PAIR, Layout
+from harness.muc import Occupant
 from harness.prosody import Prosody, ProsodyOptions
 
 
@@ -13,3 +14,75 @@ async def test_map_27_everybody_on_prosody(setting: MakeSetting, layout: Layout)
     s = await setting(Prosody, ProsodyOptions(mix_pam=True), layout)
     carol = await s.slix("carol", "coven")
     await Everybody(layout, "coven", await s.sessions("alice"), await s.sessions("bob"), carol).play()
+
+
+async def test_map_73_mix_client_comes_and_goes_before_muc(setting: MakeSetting) -> None:
+    """The participant's server shows the channel the presence of its MIX clients; MUC sees one occupant, who stays."""
+    s = await setting(Prosody, ProsodyOptions(mix_pam=True), PAIR)
+    alice = Occupant((await s.sessions("alice"))[0], PAIR.room("coven"), "Alice")
+    await alice.create()
+    carol = await s.slix("carol", "coven")
+    await carol.join("Carol")
+    # covers: MAP-11: joined, but her server has not said yet that she is there.
+    seen = [await alice.sees("Carol")]
+    # covers: MIX-PRES-01, MIX-PAMC-06
+    seen.append(await alice.sees("Carol"))
+    carol.client.xmpp.send_presence(pshow="dnd", pstatus="brewing")
+    seen.append(await alice.sees("Carol"))
+    # covers: MIX-PART-09: without any client she stays, away.
+    await carol.close()
+    seen.append(await alice.sees("Carol"))
+    # covers: MIX-PRES-06: who comes back is told who is there, and seen to be there.
+    again = await s.slix("carol", "coven", "other")
+    seen.append(await alice.sees("Carol"))
+    assert [p.text("client:show") for p in seen] == ["xa", None, "dnd", "xa", None]
+    assert seen[2].text("client:status") == "brewing"
+    assert len({p.occupant_id for p in seen}) == 1
+    listed = {nick: id_ for id_, nick in (await again.participants()).items()}
+    assert (await again.sees(listed["Alice"]))[1] == "Alice"
+    assert not [p for p in await alice.settled() if p.type == "unavailable"]
+
+
+@pytest.mark.parametrize("layout", [ONE, PAIR], ids=["one-domain", "mirrored"])
+async def test_map_13_map_23_person_with_clients_of_both_is_one_occupant(setting: MakeSetting, layout: Layout) -> None:
+    """Carol's MIX client and her MUC client, in the same channel: each reads its own form, others see one Carol."""
+    s = await setting(Prosody, ProsodyOptions(mix_pam=True), layout)
+    alice = Occupant((await s.sessions("alice"))[0], layout.room("coven"), "Alice")
+    await alice.create()
+    mix = await s.slix("carol", "coven")
+    await mix.join("Carol")
+    muc = Occupant((await s.sessions("carol"))[0], layout.room("coven"), "Caz")
+    await muc.send_join()
+    self_presence = await muc.sees("Carol")
+    assert {110, 210} <= self_presence.codes
+    muc.nick = "Carol"
+    # covers: MAP-08, MAP-21, MIX-PART-07: one occupant, one participant.
+    id_ = self_presence.occupant_id
+    assert sorted((await mix.participants()).items()) == sorted([(id_, "Carol"), (await self_id(alice), "Alice")])
+    # covers: MAP-03, MAP-27: each of her clients speaks as Carol; each gets one copy, in its own form.
+    for say, body in ((muc.say, "from the old client"), (mix.say, "from the new client")):
+        await say(body)
+        heard = await mix.hears(body)
+        assert (heard.speaker, heard.nick) == (f"{mix.channel}/{id_}", "Carol")
+        for occupant in (alice, muc):
+            copy = await occupant.hears(body)
+            assert (copy.sender, copy.stanza_id) == (f"{occupant.room}/Carol", heard.id)
+    # covers: MAP-46: she leaves with the old client and stays with the new one.
+    await muc.leave()
+    assert not [p for p in await alice.settled() if p.type == "unavailable"]
+    await alice.say("still there?")
+    await mix.hears("still there?")
+    await mix.leave()
+    await alice.sees("Carol", "unavailable")
+    for occupant in (alice, muc):
+        every = occupant.client.inbox.history
+        assert not [m for m in every if m.has("mix:mix")]
+        assert len([m for m in every if m.body and m.body.startswith("from")]) == 2
+    assert not [p for p in alice.client.inbox.history if p.sender == f"{alice.room}/Caz"]
+    assert [heard.body for heard in mix.every()] == ["from the old client", "from the new client", "still there?"]
+
+
+async def self_id(occupant: Occupant) -> str:
+    """The occupant-id of who is in the room since its first presence."""
+    own = (p for p in occupant.client.inbox.history if p.kind == "presence" and p.sender == occupant.jid)
+    return next(p.occupant_id for p in own) or ""

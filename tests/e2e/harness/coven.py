@@ -154,12 +154,21 @@ class Coven:
         """An HTTP GET: (status, body), and (0, reason) while nothing answers."""
         return await asyncio.to_thread(_get, f"http://127.0.0.1:{self.config.http_port}{path}")
 
-    def events(self) -> list[dict[str, Any]]:
-        """The log lines with an `event` since the last start."""
+    def log(self) -> list[dict[str, Any]]:
+        """The fields of the log lines since the last start."""
         with self._log.open("rb") as log:
             log.seek(self._seen)
             lines = log.read().decode(errors="replace").splitlines()
-        return [e for e in map(_event, lines) if e is not None]
+        return [fields for fields in map(_fields, lines) if fields is not None]
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log lines with an `event` since the last start."""
+        return [fields for fields in self.log() if "event" in fields]
+
+    def warnings(self) -> list[dict[str, Any]]:
+        """The warnings without an `event` since the last start, except those about the tests' own variables."""
+        warned = [f for f in self.log() if f.get("level") == "WARN" and "event" not in f]
+        return [fields for fields in warned if fields.get("target") != "coven::cli"]
 
     async def event(self, name: str, timeout: float = 20.0) -> dict[str, Any]:
         """Waits for a log line with this `event` since the last start; returns its fields."""
@@ -210,16 +219,15 @@ def _get(url: str) -> tuple[int, str]:
         return 0, str(error)
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    """The fields of a JSON log line that has an `event`."""
+def _fields(line: str) -> dict[str, Any] | None:
+    """The fields of a JSON log line; None for another."""
     try:
         record = json.loads(line)
     except ValueError:
         return None
     if not isinstance(record, dict):
         return None
-    fields = {**record, **record.get("fields", {})}
-    return fields if "event" in fields else None
+    return {**record, **record.get("fields", {})}
 
 
 def _table(section: Domain | Upstream) -> dict[str, Any]:

@@ -247,7 +247,8 @@ impl Intake {
             warn!(
                 %domain,
                 "messages to MIX participants come back: their server needs MIX-PAM, for Prosody \
-                 contrib/prosody/mod_mix_pam.lua, for ejabberd mod_mix_pam and the quirk \"ejabberd-pam\" of the upstream",
+                 contrib/prosody/mod_mix_pam.lua, for ejabberd mod_mix_pam, a domain for MIX alone (protocols = [\"mix\"], \
+                 with mirror) and, in its [[upstream]], quirks = [\"ejabberd-pam\"] and hosts",
             );
         }
     }

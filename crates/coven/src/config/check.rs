@@ -7,7 +7,7 @@ use super::Config;
 use super::domain::{self, Create, Domain};
 use super::file::File;
 use super::place::{Places, Problem};
-use super::upstream::{Upstream, UpstreamSection};
+use super::upstream::{Quirk, Upstream, UpstreamSection};
 use super::value::DomainName;
 
 /// Collects what is wrong.
@@ -37,6 +37,7 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
     check_doubles(&file.upstream, &mut checker);
     check_hosts(&file, &mut checker);
     check_create(&domains, &upstreams, &mut checker);
+    check_quirks(&domains, &upstreams, &mut checker);
     let store = file.store.resolve(base, &mut checker);
     file.node.check(&mut checker);
     file.archive.check(&mut checker);
@@ -193,6 +194,33 @@ fn check_create(domains: &[Domain], upstreams: &[Upstream], checker: &mut Checke
         {
             let why = "\"local\" needs hosts = [...] in each [[upstream]] of this domain";
             checker.refuse(&format!("domain[{index}].create"), why);
+        }
+    }
+}
+
+/// `"ejabberd-pam"` is for the server's own users, and reaches all their clients: one that speaks MUC would take a
+/// channel's message for one of its room. MIX-PAMC-09.
+fn check_quirks(domains: &[Domain], upstreams: &[Upstream], checker: &mut Checker<'_>) {
+    let both = |name: &&DomainName| {
+        let domain = domains.iter().find(|domain| domain.name == **name);
+        domain.is_some_and(|domain| domain.muc && domain.mix)
+    };
+    for (at, upstream) in upstreams.iter().enumerate() {
+        if !upstream.quirks.contains(&Quirk::EjabberdPam) {
+            continue;
+        }
+        let key = format!("upstream[{at}].quirks");
+        if upstream.hosts.is_empty() {
+            checker.refuse(
+                &key,
+                "\"ejabberd-pam\" needs hosts = [...]: it is for this server's own users",
+            );
+        }
+        if let Some(name) = upstream.domains.iter().find(both) {
+            let why = format!(
+                "\"ejabberd-pam\" does not fit {name}, which serves both protocols: give MIX a domain of its own, with mirror"
+            );
+            checker.refuse(&key, why);
         }
     }
 }

@@ -288,3 +288,23 @@ fn creation_by_local_users_needs_to_know_who_is_local() {
     );
     accepted(&file("create = 'local'", "hosts = ['localhost']", ""));
 }
+
+/// covers: MIX-PAMC-09
+#[test]
+fn mix_pamc_09_the_quirk_needs_hosts_and_a_domain_without_muc() {
+    let quirk = "quirks = ['ejabberd-pam']";
+    let problems = refused(&file("", quirk, ""));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems[0].starts_with(":8: upstream[0].quirks: \"ejabberd-pam\" needs hosts"),
+        "{problems:?}"
+    );
+    let why =
+        ":8: upstream[0].quirks: \"ejabberd-pam\" does not fit chat.localhost, which serves both";
+    assert!(problems[1].starts_with(why), "{problems:?}");
+    let users = format!("hosts = ['localhost']\n{quirk}\n");
+    assert_eq!(refused(&file("", &users, "")).len(), 1);
+    accepted(&file("protocols = ['mix']", &users, ""));
+    let mirrored = pair("mirror = 'mix.localhost'", "mirror = 'muc.localhost'");
+    accepted(&format!("{mirrored}{users}"));
+}

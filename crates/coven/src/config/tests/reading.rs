@@ -69,7 +69,7 @@ fn a_small_file_gets_an_upstream_with_defaults() {
 
 #[test]
 fn every_setting_reaches_its_place() {
-    let domain = "title = 'Talk'\nspace = 'talk'\ncreate = ['example.org', 'a@b']\nhistory = 0\nlock-timeout = '1h'\n\
+    let domain = "title = 'Talk'\nprotocols = ['mix']\nspace = 'talk'\ncreate = ['example.org', 'a@b']\nhistory = 0\nlock-timeout = '1h'\n\
         admins = ['admin@localhost']\ndefaults = { public = false, persistent = true, whois = 'anyone' }\n\
         contacts = { abuse = ['mailto:abuse@example.org'] }";
     let upstream = "group = 'a'\nattach = 'standby'\nbarrier = 'localhost'\nhosts = ['localhost']\n\
