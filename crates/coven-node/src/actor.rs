@@ -119,8 +119,12 @@ impl ChannelActor {
         myself: ActorRef<Message>,
         room: &mut Room,
     ) -> Result<(), ActorProcessingErr> {
-        if room.may_leave().await && self.shared.table.retire(&self.channel) {
-            room.forget().await;
+        if !room.may_leave().await {
+            return Ok(());
+        }
+        // Before the channel is free for another actor: that one's roster must not be forgotten by this one's word.
+        room.forget().await;
+        if self.shared.table.retire(&self.channel) {
             myself.stop(None);
         }
         Ok(())
@@ -277,12 +281,19 @@ impl Room {
             Soundness::Quarantined => return false,
             Soundness::Unloaded => return true,
             Soundness::Sound(state) if state.roster().at() > self.acknowledged => return false,
-            Soundness::Sound(state) if state.roster().at() == Sequence(0) => return true,
             Soundness::Sound(_) => {}
         }
         self.settle().await;
+        if !self.exists() {
+            // Never made, or destroyed and acknowledged: the store has forgotten it, and a load makes the same of it.
+            return true;
+        }
         self.snapshot = self.encode_snapshot();
         self.write_snapshot().await
+    }
+
+    fn exists(&self) -> bool {
+        matches!(&self.condition, Soundness::Sound(state) if state.roster().exists())
     }
 
     async fn forget(&mut self) {

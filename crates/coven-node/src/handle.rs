@@ -21,6 +21,12 @@ impl Handle {
         &self.shared.health
     }
 
+    /// How many channels are in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> usize {
+        self.shared.table.all().len()
+    }
+
     fn operation(&self, operation: Box<Operation>) -> Result<(), ToNode> {
         if matches!(operation.request, Request::Query(Query::Ping { .. }))
             && self.shared.table.get(&operation.channel).is_none()

@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Node, is_joined, is_message, operation, said};
+use common::{Node, is_destroyed, is_joined, is_message, operation, record, said};
 use coven_cluster::{Delivery, Request};
 use coven_core::command::Relay;
 use coven_core::query::ArchiveQuery;
@@ -126,6 +126,26 @@ async fn idle_channels_leave_memory_with_their_occupants_and_come_back() {
         panic!("{all:?}")
     };
     assert_eq!(history.len(), 1, "the history comes from the archive");
+}
+
+/// The store forgets a destroyed channel with its last acknowledgement, and takes no snapshot of it.
+#[tokio::test]
+async fn i9_a_destroyed_channel_leaves_memory_once_it_is_acknowledged() {
+    let idle_timeout = Duration::from_millis(1);
+    let options = Options {
+        shards: 4,
+        idle_timeout,
+        ..Options::default()
+    };
+    let mut node = Node::with(Arc::new(MemoryStore::new()), options).await;
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.destroy("coven", HAG);
+    let all = node.until(is_destroyed).await;
+    let last = record(all.last().unwrap()).map_or(4, |r| r.sequence.0);
+    node.acknowledge("coven", last, 99);
+    node.until(|d| matches!(d, Delivery::Forget)).await;
+    node.emptied().await;
 }
 
 #[tokio::test]

@@ -92,6 +92,15 @@ impl Node {
         ));
     }
 
+    pub(crate) fn destroy(&self, room: &str, jid: &str) {
+        let destroy = Command::Destroy {
+            reason: None,
+            alternate: None,
+            password: None,
+        };
+        self.send(operation(room, jid, Request::Command(destroy)));
+    }
+
     pub(crate) fn say(&self, room: &str, jid: &str, body: &str) {
         self.send(operation(room, jid, Request::Command(post(body))));
     }
@@ -114,6 +123,17 @@ impl Node {
                 return all;
             }
         }
+    }
+
+    /// Waits until no channel is in memory.
+    pub(crate) async fn emptied(&self) {
+        let empty = async {
+            while self.handle.in_memory() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let empty = tokio::time::timeout(Duration::from_secs(5), empty).await;
+        assert!(empty.is_ok(), "channels stay in memory");
     }
 
     /// Acknowledges everything up to a sequence.
@@ -226,4 +246,8 @@ pub(crate) fn is_message(delivery: &Delivery, id: &str) -> bool {
 
 pub(crate) fn is_joined(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Event { record, .. } if matches!(record.event, Event::Joined { .. }))
+}
+
+pub(crate) fn is_destroyed(delivery: &Delivery) -> bool {
+    matches!(delivery, Delivery::Event { record, .. } if matches!(record.event, Event::Destroyed { .. }))
 }
