@@ -164,8 +164,9 @@ pub struct HistoryRequest {
 /// A stanza of type error from somebody the channel had sent something to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounce {
-    /// The sequence of the join that the bounced stanza belonged to, if its id told: a newer session is not meant.
-    pub joined: Option<Sequence>,
+    /// For the bounce of a probe, which its id told: when the session that was probed had last shown that it is there
+    /// ([`Session::updated`](crate::Session::updated)). One that has done so since is not meant.
+    pub probed: Option<Sequence>,
     /// The condition.
     pub condition: crate::Condition,
     /// `remote-server-*` that has held for its grace (MUC-LEAVE-07); the front-end keeps that time.

@@ -179,7 +179,7 @@ async fn muc_leave_12_a_probe_needs_no_roster() {
     let (bench, _server, mut stream) = Bench::attached().await;
     let (room, _) = Room::with("coven", &["hag66"]);
     let session = room.state.roster().sessions().next().unwrap().clone();
-    let id = format!("coven-probe-{}", session.joined.0);
+    let id = format!("coven-probe-{}", session.updated.0);
     bench.send(&room, vec![Delivery::Probe(session)]).await;
     let stanza = stream.stanza().await;
     assert_eq!(attribute(&stanza, "id").unwrap(), id);

@@ -192,12 +192,14 @@ impl Renderer {
     }
 }
 
-/// What an `id` of a probe begins with; the sequence of the session's join follows (MUC-LEAVE-12).
+/// What an `id` of a probe begins with; the sequence of the session's last presence follows: that of its join, or of a
+/// later one (MUC-LEAVE-12).
 pub const PROBE: &str = "coven-probe-";
 
-/// Asks a session whether it is still there: a groupchat message without body, whose id names the join (MUC-LEAVE-12).
+/// Asks a session whether it is still there: a groupchat message without body, whose id names its last
+/// presence (MUC-LEAVE-12).
 pub fn probe(names: &Names, session: &Session, sink: &mut impl Sink) {
-    let id = smol_str::format_smolstr!("{PROBE}{}", session.joined.0);
+    let id = smol_str::format_smolstr!("{PROBE}{}", session.updated.0);
     match session.view {
         View::Muc => muc::probe(names, session, &id, sink),
         View::Mix => mix::probe(names, session, &id, sink),

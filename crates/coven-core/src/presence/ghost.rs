@@ -11,22 +11,22 @@ use crate::{Condition, FullJid, Refusal, Session};
 use bytes::Bytes;
 use std::sync::Arc;
 
-/// An error came back from a full JID. The bounce of a probe, whose id names the join, ends what sessions the full JID
-/// has in either view, if the condition says that it is gone and no newer session has taken the place; any other bounce
-/// only causes a probe. Never refused: errors are not answered (MUC-ERR-04). From somebody who is not here it is dropped
+/// An error came back from a full JID. The bounce of a probe ends what sessions the full JID has in either view, if the
+/// condition says that it is gone and they have shown nothing of themselves since the probe was made: a bounce may be
+/// late, and its user back meanwhile. Any other bounce only causes a probe. Never refused: errors are not answered (MUC-ERR-04). From somebody who is not here it is dropped
 /// (MUC-LEAVE-11).
 pub fn decide(channel: &Channel, sender: &Sender, bounce: &Bounce) -> Result<Decision, Refusal> {
     let Some(full) = sender.full.as_ref().filter(|_| means_gone(bounce)) else {
         return Ok(Decision::default());
     };
     let sessions = sessions(channel, full);
-    let Some(joined) = bounce.joined else {
+    let Some(probed) = bounce.probed else {
         return Ok(Decision {
             outputs: sessions.map(|s| Output::Probe(Arc::clone(s))).collect(),
             ..Decision::default()
         });
     };
-    let gone: Vec<_> = sessions.filter(|s| s.joined <= joined).collect();
+    let gone: Vec<_> = sessions.filter(|s| s.updated <= probed).collect();
     Ok(Decision {
         events: ended(channel, &gone),
         ..Decision::default()

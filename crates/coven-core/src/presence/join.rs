@@ -178,7 +178,7 @@ fn resync(
             altered,
         });
     }
-    decision.events.extend(session.changed_to(&join.presence));
+    decision.events.push(session.begun_again(&join.presence));
     decision.outputs.push(Output::Sync {
         session: session.no,
         history: join.history,

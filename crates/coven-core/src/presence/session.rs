@@ -49,9 +49,10 @@ pub struct Session {
     pub view: View,
     /// Where output for this full JID leaves.
     pub group: Group,
-    /// The event that began it: bounces that name an older one are ignored (design §6).
+    /// The event that began it.
     pub joined: Sequence,
-    /// The event that set its presence: the most recent wins among equals.
+    /// The event that set its presence: the most recent wins among equals. Probes name it, and bounces of probes that
+    /// name an older one are ignored (MUC-LEAVE-12).
     pub updated: Sequence,
     /// The presence.
     pub presence: Arc<Presence>,
@@ -64,6 +65,15 @@ impl Session {
             session: self.no,
             presence: Arc::clone(presence),
         })
+    }
+
+    /// The event of a session that begins again where it is known already: after this, what is still on its way for the
+    /// time before does not end it (MUC-LEAVE-12). Others see nothing if the presence is the same (MUC-ENTER-22).
+    pub(crate) fn begun_again(&self, presence: &Arc<Presence>) -> Event {
+        Event::Updated {
+            session: self.no,
+            presence: Arc::clone(presence),
+        }
     }
 }
 

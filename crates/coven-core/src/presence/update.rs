@@ -108,8 +108,7 @@ fn online(
 ) -> Result<Decision, Refusal> {
     let full = sender.full.as_ref();
     if let Some(session) = full.and_then(|full| channel.roster.session_of(View::Mix, full)) {
-        let changed = session.changed_to(presence);
-        return Ok(changed.map_or_else(Decision::default, Decision::event));
+        return Ok(Decision::event(session.begun_again(presence)));
     }
     session::has_place(channel, &sender.bare, facts)?;
     let at = channel.sequence_of(0);

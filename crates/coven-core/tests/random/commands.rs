@@ -161,9 +161,9 @@ fn by_muc() -> impl Strategy<Value = Command> {
         presence: presence(show, ""),
     });
     let bounce = (condition(), prop::option::of(0..60u64), any::<bool>());
-    let bounce = bounce.prop_map(|(condition, joined, confirmed)| {
+    let bounce = bounce.prop_map(|(condition, probed, confirmed)| {
         Command::Bounce(Bounce {
-            joined: joined.map(Sequence),
+            probed: probed.map(Sequence),
             condition,
             confirmed,
         })

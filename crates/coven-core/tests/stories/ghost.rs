@@ -11,8 +11,8 @@ fn here() -> (Table, Sequence) {
     let mut t = Table::room();
     t.joins(WITCH, "secondwitch").ok();
     t.joins(HAG, "thirdwitch").ok();
-    let joined = t.session(HAG).joined;
-    (t, joined)
+    let probed = t.session(HAG).updated;
+    (t, probed)
 }
 
 #[test]
@@ -27,8 +27,8 @@ fn muc_leave_07_08_10_conditions_that_mean_gone_end_the_session() {
         Condition::InternalServerError,
         Condition::JidMalformed,
     ] {
-        let (mut t, joined) = here();
-        let outcome = t.bounces(HAG, condition, Some(joined));
+        let (mut t, probed) = here();
+        let outcome = t.bounces(HAG, condition, Some(probed));
         let Event::Left { cause, .. } = outcome.event() else {
             panic!("{outcome:?}");
         };
@@ -43,10 +43,10 @@ fn muc_leave_07_a_broken_server_connection_must_have_held() {
         Condition::RemoteServerNotFound,
         Condition::RemoteServerTimeout,
     ] {
-        let (mut t, joined) = here();
-        t.bounces(HAG, condition, Some(joined)).silent();
+        let (mut t, probed) = here();
+        t.bounces(HAG, condition, Some(probed)).silent();
         let bounce = Bounce {
-            joined: Some(joined),
+            probed: Some(probed),
             condition,
             confirmed: true,
         };
@@ -56,7 +56,7 @@ fn muc_leave_07_a_broken_server_connection_must_have_held() {
 
 #[test]
 fn muc_leave_09_other_conditions_never_end_a_session() {
-    let (mut t, joined) = here();
+    let (mut t, probed) = here();
     for condition in [
         Condition::NotAcceptable,
         Condition::Forbidden,
@@ -65,16 +65,16 @@ fn muc_leave_09_other_conditions_never_end_a_session() {
         Condition::FeatureNotImplemented,
         Condition::BadRequest,
     ] {
-        t.bounces(HAG, condition, Some(joined)).silent();
+        t.bounces(HAG, condition, Some(probed)).silent();
         t.bounces(HAG, condition, None).silent();
     }
 }
 
 #[test]
 fn muc_leave_11_muc_err_04_errors_of_strangers_are_dropped_and_never_answered() {
-    let (mut t, joined) = here();
+    let (mut t, probed) = here();
     t.leaves(HAG).ok();
-    t.bounces(HAG, Condition::Gone, Some(joined)).silent();
+    t.bounces(HAG, Condition::Gone, Some(probed)).silent();
     t.bounces("hag66@shakespeare.example", Condition::Gone, None)
         .silent();
     let mut nowhere = Table::empty();
@@ -100,6 +100,33 @@ fn muc_leave_12_the_bounce_of_a_probe_of_an_earlier_join_is_ignored() {
     assert!(t.is_here(HAG));
 }
 
+/// The client was away and is back under the same address, though the channel had not noticed: what is still on its way
+/// for the time before does not remove it.
+#[test]
+fn muc_leave_12_muc_enter_21_a_late_bounce_does_not_remove_who_has_joined_again() {
+    let (mut t, old) = here();
+    let again = t.joins(HAG, "thirdwitch");
+    assert!(matches!(again.output(), Output::Sync { .. }));
+    t.bounces(HAG, Condition::RecipientUnavailable, Some(old))
+        .silent();
+    assert!(t.is_here(HAG));
+    let newest = t.session(HAG).updated;
+    let outcome = t.bounces(HAG, Condition::RecipientUnavailable, Some(newest));
+    assert_eq!(outcome.story(), ["left"]);
+}
+
+#[test]
+fn mix_pres_10_muc_leave_12_a_late_bounce_does_not_end_a_client_that_is_back() {
+    let mut t = Table::room();
+    t.participates(HAG, "thirdwitch").ok();
+    t.is_online(HAG, Show::Available).ok();
+    let old = t.roster().at();
+    t.is_online(HAG, Show::Available).ok();
+    t.bounces(HAG, Condition::RecipientUnavailable, Some(old))
+        .silent();
+    assert_eq!(t.seen(HAG).sessions.len(), 1);
+}
+
 #[test]
 fn mix_pres_10_a_gone_full_jid_is_gone_from_both_views() {
     let (mut t, _) = here();
@@ -116,7 +143,7 @@ fn mix_pres_10_a_gone_full_jid_is_gone_from_both_views() {
 fn muc_leave_06_muc_create_08_a_room_ends_with_a_ghost_too() {
     let mut t = Table::empty();
     t.joins(OWNER, "firstwitch").ok();
-    let joined = t.session(OWNER).joined;
-    let outcome = t.bounces(OWNER, Condition::RecipientUnavailable, Some(joined));
+    let probed = t.session(OWNER).updated;
+    let outcome = t.bounces(OWNER, Condition::RecipientUnavailable, Some(probed));
     assert_eq!(outcome.story(), ["left", "destroyed"]);
 }

@@ -25,7 +25,9 @@ fn mix_pres_01_a_clients_presence_is_kept_and_replaced() {
     assert_eq!(outcome.delta().session.as_ref().unwrap().jid.as_str(), HAG);
     assert_eq!(t.is_online(HAG, Show::Dnd).story(), ["updated"]);
     assert_eq!(t.seen(HAG).sessions.len(), 1);
-    t.is_online(HAG, Show::Dnd).silent();
+    let same = t.is_online(HAG, Show::Dnd);
+    assert_eq!(same.story(), ["updated"], "it is here anew: MUC-LEAVE-12");
+    assert_eq!(t.seen(HAG).sessions.len(), 1);
 }
 
 #[test]

@@ -84,10 +84,10 @@ impl Table {
         &mut self,
         jid: &str,
         condition: Condition,
-        joined: Option<Sequence>,
+        probed: Option<Sequence>,
     ) -> Outcome {
         let bounce = Bounce {
-            joined,
+            probed,
             condition,
             confirmed: false,
         };

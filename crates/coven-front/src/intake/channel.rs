@@ -115,9 +115,9 @@ impl Intake {
             return false;
         };
         bounce.confirmed = true;
-        let probed = bounce.joined.is_some();
+        let probed = bounce.probed.is_some();
         let probe = Command::Bounce(Bounce {
-            joined: None,
+            probed: None,
             ..bounce.clone()
         });
         let probe = || {

@@ -9,16 +9,17 @@ use coven_core::{Command, Condition, Sequence};
 
 /// A message or presence of type error, of a session.
 ///
-/// Source: XEP-0045 §18.1.2; requirements MUC-LEAVE-07 to 12. A probe's id names the join it asked about.
+/// Source: XEP-0045 §18.1.2; requirements MUC-LEAVE-07 to 12. A probe's id names the last presence of the session that
+/// it asked about.
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
-    let joined = incoming
+    let probed = incoming
         .stanza
         .id
         .as_deref()
         .and_then(|id| id.strip_prefix(PROBE)?.parse().ok())
         .map(Sequence);
     let bounce = Bounce {
-        joined,
+        probed,
         condition: condition(incoming),
         confirmed: false,
     };
