@@ -151,7 +151,7 @@ impl Room {
     pub(crate) async fn load(&mut self) {
         match load::load(&self.shared, &self.channel).await {
             Ok(stored) => self.take(stored).await,
-            Err(load::Error::Store(error)) if error.is_temporary() => {
+            Err(error) if error.is_temporary() => {
                 warn!(channel = %self.channel, %error, "the channel could not be loaded yet");
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use crate::actor::Message;
 use crate::load;
 use crate::shared::{Health, Shared};
-use crate::{directory, receipts, sweep};
+use crate::{directory, receipts};
 use coven_cluster::{Delivery, NodeLink, Operation, Output, Request, ToNode};
 use coven_core::Query;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl NodeLink for Handle {
                 directory::spawn_answer(&self.shared, request).map_err(ToNode::Directory)
             }
             ToNode::Sweep { group } => {
-                sweep::spawn(&self.shared, group);
+                self.shared.sweeps.begin(&self.shared, group);
                 Ok(())
             }
             ToNode::StreamLost { channels, .. } => {

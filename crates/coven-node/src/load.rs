@@ -24,6 +24,13 @@ pub(crate) enum Error {
     Gap(u64, u64),
 }
 
+impl Error {
+    /// Whether it may pass by itself.
+    pub(crate) const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_temporary())
+    }
+}
+
 /// A channel as the store has it.
 #[derive(Debug)]
 pub(crate) struct Stored {

@@ -6,6 +6,7 @@ use crate::directory::Directory;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
 use crate::shared::{Health, Shared};
+use crate::sweep::Sweeps;
 use crate::table::Table;
 use crate::upkeep;
 use crate::{commit, convert};
@@ -54,6 +55,7 @@ impl Service {
             table: Table::new(),
             directory: Directory::default(),
             health: Health::default(),
+            sweeps: Sweeps::default(),
             session,
             commits,
             timers,
@@ -95,6 +97,7 @@ impl Service {
     /// Ends after everything decided is durable and the store is closed. Front-ends have to be drained before.
     pub async fn shutdown(self) {
         self.stop.cancel();
+        self.shared.sweeps.end();
         self.shared.directory.flush(&self.shared).await;
         self.settle().await;
         if let Err(error) = self.shared.store.close().await {

@@ -3,6 +3,7 @@
 use crate::commit::Request;
 use crate::directory::Directory;
 use crate::options::Options;
+use crate::sweep::Sweeps;
 use crate::table::Table;
 use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, StanzaKind, Timestamp};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
     pub(crate) reads: Arc<Semaphore>,
+    pub(crate) sweeps: Sweeps,
     pub(crate) health: Health,
 }
 
