@@ -10,7 +10,7 @@ use common::room::Room;
 use common::server::{Server, attribute, message};
 use common::{Bench, DOMAIN, Plan, domain, upstream};
 use coven_cluster::{Request, ToNode};
-use coven_core::{Command, Query};
+use coven_core::{Command, Query, Sequence};
 use coven_front::{Rate, Rates, Status};
 
 #[tokio::test]
@@ -125,6 +125,26 @@ async fn muc_err_08_leaving_waits_where_the_node_has_no_room() {
     let commands = bench.node.wait_commands(1).await;
     assert!(matches!(commands[0], Command::Leave { .. }));
     assert_eq!(stream.drain().await, [""; 0]);
+}
+
+/// Whoever is gone is probed once: its bounce must not be lost.
+#[tokio::test]
+async fn muc_leave_12_i9_the_bounce_of_a_probe_waits_where_the_node_has_no_room() {
+    let (bench, _server, mut stream) = Bench::attached().await;
+    common::until("a sweep", || bench.node.sweeps() == 1).await;
+    bench.node.is_full(true);
+    let bounces = ["coven-probe-7", "m1"].map(|id| bounce("recipient-unavailable", id));
+    stream.send(&bounces.concat()).await;
+    common::until("they are read", || {
+        bench.handle.snapshot().refused_full == 2
+    })
+    .await;
+    bench.node.is_full(false);
+    let commands = bench.node.wait_commands(1).await;
+    assert!(
+        matches!(&*commands, [Command::Bounce(bounce)] if bounce.probed == Some(Sequence(7))),
+        "{commands:?}"
+    );
 }
 
 #[tokio::test]

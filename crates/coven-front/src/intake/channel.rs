@@ -28,7 +28,7 @@ impl Intake {
     pub(super) fn ask(&self, mut asked: Asked, stanza: &Stanza, via: &Connection) {
         if let dispatch::Request::Command(Command::Bounce(_)) = &asked.request {
             if self.is_confirmed(&mut asked) {
-                self.send(ToNode::Operation(self.operation(asked)));
+                self.pass_bounce(asked);
             }
             return;
         }
@@ -68,6 +68,25 @@ impl Intake {
         match message {
             ToNode::Operation(leave) if presence == Some(Presence::Gone) => self.keep(leave),
             _ => self.refuse_for_now(stanza, view, BUSY, via),
+        }
+    }
+
+    /// An error that came back. That of a probe is not lost where the node has no room: silence would prove nothing
+    /// (MUC-LEAVE-12).
+    fn pass_bounce(&self, asked: Asked) {
+        let operation = self.operation(asked);
+        let Err(ToNode::Operation(bounce)) = self.node.try_send(ToNode::Operation(operation))
+        else {
+            return self.front.counters.operations.add(1);
+        };
+        self.front.counters.refused_full.add(1);
+        let of_probe = matches!(
+            &bounce.request,
+            Request::Command(Command::Bounce(bounce)) if bounce.probed.is_some()
+        );
+        if of_probe && let Some(place) = place(&bounce.sender, bounce.channel.name()) {
+            lock(&self.deferred).offer(place, bounce);
+            self.wake.notify_one();
         }
     }
 

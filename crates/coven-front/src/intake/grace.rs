@@ -2,7 +2,8 @@
 //! connection between servers does not empty a domain (MUC-LEAVE-07).
 //!
 //! Owns the time since the first such bounce of a session, and the second look: after the grace the session is probed, and
-//! the probe's bounce is the one that counts. Bound: [`SESSIONS`]; more are left alone until they bounce again. Pure.
+//! the probe's bounce is the one that counts. Bounds: [`SESSIONS`], more are left alone until they bounce again; and
+//! whoever asks says how many probes may go at a time, since a whole server's users have their grace at once. Pure.
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) struct Grace<P> {
 enum Watched<P> {
     /// Since the first bounce.
     Away(Instant, P),
+    /// Its grace is over, but there was no room for its probe.
+    Late(P),
     /// Since it was probed.
     Probed(Instant),
 }
@@ -78,30 +81,51 @@ impl<P> Grace<P> {
         Verdict::Wait
     }
 
-    /// Sessions whose grace is over: they are to be probed now. Those whose probes did not come back are forgotten.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<P> {
+    /// Sessions whose grace is over, at most `max`: they are to be probed now. Those whose probes did not come back are
+    /// forgotten.
+    pub(crate) fn due(&mut self, now: Instant, max: usize) -> Vec<P> {
         let mut due = Vec::new();
         self.sessions.retain(|_, watched| {
-            let over = |since: Instant, time| now.saturating_duration_since(since) >= time;
-            match watched {
-                Watched::Probed(since) => !over(*since, PROBE),
-                Watched::Away(since, _) if !over(*since, GRACE) => true,
-                Watched::Away(..) => {
-                    if let Watched::Away(_, probe) =
-                        std::mem::replace(watched, Watched::Probed(now))
-                    {
-                        due.push(probe);
-                    }
-                    true
-                }
+            if due.len() < max && watched.is_due(now) {
+                due.extend(watched.probe(now));
             }
+            !watched.is_forgotten(now)
         });
         due
+    }
+
+    /// There was no room for a probe: it is due again.
+    pub(crate) fn missed(&mut self, session: &(FullJid, ChannelName), probe: P) {
+        if let Some(watched) = self.sessions.get_mut(session) {
+            *watched = Watched::Late(probe);
+        }
     }
 
     /// Whether nobody is watched.
     pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
+    }
+}
+
+impl<P> Watched<P> {
+    fn is_due(&self, now: Instant) -> bool {
+        match self {
+            Self::Away(since, _) => now.saturating_duration_since(*since) >= GRACE,
+            Self::Late(_) => true,
+            Self::Probed(_) => false,
+        }
+    }
+
+    fn is_forgotten(&self, now: Instant) -> bool {
+        matches!(self, Self::Probed(since) if now.saturating_duration_since(*since) >= PROBE)
+    }
+
+    /// From now on it is probed.
+    fn probe(&mut self, now: Instant) -> Option<P> {
+        match std::mem::replace(self, Self::Probed(now)) {
+            Self::Away(_, probe) | Self::Late(probe) => Some(probe),
+            Self::Probed(_) => None,
+        }
     }
 }
 
@@ -127,9 +151,9 @@ mod tests {
             |grace: &mut Grace<()>, probed, at| grace.bounce(session(0), probed, at, || ());
         assert_eq!(bounce(&mut grace, false, now), Verdict::Wait);
         assert_eq!(bounce(&mut grace, true, now + GRACE / 2), Verdict::Wait);
-        assert_eq!(grace.due(now + GRACE / 2).len(), 0);
+        assert_eq!(grace.due(now + GRACE / 2, 9).len(), 0);
         let later = now + GRACE;
-        assert_eq!(grace.due(later).len(), 1);
+        assert_eq!(grace.due(later, 9).len(), 1);
         assert_eq!(bounce(&mut grace, false, later), Verdict::Wait);
         assert_eq!(bounce(&mut grace, true, later), Verdict::Confirmed);
         assert!(grace.is_empty());
@@ -139,8 +163,8 @@ mod tests {
     async fn muc_leave_07_a_server_that_came_back_loses_nobody() {
         let (mut grace, now) = (Grace::default(), Instant::now());
         grace.bounce(session(0), false, now, || ());
-        grace.due(now + GRACE);
-        assert!(grace.due(now + GRACE + PROBE).is_empty());
+        grace.due(now + GRACE, 9);
+        assert!(grace.due(now + GRACE + PROBE, 9).is_empty());
         assert!(grace.is_empty());
     }
 
@@ -150,6 +174,35 @@ mod tests {
         for n in 0..=SESSIONS {
             grace.bounce(session(n), false, now, || ());
         }
-        assert_eq!(grace.due(now + GRACE).len(), SESSIONS);
+        assert_eq!(grace.due(now + GRACE, usize::MAX).len(), SESSIONS);
+    }
+
+    /// A server's users are all away at once: their probes go a few at a time, and none is lost where there is no room.
+    #[tokio::test]
+    async fn i9_muc_leave_07_probes_go_at_a_pace_and_none_is_lost() {
+        let (mut grace, now) = (Grace::default(), Instant::now());
+        for n in 0..250 {
+            grace.bounce(session(n), false, now, || n);
+        }
+        let mut probed = Vec::new();
+        let mut later = now + GRACE;
+        for turn in 0..5 {
+            let due = grace.due(later, 100);
+            assert!(due.len() <= 100);
+            for n in due {
+                if turn == 0 {
+                    grace.missed(&session(n), n);
+                } else {
+                    probed.push(n);
+                }
+            }
+            later += Duration::from_millis(100);
+        }
+        probed.sort_unstable();
+        assert!(probed.into_iter().eq(0..250));
+        assert_eq!(
+            grace.bounce(session(7), true, later, || 7),
+            Verdict::Confirmed
+        );
     }
 }

@@ -14,6 +14,8 @@ use crate::connection::Connection;
 
 /// How often what waits is looked at.
 const TEND: Duration = Duration::from_millis(100);
+/// Probes of those whose grace is over, at each look: 1,000 per second, as in a sweep.
+const PROBES: usize = 100;
 
 impl Intake {
     /// A connection is up, and its workers are ready for it: its group is to be swept.
@@ -65,12 +67,12 @@ impl Intake {
         }
     }
 
-    /// Changes of presence that the rate allows now. Leaving has no rate.
+    /// Changes of presence that the rate allows now. Leaving has no rate, nor have bounces.
     fn release(&self) {
         let may = |operation: &Operation| {
             let leaves = matches!(
                 operation.request,
-                Request::Command(Command::Leave { .. } | Command::Offline)
+                Request::Command(Command::Leave { .. } | Command::Offline | Command::Bounce(_))
             );
             let limiter = self.front.limiter.as_ref();
             leaves || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
@@ -86,11 +88,18 @@ impl Intake {
         }
     }
 
-    /// Sessions whose server has been away for a minute. Where the node has no room the next bounce begins anew.
+    /// Sessions whose server has been away for a minute. Where the node has no room they wait for the next look.
     fn probe(&self, now: Instant) {
-        let due = lock(&self.grace).due(now);
+        let due = lock(&self.grace).due(now, PROBES);
         for operation in due {
-            self.send(ToNode::Operation(operation));
+            match self.node.try_send(ToNode::Operation(operation)) {
+                Err(ToNode::Operation(operation)) => {
+                    if let Some(place) = place(&operation.sender, operation.channel.name()) {
+                        lock(&self.grace).missed(&place, operation);
+                    }
+                }
+                _ => self.front.counters.operations.add(1),
+            }
         }
     }
 }
