@@ -124,7 +124,13 @@ impl Options {
         self.log_limit / 16 * 7
     }
 
-    /// Above so many bytes of log commits are refused: snapshots do not keep up.
+    /// Above so many bytes of log the entries at its front that no snapshot covers are put aside: their channel may not
+    /// get one for long (it is damaged, or a group of servers is away).
+    const fn hold_mark(&self) -> u64 {
+        self.log_limit.saturating_mul(2)
+    }
+
+    /// Above so many bytes of log commits are refused: trimming does not keep up.
     const fn refusal_mark(&self) -> u64 {
         let most = self.log_limit.saturating_mul(4);
         if most > (16 << 20) { most } else { 16 << 20 }

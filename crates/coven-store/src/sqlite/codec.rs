@@ -20,6 +20,7 @@ pub(super) enum Table {
     Shards = 5,
     Directory = 6,
     Meta = 7,
+    Held = 8,
 }
 
 impl fmt::Display for Table {
@@ -32,6 +33,7 @@ impl fmt::Display for Table {
             Self::Shards => "shards",
             Self::Directory => "directory",
             Self::Meta => "meta",
+            Self::Held => "held",
         })
     }
 }

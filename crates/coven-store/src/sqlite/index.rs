@@ -32,7 +32,7 @@ pub(super) struct Live {
     pub(super) dirty: Option<i64>,
     /// Archived entries that are in no page yet, at most.
     pub(super) unpacked: u32,
-    /// What was covered and packed when spans were last dropped.
+    /// What was kept elsewhere and packed when spans were last dropped.
     pruned: Option<(Sequence, Sequence)>,
 }
 
@@ -116,7 +116,7 @@ impl Live {
 
     /// Drops spans and overlays that are in a snapshot or a page by now.
     fn prune(&mut self, rows: &mut LogRows) {
-        let (covered, packed) = (self.core.covered(), self.core.packed());
+        let (covered, packed) = (self.core.kept(), self.core.packed());
         if self.pruned.replace((covered, packed)) == Some((covered, packed)) {
             return;
         }
@@ -153,13 +153,15 @@ impl Live {
         self.spans.is_empty() && self.overlay.is_empty() && self.dirty.is_none()
     }
 
-    /// The oldest log row with entries that only a snapshot can replace.
+    /// The oldest log row with entries that are in no snapshot and not held apart.
     pub(super) fn unsnapshotted(&self) -> Option<i64> {
-        let covered = self.core.covered();
-        self.spans
-            .iter()
-            .find(|span| span.last > covered)
-            .map(|span| span.log)
+        self.beyond(self.core.kept())
+    }
+
+    /// The oldest log row with entries after `sequence`.
+    pub(super) fn beyond(&self, sequence: Sequence) -> Option<i64> {
+        let mut spans = self.spans.iter();
+        spans.find(|span| span.last > sequence).map(|span| span.log)
     }
 }
 

@@ -20,7 +20,7 @@ use super::view::View;
 use super::{directory, rows, search, verify};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, DirectoryPage, DirectoryQuery, Error,
-    Loaded, Sent, ShardId, Timestamp, UnknownChannel, UnknownPlace,
+    Loaded, Sent, Sequence, ShardId, Timestamp, UnknownChannel, UnknownPlace,
 };
 
 /// A read, with its reply inside.
@@ -55,11 +55,13 @@ impl Reader {
             return Ok(None);
         };
         let journal = trace.journal(&self.db)?;
-        let row = trace.core.row.filter(|_| trace.core.snapshot.is_some());
-        // The stored snapshot may be newer than the copy of the index.
-        let snapshot = row
-            .map(|row| rows::read_snapshot(&self.db, row))
-            .transpose()?;
+        // The stored snapshot may be newer than the copy of the index, and what it covers may be gone already.
+        let expected = trace.core.snapshot.is_some();
+        let row = trace
+            .core
+            .row
+            .filter(|_| expected || trace.core.held > Sequence(0));
+        let snapshot = row.map_or(Ok(None), |row| rows::read_snapshot(&self.db, row, expected))?;
         let covered = snapshot
             .as_ref()
             .map_or_else(Default::default, |snapshot| snapshot.sequence);

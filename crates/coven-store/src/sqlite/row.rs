@@ -1,4 +1,4 @@
-//! The bytes of table rows: channels, snapshots, shards, directory.
+//! The bytes of table rows: channels, held entries, snapshots, shards, directory.
 //!
 //! A channel's row is its state as of one log row (`folded`): what the log says up to there is in it, what it says later
 //! has to be applied on top. Archive pages have their own module, `page`.
@@ -11,8 +11,8 @@ use super::codec::{Decoder, Encoder, Malformed, Table, corrupt};
 use super::log;
 use crate::state::ChannelState;
 use crate::{
-    Ack, ChannelKey, CommitNumber, ConnectionId, Epoch, Error, LeaseNumber, Listing, Sequence,
-    SessionId, ShardId, Snapshot, StoredOutcome, Timestamp,
+    Ack, ChannelKey, CommitNumber, ConnectionId, Entry, Epoch, Error, LeaseNumber, Listing,
+    Sequence, SessionId, ShardId, Snapshot, StoredOutcome, Timestamp,
 };
 
 /// What is known of a channel besides its entries in the log.
@@ -25,6 +25,8 @@ pub(super) struct Core {
     /// Sequence of the stored snapshot.
     pub(super) snapshot: Option<Sequence>,
     pub(super) paging: Paging,
+    /// Entries after the snapshot up to here are in the table `held`; 0 for none.
+    pub(super) held: Sequence,
 }
 
 /// Which archive pages a channel has.
@@ -46,12 +48,18 @@ impl Core {
             row: None,
             snapshot: None,
             paging: Paging::default(),
+            held: Sequence(0),
         }
     }
 
     /// Entries up to here are not needed for a load.
     pub(super) fn covered(&self) -> Sequence {
         self.snapshot.unwrap_or_default()
+    }
+
+    /// Entries up to here are not read from the log for a load.
+    pub(super) fn kept(&self) -> Sequence {
+        self.covered().max(self.held)
     }
 
     /// Lets go of the archive pages if nothing in them is to be seen any more; answers which.
@@ -99,6 +107,7 @@ pub(super) fn encode_channel(row: i64, key: &ChannelKey, core: &Core, folded: i6
         to.number(stored.commit.0);
         log::put_outcome(&mut to, &stored.outcome);
     }
+    to.number(core.held.0);
     to.seal(Table::Channels, row)
 }
 
@@ -140,6 +149,12 @@ fn channel(from: &mut Decoder<'_>, row: i64) -> Result<(ChannelKey, Core, i64), 
         row: Some(row),
         snapshot,
         paging,
+        held: if from.is_at_end() {
+            // Written under schema version 1.
+            Sequence(0)
+        } else {
+            Sequence(from.number()?)
+        },
     };
     Ok((key, core, folded))
 }
@@ -151,6 +166,22 @@ fn ack(from: &mut Decoder<'_>) -> Result<Ack, Malformed> {
         sequence: Sequence(from.number()?),
         commit: CommitNumber(from.number()?),
     })
+}
+
+/// A run of entries of the channel in row `row` that was taken out of the log.
+pub(super) fn encode_held(row: i64, entries: &[Entry]) -> Vec<u8> {
+    let mut to = Encoder::new();
+    to.count(entries.len());
+    for entry in entries {
+        log::put_entry(&mut to, entry);
+    }
+    to.seal(Table::Held, row)
+}
+
+pub(super) fn decode_held(row: i64, blob: Vec<u8>) -> Result<Vec<Entry>, Error> {
+    let blob = Bytes::from(blob);
+    let mut from = Decoder::open(Table::Held, row, &blob)?;
+    log::list(&mut from, log::entry).map_err(|why| corrupt(Table::Held, row, why))
 }
 
 pub(super) fn encode_snapshot(row: i64, snapshot: &Snapshot) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! The statements on `channels`, `snapshots`, `shards`, `directory`, `log` and `doomed`. Pages have their own: `page`.
+//! The statements on `channels`, `held`, `snapshots`, `shards`, `directory`, `log` and `doomed`. Pages have their own: `page`.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use super::codec::{Malformed, Table, corrupt};
 use super::failure::failed;
 use super::row::{self, Core, Shard};
-use crate::{ChannelKey, Error, Listing, ShardId, Snapshot};
+use crate::{ChannelKey, Entry, Error, Listing, Sequence, ShardId, Snapshot};
 
 /// The row of a channel: its core, and up to which log row it is folded.
 pub(super) fn find_channel(
@@ -130,7 +130,38 @@ pub(super) fn write_channel(
 /// Deletes a channel's row and snapshot; its pages are doomed apart.
 pub(super) fn delete_channel(db: &Connection, id: i64) -> Result<(), Error> {
     run(db, "DELETE FROM channels WHERE id = ?1", params![id])?;
+    run(db, "DELETE FROM held WHERE channel = ?1", params![id])?;
     run(db, "DELETE FROM snapshots WHERE id = ?1", params![id])
+}
+
+/// Keeps entries of the channel in row `id` apart from the log.
+pub(super) fn write_held(db: &Connection, id: i64, entries: &[Entry]) -> Result<(), Error> {
+    let Some(last) = entries.last() else {
+        return Ok(());
+    };
+    let (last, data) = (last.sequence.0.cast_signed(), row::encode_held(id, entries));
+    let sql = "INSERT INTO held (channel, last, data) VALUES (?1, ?2, ?3)";
+    run(db, sql, params![id, last, data])
+}
+
+/// The entries of the channel in row `id` that are kept apart, up to `last`, which must be there.
+pub(super) fn read_held(db: &Connection, id: i64, last: Sequence) -> Result<Vec<Entry>, Error> {
+    let sql = "SELECT data FROM held WHERE channel = ?1 AND last <= ?2 ORDER BY last";
+    let mut statement = db.prepare_cached(sql).map_err(failed)?;
+    let mut found = statement
+        .query(params![id, last.0.cast_signed()])
+        .map_err(failed)?;
+    let mut entries = Vec::new();
+    while let Some(row) = found.next().map_err(failed)? {
+        entries.extend(row::decode_held(id, row.get(0).map_err(failed)?)?);
+    }
+    Ok(entries)
+}
+
+/// Lets go of entries of the channel in row `id` that a snapshot at `covered` makes superfluous.
+pub(super) fn release_held(db: &Connection, id: i64, covered: Sequence) -> Result<(), Error> {
+    let sql = "DELETE FROM held WHERE channel = ?1 AND last <= ?2";
+    run(db, sql, params![id, covered.0.cast_signed()])
 }
 
 /// The highest id that any row or doomed page of a channel has.
@@ -150,8 +181,12 @@ pub(super) fn write_snapshot(db: &Connection, id: i64, snapshot: &Snapshot) -> R
     run(db, sql, params![id, row::encode_snapshot(id, snapshot)])
 }
 
-/// The snapshot of the channel in row `id`, which must be there.
-pub(super) fn read_snapshot(db: &Connection, id: i64) -> Result<Snapshot, Error> {
+/// The snapshot of the channel in row `id`; `None` if there is none and `expected` does not say that there must be.
+pub(super) fn read_snapshot(
+    db: &Connection,
+    id: i64,
+    expected: bool,
+) -> Result<Option<Snapshot>, Error> {
     let mut statement = db
         .prepare_cached("SELECT data FROM snapshots WHERE id = ?1")
         .map_err(failed)?;
@@ -159,8 +194,11 @@ pub(super) fn read_snapshot(db: &Connection, id: i64) -> Result<Snapshot, Error>
         .query_row([id], |row| row.get(0))
         .optional()
         .map_err(failed)?;
-    let missing = || corrupt(Table::Snapshots, id, Malformed("the row is missing"));
-    row::decode_snapshot(id, data.ok_or_else(missing)?)
+    if data.is_none() && expected {
+        let why = Malformed("the row is missing");
+        return Err(corrupt(Table::Snapshots, id, why));
+    }
+    data.map(|data| row::decode_snapshot(id, data)).transpose()
 }
 
 pub(super) fn write_shard(db: &Connection, shard: ShardId, state: &Shard) -> Result<(), Error> {

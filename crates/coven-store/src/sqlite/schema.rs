@@ -13,7 +13,7 @@ use crate::{Error, StoreId, random};
 /// Marks the file as ours ("coVn"); `file(1)` and SQLite's shell show it.
 const APPLICATION_ID: i32 = 0x636f_566e;
 /// Raised when the tables change.
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
@@ -37,6 +37,12 @@ CREATE TABLE directory (
     space TEXT NOT NULL, local TEXT NOT NULL, listed INTEGER NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (space, local)) WITHOUT ROWID;
 CREATE INDEX directory_listed ON directory (space, local) WHERE listed;
+";
+
+/// Entries of channels that no snapshot covers for long, so that the log can be trimmed. New with version 2.
+const HELD: &str = "
+CREATE TABLE held (id INTEGER PRIMARY KEY, channel INTEGER NOT NULL, last INTEGER NOT NULL, data BLOB NOT NULL);
+CREATE INDEX held_channel ON held (channel, last);
 ";
 
 /// What is fixed when a store is created, and where its log begins.
@@ -121,7 +127,9 @@ pub(super) fn prepare(db: &Connection, shards: u16) -> Result<Meta, Error> {
             "the file is a database of something else".to_owned(),
         ));
     }
-    if schema != SCHEMA {
+    if schema == 1 {
+        upgrade(db)?;
+    } else if schema != SCHEMA {
         return Err(Error::Unfit(format!(
             "the file has schema version {schema}, this program knows {SCHEMA}"
         )));
@@ -136,6 +144,15 @@ pub(super) fn prepare(db: &Connection, shards: u16) -> Result<Meta, Error> {
     Ok(meta)
 }
 
+/// From version 1 to this one.
+fn upgrade(db: &Connection) -> Result<(), Error> {
+    db.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+    db.execute_batch(HELD).map_err(failed)?;
+    db.pragma_update(None, "user_version", SCHEMA)
+        .map_err(failed)?;
+    db.execute_batch("COMMIT").map_err(failed)
+}
+
 fn create(db: &Connection, shards: u16) -> Result<Meta, Error> {
     let meta = Meta {
         identity: random::store_id(),
@@ -144,6 +161,7 @@ fn create(db: &Connection, shards: u16) -> Result<Meta, Error> {
     };
     db.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
     db.execute_batch(TABLES).map_err(failed)?;
+    db.execute_batch(HELD).map_err(failed)?;
     db.execute("INSERT INTO owner (id, token, healed) VALUES (1, 0, 0)", [])
         .map_err(failed)?;
     write_meta(db, &meta)?;

@@ -95,10 +95,36 @@ impl Trace {
 
     /// The entries after the snapshot.
     pub(super) fn journal(&self, db: &Connection) -> Result<Vec<Entry>, Error> {
-        let covered = self.core.covered();
-        let mut entries = self.entries(db)?;
-        entries.retain(|entry| entry.sequence > covered);
-        Ok(entries)
+        let (covered, kept) = (self.core.covered(), self.core.kept());
+        let mut journal = match self.core.row {
+            Some(row) if self.core.held > covered => rows::read_held(db, row, self.core.held)?,
+            _ => Vec::new(),
+        };
+        journal.retain(|entry| entry.sequence > covered);
+        let logged = self.entries(db)?.into_iter();
+        journal.extend(logged.filter(|entry| entry.sequence > kept));
+        Ok(journal)
+    }
+
+    /// The oldest entries in the log that are in no snapshot and not held apart: whole sections, until they have so
+    /// many bytes.
+    pub(super) fn front(&self, db: &Connection, bytes: usize) -> Result<Vec<Entry>, Error> {
+        let (kept, mut taken, mut front) = (self.core.kept(), 0, Vec::new());
+        for (span, cached) in &self.spans {
+            let blob = match cached {
+                Some(blob) => blob.clone(),
+                None => rows::read_log(db, span.log)?,
+            };
+            let entries = log::entries_in(&blob, span.log, span.offset)?.into_iter();
+            for entry in entries.filter(|entry| entry.sequence > kept) {
+                taken += entry.record.len();
+                front.push(entry);
+            }
+            if taken >= bytes {
+                break;
+            }
+        }
+        Ok(front)
     }
 
     /// The visible archived messages that are in no page, with their newest records.

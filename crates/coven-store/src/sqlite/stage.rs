@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use super::codec::Encoder;
 use super::index::Change;
 use super::paging::Pages;
-use super::row::Shard;
+use super::row::{Core, Shard};
 use super::shared::Shared;
 use super::{log, rows};
 use crate::{
@@ -217,6 +217,10 @@ impl<'a> Stage<'a> {
             .is_none_or(|stored| stored <= snapshot.sequence)
         {
             core.snapshot = Some(snapshot.sequence);
+            draft.releases |= core.held > Sequence(0);
+            if core.held <= snapshot.sequence {
+                core.held = Sequence(0);
+            }
             draft.snapshot = Some(snapshot);
             draft.write = true;
         }
@@ -293,6 +297,31 @@ impl<'a> Stage<'a> {
             core.paging = paging;
         }
         Ok(())
+    }
+
+    /// Keeps entries of a channel apart, so that the log can be trimmed without a snapshot.
+    pub(super) fn hold(
+        &mut self,
+        shard: ShardId,
+        key: &ChannelKey,
+        entries: &[Entry],
+    ) -> Result<(), Error> {
+        let next = *self.next_channel;
+        let draft = self.draft(shard, key)?;
+        let (Some(core), Some(last)) = (&mut draft.core, entries.last()) else {
+            return Ok(());
+        };
+        let row = *core.row.get_or_insert(next);
+        core.held = last.sequence;
+        draft.write = true;
+        *self.next_channel += i64::from(row == next);
+        rows::write_held(self.db, row, entries)
+    }
+
+    /// Up to where entries of a channel are not needed in the log, if this transaction has it at hand.
+    pub(super) fn kept(&self, shard: ShardId, key: &ChannelKey) -> Option<Sequence> {
+        let draft = self.channels.get(&(shard, key.clone()))?;
+        draft.core.as_ref().map(Core::kept)
     }
 
     /// Whether messages of a channel were moved into pages already.

@@ -24,6 +24,8 @@ use crate::{ChannelKey, Error, Place, Retention, Sequence, ShardId};
 const PACKED_AT_ONCE: usize = 16;
 /// Log rows looked at in one transaction, at most, to find out what holds up the trimming.
 const SETTLED_AT_ONCE: i64 = 16;
+/// Bytes of one channel put aside in one transaction, about.
+const HELD_AT_ONCE: usize = 1 << 20;
 /// Pages deleted in one transaction, at most.
 const BURIED_AT_ONCE: i64 = 64;
 
@@ -122,28 +124,35 @@ impl Upkeep {
     }
 
     fn trim(&mut self, stage: &mut Stage<'_>) -> Result<(), Error> {
-        if self.may_trim(stage.shared) {
-            self.drop_front(stage.shared);
-            let bytes = stage.shared.index().log.bytes();
-            if bytes >= self.blocked_until {
-                settle_front(stage);
-                let helps = !stage.is_empty();
-                self.blocked_until = if helps {
-                    0
-                } else {
-                    bytes + stage.shared.options.log_limit / 16
-                };
-            }
+        if !self.may_trim(stage.shared) {
+            return self.delete_dropped(stage);
         }
-        if self.dropped > 0 && self.dropped >= stage.shared.options.log_limit / 64 {
-            crate::fail::point("store-during-trimming");
-            // What the dropped rows said of shards must be in their rows now.
-            self.fold_shards(stage);
-            rows::trim_log(stage.db, self.trim_to)?;
-            self.meta.log_first = self.trim_to;
-            schema::write_meta(stage.db, &self.meta)?;
+        self.drop_front(stage.shared);
+        // First, so that what is put aside finds room on a full disk.
+        self.delete_dropped(stage)?;
+        let bytes = stage.shared.index().log.bytes();
+        if bytes >= self.blocked_until {
+            settle_front(stage)?;
+            let helps = !stage.is_empty();
+            self.blocked_until = if helps {
+                0
+            } else {
+                bytes + stage.shared.options.log_limit / 16
+            };
         }
         Ok(())
+    }
+
+    fn delete_dropped(&mut self, stage: &mut Stage<'_>) -> Result<(), Error> {
+        if self.dropped == 0 || self.dropped < stage.shared.options.log_limit / 64 {
+            return Ok(());
+        }
+        crate::fail::point("store-during-trimming");
+        // What the dropped rows said of shards must be in their rows now.
+        self.fold_shards(stage);
+        rows::trim_log(stage.db, self.trim_to)?;
+        self.meta.log_first = self.trim_to;
+        schema::write_meta(stage.db, &self.meta)
     }
 
     fn fold_shards(&mut self, stage: &mut Stage<'_>) {
@@ -228,18 +237,21 @@ fn pack(
 }
 
 /// Folds and packs what the oldest rows of the log are needed for, up to one that only a snapshot helps.
-fn settle_front(stage: &mut Stage<'_>) {
+fn settle_front(stage: &mut Stage<'_>) -> Result<(), Error> {
     let first = stage.shared.index().log.first();
     for id in first..first.saturating_add(SETTLED_AT_ONCE) {
         match settle_row(stage, id) {
             Ok(true) => {}
-            Ok(false) => return,
-            Err(error) => {
+            Ok(false) => return Ok(()),
+            Err(error @ Error::Corrupt(_)) => {
                 error!(row = id, %error, "cannot trim the log");
-                return;
+                return Ok(());
             }
+            // The transaction may be gone.
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
 }
 
 /// Answers whether the row can go once this transaction is durable.
@@ -283,7 +295,35 @@ fn settle(stage: &mut Stage<'_>, id: i64, shard: ShardId, key: &ChannelKey) -> R
     if dirty {
         stage.fold(shard, key)?;
     }
-    Ok(!blocked)
+    Ok(!blocked || hold(stage, id, shard, key)?)
+}
+
+/// Puts entries aside that only a snapshot could replace, if the log is so long that no snapshot is to be expected.
+/// Answers whether row `id` can do without this channel then.
+fn hold(stage: &mut Stage<'_>, id: i64, shard: ShardId, key: &ChannelKey) -> Result<bool, Error> {
+    let trace = {
+        let index = stage.shared.index();
+        let Some(live) = index.live(shard, key) else {
+            return Ok(true);
+        };
+        if index.log.bytes() <= stage.shared.options.hold_mark() {
+            return Ok(false);
+        }
+        let kept = stage.kept(shard, key).unwrap_or_else(|| live.core.kept());
+        if live.beyond(kept).is_none_or(|row| row > id) {
+            return Ok(true);
+        }
+        if kept > live.core.kept() {
+            return Ok(false);
+        }
+        Trace::copy(&index, live, |span| span.last > kept)
+    };
+    let entries = trace.front(stage.db, HELD_AT_ONCE)?;
+    stage.hold(shard, key, &entries)?;
+    let kept = stage.kept(shard, key).unwrap_or_default();
+    let index = stage.shared.index();
+    let next = index.live(shard, key).and_then(|live| live.beyond(kept));
+    Ok(next.is_none_or(|row| row > id))
 }
 
 /// The channels that a log row names.

@@ -32,6 +32,9 @@ pub(super) fn verify(db: &Connection) -> Result<Vec<String>, Error> {
     each(db, "SELECT id, data FROM snapshots", &mut findings, |row| {
         row::decode_snapshot(row.get(0).map_err(failed)?, row.get(1).map_err(failed)?).map(|_| ())
     })?;
+    each(db, "SELECT channel, data FROM held", &mut findings, |row| {
+        row::decode_held(row.get(0).map_err(failed)?, row.get(1).map_err(failed)?).map(|_| ())
+    })?;
     let sql = "SELECT id, data, shard, space, local, alive, timer, unsent FROM channels";
     each(db, sql, &mut findings, channel)?;
     let sql = "SELECT local, data FROM directory";

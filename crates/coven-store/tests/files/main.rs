@@ -10,4 +10,5 @@
 mod crash;
 mod damage;
 mod limits;
+mod pinned;
 mod rooms;

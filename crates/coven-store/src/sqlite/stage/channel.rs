@@ -21,6 +21,8 @@ pub(super) struct Draft {
     pub(super) logged: bool,
     pub(super) write: bool,
     pub(super) snapshot: Option<Snapshot>,
+    /// The snapshot makes held entries superfluous.
+    pub(super) releases: bool,
     /// Messages were moved into pages.
     pub(super) packed: bool,
     /// Rows whose channel is forgotten, with their pages.
@@ -247,6 +249,9 @@ impl Stage<'_> {
             if let Some(snapshot) = &draft.snapshot {
                 crate::fail::point("store-during-snapshot");
                 rows::write_snapshot(self.db, row, snapshot)?;
+                if draft.releases {
+                    rows::release_held(self.db, row, snapshot.sequence)?;
+                }
             }
         }
         let Draft {
