@@ -32,12 +32,17 @@ impl Keyring {
         }
     }
 
-    /// The secret to be tried; read at first use.
+    /// The secret to be tried, for each stream that is opened: the source is read again, since the file may hold another
+    /// by now. Where it cannot be read, the last ones serve.
     ///
     /// Errors: one line for the log.
     pub(crate) fn current(&mut self) -> Result<&SecretString, String> {
-        if self.secrets.is_empty() {
-            self.secrets = self.source.read()?;
+        match self.source.read() {
+            Ok(secrets) => {
+                self.take(secrets);
+            }
+            Err(error) if self.secrets.is_empty() => return Err(error),
+            Err(_) => {}
         }
         let none = || "there is none".to_owned();
         self.secrets.get(self.at).ok_or_else(none)
@@ -50,10 +55,7 @@ impl Keyring {
 
     /// The present one was not accepted: they are read again, since the file may hold a newer one.
     pub(crate) fn refused(&mut self) -> Refusal {
-        let before = std::mem::take(&mut self.secrets);
-        self.secrets = self.source.read().unwrap_or_default();
-        if !same(&before, &self.secrets) {
-            (self.at, self.refused) = (0, 0);
+        if self.source.read().is_ok_and(|secrets| self.take(secrets)) {
             return Refusal::TryNext;
         }
         self.refused += 1;
@@ -63,6 +65,18 @@ impl Keyring {
         }
         self.refused = 0;
         Refusal::Exhausted
+    }
+}
+
+impl Keyring {
+    /// These hold now; begins with the first if they are others than before. Tells whether they are.
+    fn take(&mut self, secrets: Vec<SecretString>) -> bool {
+        let differs = !same(&self.secrets, &secrets);
+        if differs {
+            self.secrets = secrets;
+            (self.at, self.refused) = (0, 0);
+        }
+        differs
     }
 }
 
@@ -111,6 +125,22 @@ mod tests {
         assert_eq!(keyring.refused(), Refusal::Exhausted);
         *file.lock().unwrap() = vec!["new"];
         assert_eq!(keyring.refused(), Refusal::TryNext);
+        assert_eq!(current(&mut keyring), "new");
+    }
+
+    #[test]
+    fn a_file_is_read_again_for_each_stream() {
+        let file = Arc::new(Mutex::new(Ok(vec!["old"])));
+        let read = Arc::clone(&file);
+        let mut keyring = Keyring::new(Secrets::read_with(move || {
+            let lines = read.lock().unwrap().clone()?;
+            Ok(lines.into_iter().map(SecretString::from).collect())
+        }));
+        assert_eq!(current(&mut keyring), "old");
+        keyring.accepted();
+        *file.lock().unwrap() = Ok(vec!["new", "old"]);
+        assert_eq!(current(&mut keyring), "new");
+        *file.lock().unwrap() = Err("being replaced".to_owned());
         assert_eq!(current(&mut keyring), "new");
     }
 
