@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coven_core::{ChannelName, Delta, Event, Session};
+use coven_core::{ChannelName, Delta, Event, Record, Session, Timestamp};
 use coven_xmpp::domains::Domains;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
+use crate::clock;
 use crate::connection::Connection;
 use crate::intake::{Limiter, Recent, Rosters};
 use crate::metrics::{Counter, Counters};
@@ -33,6 +34,8 @@ pub(crate) struct Front {
     pub(crate) joined: Recent,
     pub(crate) counters: Counters,
     pub(crate) activity: Activity,
+    /// When it began.
+    born: Timestamp,
     workers: Arc<[Notify]>,
 }
 
@@ -67,6 +70,7 @@ impl Front {
             joined: Recent::default(),
             counters: Counters::default(),
             activity: Activity::default(),
+            born: clock::now(),
             workers,
         }
     }
@@ -84,13 +88,16 @@ impl Front {
         }
     }
 
-    /// An event has happened: what it means for the rates of those whom it is about.
-    pub(crate) fn note(&self, channel: &ChannelName, event: &Event, delta: &Delta) {
+    /// An event has happened: what it means for the rates of those whom it is about. One that comes again, or was there
+    /// before this front-end, has been paid for (`is_new`: it is the first time here).
+    pub(crate) fn note(&self, channel: &ChannelName, record: &Record, is_new: bool, delta: &Delta) {
         let Some(limiter) = &self.limiter else {
             return;
         };
-        match event {
-            Event::Created { creator, .. } => limiter.created(&creator.jid),
+        match &record.event {
+            Event::Created { creator, .. } if is_new && record.stamp >= self.born => {
+                limiter.created(&creator.jid);
+            }
             Event::Joined { session, .. } => {
                 self.joined.insert(&(&session.jid, channel));
             }

@@ -75,6 +75,8 @@ counters! {
     refused_rate;
     /// Changes of presence that were put off because of a rate.
     coalesced;
+    /// Departures that found no place to wait: their sessions are found gone later.
+    leaves_lost;
     /// Stanzas for another domain than that of the stream they came through.
     foreign_domain;
     /// Answers dropped because too much waited, or because their stream was down.
@@ -93,6 +95,10 @@ counters! {
     copies;
     /// Stanzas not written because their connection was down.
     copies_down;
+    /// Stanzas not written because too much waited for their connection; events come again.
+    copies_behind;
+    /// How often a worker gave up waiting for a connection, and left out its events for a time.
+    fell_behind;
     /// Stanzas not written because none of the connections is for them.
     copies_unroutable;
     /// Stanzas over the bound of the upstream: never sent again (I9).

@@ -2,8 +2,8 @@
 //!
 //! Owns chunks that wait to be written, and up to which of them the server has taken in. A lane holds the output of one
 //! stream at a time: what was handed over for an earlier one is dropped, and the worker finds out by the number of the
-//! stream. Bound: a worker waits (`room`) while more than [`LANE_BYTES`] are here, so that there is at most that and
-//! what one delivery makes.
+//! stream. Bound: a worker waits (`room`) while more than [`LANE_BYTES`] are here, or gives the connection up for a time
+//! (`outlet.rs`), so that there is at most that and what one delivery makes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

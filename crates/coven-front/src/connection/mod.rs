@@ -30,7 +30,7 @@ use tokio::time::Instant;
 pub(crate) use attach::Attach;
 pub(crate) use barrier::Ids;
 pub(crate) use direct::{Direct, NotTaken};
-pub(crate) use lane::Lane;
+pub(crate) use lane::{LANE_BYTES, Lane};
 
 use crate::metrics::{ConnectionSnapshot, Counter};
 use crate::options::{Barrier, Upstream};

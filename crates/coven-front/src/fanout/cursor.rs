@@ -120,6 +120,12 @@ impl Cursor {
         self.gap = Some(Gap::Open);
     }
 
+    /// Something of a wanted event was for this connection, on which too much waits already. What is on its way is not
+    /// lost: this event and all after it come again behind it.
+    pub(crate) const fn missed(&mut self) {
+        self.gap = Some(Gap::Open);
+    }
+
     /// All output of a commit has been gone through. Tells what holds once the last written event is acknowledged.
     pub(crate) fn committed(&mut self, commit: u64) -> Option<Mark> {
         if self.gap.is_some() {

@@ -7,6 +7,7 @@
 //! Read next: `worker.rs`, then `projection.rs` and `cursor.rs`; `stage.rs` and `outlet.rs` for the way to a connection.
 
 mod cursor;
+mod hold;
 mod outlet;
 mod projection;
 mod stage;

@@ -2,6 +2,10 @@
 //!
 //! Owns the open chunk and the ledger: for each written event the chunk that holds its last byte. When a barrier
 //! acknowledges chunks, the ledger says which events those were; when a stream is lost, which are to come again.
+//!
+//! Owns the patience with a server that takes less than is for it: while its lane is full the worker waits, but no longer
+//! than `hold.rs` says. Then the connection is behind: its events are left out, and asked for again when half of the lane
+//! has been written; what cannot come again goes on until twice as much waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,9 +13,11 @@ use std::sync::Arc;
 use coven_cluster::Channel;
 use coven_xmpp::stanza::Template;
 use coven_xmpp::stream::{Chunk, Refused, Writer};
+use tokio::time::{Instant, timeout};
 
 use super::cursor::Mark;
-use crate::connection::{Connection, Lane, StreamNo};
+use super::hold::Hold;
+use crate::connection::{Connection, LANE_BYTES, Lane, StreamNo};
 
 /// A worker's end of one connection.
 #[derive(Debug)]
@@ -26,6 +32,9 @@ pub(crate) struct Outlet {
     ledger: VecDeque<Entry>,
     /// Something was packed since it was last looked whether there is room.
     is_used: bool,
+    hold: Hold,
+    /// Too much has waited for too long: events are left out until there is room.
+    is_behind: bool,
 }
 
 /// What has become of a written event.
@@ -56,6 +65,8 @@ impl Outlet {
             handed: 0,
             ledger: VecDeque::new(),
             is_used: false,
+            hold: Hold::default(),
+            is_behind: false,
         }
     }
 
@@ -66,6 +77,16 @@ impl Outlet {
     /// Whether there is a stream, as far as the worker knows.
     pub(crate) const fn is_up(&self) -> bool {
         self.stream.is_up()
+    }
+
+    /// Whether events are left out for now.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Whether what is no event may be packed too.
+    pub(crate) fn takes_passing(&self) -> bool {
+        self.is_up() && (!self.is_behind || self.waiting() < 2 * LANE_BYTES)
     }
 
     /// The stream as the worker knows it.
@@ -116,14 +137,39 @@ impl Outlet {
         }
     }
 
-    /// Hands over full chunks, and waits while too much waits for this connection.
-    pub(crate) async fn relieve(&mut self) {
-        if std::mem::take(&mut self.is_used) {
-            self.hand_over();
-            if let Some(lane) = self.lane() {
-                lane.room().await;
-            }
+    /// Hands over full chunks, and waits while too much waits for this connection; if others wait for that, only as long
+    /// as they can be asked to. Tells whether it has fallen behind by that.
+    pub(crate) async fn relieve(&mut self, others_wait: bool) -> bool {
+        if !std::mem::take(&mut self.is_used) {
+            return false;
         }
+        self.hand_over();
+        let Some(lane) = self.connection.lane(self.worker) else {
+            return false;
+        };
+        if self.is_behind || lane.bytes() < LANE_BYTES {
+            return false;
+        }
+        if !others_wait {
+            lane.room().await;
+            return false;
+        }
+        let since = Instant::now();
+        let left = self.hold.left(since);
+        self.is_behind = timeout(left, lane.room()).await.is_err();
+        self.hold.held(since.elapsed());
+        self.is_behind
+    }
+
+    /// Tells whether it was behind and now has room again.
+    pub(crate) fn catches_up(&mut self) -> bool {
+        let catches_up = self.is_behind && self.waiting() < LANE_BYTES / 2;
+        self.is_behind &= !catches_up;
+        catches_up
+    }
+
+    fn waiting(&self) -> usize {
+        self.lane().map_or(0, Lane::bytes)
     }
 
     /// Tells what has become of written events since the last time, in order; whether the stream is another.
@@ -139,6 +185,7 @@ impl Outlet {
             return false;
         }
         self.stream = view.stream;
+        self.is_behind = false;
         self.writer.clear();
         for entry in self.ledger.drain(..) {
             tell(Fate::Lost(&entry.channel));

@@ -28,6 +28,8 @@ pub(crate) struct Projection {
     /// One for each of these.
     cursors: Vec<Cursor>,
     live: Option<Live>,
+    /// The last event that was gone through for the first time.
+    noted: Sequence,
     /// Waits to be reported.
     is_dirty: bool,
     /// Was used since it was last looked at for rest.
@@ -48,6 +50,7 @@ impl Projection {
             connections,
             cursors: Vec::new(),
             live: None,
+            noted: Sequence::default(),
             is_dirty: false,
             was_used: false,
         }
@@ -197,7 +200,7 @@ impl Projection {
             Some(at) if sequence == at.next() || at == Sequence::default() => {}
             _ => return self.broken(channel, sequence, stage),
         }
-        self.open(stage, |cursor| cursor.wants(sequence));
+        self.open_for_event(stage, sequence);
         self.render(channel, record, history, stage);
         self.was_used = true;
         for (at, cursor) in self.connections.iter().zip(&mut self.cursors) {
@@ -208,12 +211,14 @@ impl Projection {
             match (gate, touched, stage.outlets.get_mut(*at)) {
                 (Gate::Open, true, Some(outlet)) => outlet.note(channel, cursor.wrote(sequence)),
                 (Gate::Down, true, _) => cursor.dropped(),
+                (Gate::Behind, true, _) => cursor.missed(),
                 _ => cursor.passed(sequence),
             }
         }
     }
 
-    /// A fault of the renderer costs this event, not the channel (I10).
+    /// Applies an event, and renders it where it is for anybody. A fault of the renderer costs this event, not the
+    /// channel (I10).
     fn render(
         &mut self,
         channel: &Channel,
@@ -223,13 +228,20 @@ impl Projection {
     ) {
         let Some(live) = &mut self.live else { return };
         let front = Arc::clone(&stage.front);
-        let mut fanout = stage.fanout(Some(&self.names));
+        let is_new = record.sequence > self.noted;
+        self.noted = self.noted.max(record.sequence);
+        let is_open = stage.is_open();
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             let delta = live.roster.apply(record);
-            front.note(channel.name(), &record.event, &delta);
-            let roster = &live.roster;
-            live.renderer
-                .event(roster, &delta, record, history, &mut fanout);
+            front.note(channel.name(), record, is_new, &delta);
+            let (roster, mut fanout) = (&live.roster, stage.fanout(Some(&self.names)));
+            if is_open {
+                live.renderer
+                    .event(roster, &delta, record, history, &mut fanout);
+            } else {
+                live.renderer.shrink();
+                fanout.leave_out();
+            }
         }));
         stage.front.counters.events.add(1);
         if rendered.is_err() {
@@ -301,6 +313,18 @@ impl Projection {
             cursor.broken();
         }
         stage.is_broken();
+    }
+
+    /// Opens the gates of connections that have a stream, have room, and want this event.
+    fn open_for_event(&self, stage: &mut Stage, sequence: Sequence) {
+        for (at, cursor) in self.connections.iter().zip(&self.cursors) {
+            let gate = if cursor.wants(sequence) {
+                stage.gate_for_events(*at)
+            } else {
+                Gate::Passed
+            };
+            stage.set(*at, gate);
+        }
     }
 
     /// Opens the gates of connections that have a stream and whose cursor says so.

@@ -25,6 +25,8 @@ pub(crate) struct Stage {
     last: LastWay,
     tally: Tally,
     is_broken: bool,
+    /// There are several servers: one that takes its time must not hold up the others.
+    has_several: bool,
 }
 
 /// One connection, while something is rendered.
@@ -47,6 +49,8 @@ pub(crate) enum Gate {
     Passed,
     /// It has no stream.
     Down,
+    /// Too much waits for it already.
+    Behind,
 }
 
 /// Counted here, added to the counters once in a while.
@@ -54,6 +58,7 @@ pub(crate) enum Gate {
 struct Tally {
     copies: u64,
     down: u64,
+    behind: u64,
     unroutable: u64,
     oversized: u64,
 }
@@ -75,10 +80,11 @@ impl Stage {
         Self {
             slots: vec![Slot::default(); outlets.len()],
             outlets,
-            front,
             last: LastWay::default(),
             tally: Tally::default(),
             is_broken: false,
+            has_several: several_servers(&front),
+            front,
         }
     }
 
@@ -108,13 +114,29 @@ impl Stage {
         slot.map_or((Gate::Shut, false), |slot| (slot.gate, slot.touched.get()))
     }
 
-    /// The gate for what goes to whoever is there.
+    /// The gate for what goes to whoever is there, and does not come again.
     pub(crate) fn gate(&self, connection: usize) -> Gate {
         match self.outlets.get(connection) {
+            Some(outlet) if outlet.takes_passing() => Gate::Open,
+            Some(outlet) if outlet.is_up() => Gate::Behind,
+            Some(_) => Gate::Down,
+            None => Gate::Shut,
+        }
+    }
+
+    /// The gate for events: they can come again.
+    pub(crate) fn gate_for_events(&self, connection: usize) -> Gate {
+        match self.outlets.get(connection) {
+            Some(outlet) if outlet.is_behind() => Gate::Behind,
             Some(outlet) if outlet.is_up() => Gate::Open,
             Some(_) => Gate::Down,
             None => Gate::Shut,
         }
+    }
+
+    /// Whether what is rendered next is to be written anywhere.
+    pub(crate) fn is_open(&self) -> bool {
+        self.slots.iter().any(|slot| slot.gate == Gate::Open)
     }
 
     /// What a renderer writes to.
@@ -135,14 +157,17 @@ impl Stage {
         let tally = std::mem::take(&mut self.tally);
         counters.copies.add(tally.copies);
         counters.copies_down.add(tally.down);
+        counters.copies_behind.add(tally.behind);
         counters.copies_unroutable.add(tally.unroutable);
         counters.oversized.add(tally.oversized);
     }
 
-    /// Hands over full chunks, and waits while too much waits for any connection.
+    /// Hands over full chunks, and waits while too much waits for any connection, within bounds (`hold.rs`).
     pub(crate) async fn relieve(&mut self) {
         for outlet in &mut self.outlets {
-            outlet.relieve().await;
+            if outlet.relieve(self.has_several).await {
+                self.front.counters.fell_behind.add(1);
+            }
         }
     }
 
@@ -161,6 +186,7 @@ impl Stage {
                 Err(refused) => return self.refused(&refused),
             },
             Gate::Down => self.tally.down += 1,
+            Gate::Behind => self.tally.behind += 1,
             Gate::Shut => self.tally.unroutable += 1,
             Gate::Passed => {}
         }
@@ -182,6 +208,13 @@ impl Stage {
     }
 }
 
+fn several_servers(front: &Front) -> bool {
+    let mut servers = front.connections.iter().map(|c| c.upstream().address());
+    servers
+        .next()
+        .is_some_and(|first| servers.any(|other| other != first))
+}
+
 /// What became of a stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
@@ -199,6 +232,13 @@ impl Fanout<'_> {
     /// Something cannot be rendered, since the channel's roster is not here.
     pub(crate) fn without_roster(&self) {
         self.stage.front.counters.gaps.add(1);
+    }
+
+    /// What is for connections that do not get it now is not rendered: there may have been something for each of them.
+    pub(crate) fn leave_out(&mut self) {
+        for slot in &self.stage.slots {
+            slot.touched.set(true);
+        }
     }
 
     fn route(&self, to: &Recipient<'_>) -> Option<usize> {

@@ -1,7 +1,8 @@
 //! One worker: takes output of its channels, renders it, tells nodes what is acknowledged and what is lost.
 //!
 //! Bounds: its queue (a node waits when it is full); what waits for a connection (the worker waits, `lane.rs`). A worker
-//! that waits for one connection waits with all its channels: a server that does not read is given up in bounded time.
+//! that waits for one connection waits with all its channels: where other servers wait for that, it does so for a second
+//! at most, and then goes on without (`hold.rs`); a server that does not read is given up in bounded time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use coven_cluster::link::NodeLink;
 use coven_cluster::{Channel, Delivery, Output, ToNode};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
+use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -107,7 +109,7 @@ impl Worker {
             }
             self.observe();
             for output in batch.drain(..) {
-                self.deliver(output);
+                self.deliver(output).await;
                 self.stage.relieve().await;
             }
             let now = Instant::now();
@@ -120,7 +122,8 @@ impl Worker {
         self.end().await;
     }
 
-    fn deliver(&mut self, output: Output) {
+    /// A long output, as after the loss of a stream, is written as it is rendered and lets others have their turn.
+    async fn deliver(&mut self, output: Output) {
         let front = &self.stage.front;
         front.counters.outputs.add(1);
         front.activity.touch();
@@ -135,6 +138,8 @@ impl Worker {
         for delivery in output.deliveries {
             note_rosters(&self.stage.front, &channel, &delivery);
             projection.deliver(&channel, delivery, &mut self.stage);
+            self.stage.relieve().await;
+            consume_budget().await;
         }
         projection.committed(&channel, output.commit, &mut self.stage);
         if projection.is_disposable() {
@@ -173,7 +178,8 @@ impl Worker {
                     dirty.push((*channel).clone());
                 }
             });
-            if let (true, Some(asks)) = (changed, self.asks.get_mut(at)) {
+            let catches_up = outlet.catches_up();
+            if let (true, Some(asks)) = (changed || catches_up, self.asks.get_mut(at)) {
                 *asks = outlet.is_up().then(|| lacking(channels, at));
                 self.times.retry = Some(Instant::now());
             }
@@ -207,7 +213,8 @@ impl Worker {
     /// Asks for what channels lack on connections that have a stream, also if it was asked for before.
     fn ask_again(&mut self) {
         for (at, outlet) in self.stage.outlets.iter().enumerate() {
-            if let (true, Some(asks)) = (outlet.is_up(), self.asks.get_mut(at)) {
+            let is_ready = outlet.is_up() && !outlet.is_behind();
+            if let (true, Some(asks)) = (is_ready, self.asks.get_mut(at)) {
                 *asks = Some(lacking(&mut self.channels, at));
             }
         }

@@ -16,7 +16,8 @@ pub struct Room {
     pub state: coven_core::Channel,
     /// All events so far.
     pub journal: Vec<Arc<Record>>,
-    now: i64,
+    /// The time of the last event.
+    pub now: i64,
 }
 
 impl Room {
