@@ -10,6 +10,7 @@ use common::room::Room;
 use common::server::{Server, attribute, message};
 use common::{Bench, DOMAIN, Plan, domain, upstream};
 use coven_cluster::{Request, ToNode};
+use coven_core::presence::session::Show;
 use coven_core::{Command, Query, Sequence};
 use coven_front::{Rate, Rates, Status};
 
@@ -112,6 +113,76 @@ async fn muc_err_04_an_error_is_never_answered_even_by_a_full_node() {
     })
     .await;
     assert_eq!(stream.drain().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn muc_err_08_presence_waits_where_the_node_has_no_room() {
+    let (bench, _server, mut stream) = Bench::attached().await;
+    common::until("a sweep", || bench.node.sweeps() == 1).await;
+    bench.node.is_full(true);
+    for show in ["away", "xa"] {
+        let show = format!("<show>{show}</show>");
+        stream.send(&presence("", &show)).await;
+    }
+    common::until("they are read", || {
+        bench.handle.snapshot().refused_full == 2
+    })
+    .await;
+    bench.node.is_full(false);
+    let commands = bench.node.wait_commands(1).await;
+    let Command::Update { presence, .. } = &commands[0] else {
+        panic!("{commands:?}");
+    };
+    assert_eq!(presence.show, Show::Xa);
+    assert_eq!(
+        stream.drain().await,
+        [""; 0],
+        "an error would mean: not in the room"
+    );
+}
+
+#[tokio::test]
+async fn creations_that_come_again_are_not_charged_again() {
+    let mut server = Server::start().await;
+    let mut plan = Plan::new(&server);
+    let ample = Rate {
+        count: 1,
+        per: Duration::from_secs(3600),
+        burst: 1000,
+    };
+    plan.rates = Some(Rates {
+        messages: ample,
+        presence: ample,
+        joins: ample,
+        creations: Rate { burst: 2, ..ample },
+        archive_pages: ample,
+    });
+    let bench = plan.start();
+    let mut stream = server.accept().await;
+    bench.status(Status::is_up).await;
+    let (before, mut room) = (Room::with("before", &["hag66"]).0, Room::new("coven"));
+    room.now = 4_000_000_000_000;
+    room.join("hag66");
+    for room in [&before, &room, &room, &room] {
+        bench.send(room, room.again(Sequence(0), &[])).await;
+    }
+    stream.drain().await;
+    for (name, may) in [("second", true), ("third", false)] {
+        let join = "<x xmlns='http://jabber.org/protocol/muc'/>";
+        let join = presence("", join).replace("coven@", &format!("{name}@"));
+        stream.send(&join).await;
+        if may {
+            bench.node.wait_commands(1).await;
+            let mut created = Room::new(name);
+            created.now = room.now;
+            created.join("hag66");
+            bench.send(&created, created.again(Sequence(0), &[])).await;
+            stream.stanza().await;
+        } else {
+            let error = stream.drain().await.concat();
+            assert!(error.contains("too many new channels"), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl Intake {
         }
         match self.admit(&asked) {
             Admission::Yes => self.pass_on(asked, stanza, via),
-            Admission::Later => self.put_off(asked, stanza, via),
+            Admission::Later => self.put_off(self.operation(asked), stanza, via),
             Admission::No(text) => {
                 self.front.counters.refused_rate.add(1);
                 self.refuse_for_now(stanza, asked.origin.view, text, via);
@@ -67,6 +67,9 @@ impl Intake {
         self.front.counters.refused_full.add(1);
         match message {
             ToNode::Operation(leave) if presence == Some(Presence::Gone) => self.keep(leave),
+            ToNode::Operation(change) if presence == Some(Presence::Changed) => {
+                self.put_off(change, stanza, via);
+            }
             _ => self.refuse_for_now(stanza, view, BUSY, via),
         }
     }
@@ -97,10 +100,10 @@ impl Intake {
         }
     }
 
-    /// A change of presence above the rate.
-    fn put_off(&self, asked: Asked, stanza: &Stanza, via: &Connection) {
-        let view = asked.origin.view;
-        let operation = self.operation(asked);
+    /// A change of presence above the rate, or one for which the node has no room: an error would say that its sender is
+    /// not here.
+    fn put_off(&self, operation: Box<Operation>, stanza: &Stanza, via: &Connection) {
+        let view = operation.origin.view;
         let put = match place(&operation.sender, operation.channel.name()) {
             Some(place) => lock(&self.deferred).put(place, operation).is_ok(),
             None => false,
@@ -114,11 +117,17 @@ impl Intake {
         }
     }
 
-    /// Leaving is never refused: where the node has no room it waits (MUC-ERR-08).
+    /// Leaving is never refused: where the node has no room it waits (MUC-ERR-08), and if too much waits, in the place of
+    /// something else.
     fn keep(&self, leave: Box<Operation>) {
-        if let Some(place) = place(&leave.sender, leave.channel.name()) {
-            let _ = lock(&self.deferred).put(place, leave);
+        let Some(place) = place(&leave.sender, leave.channel.name()) else {
+            return;
+        };
+        let found = lock(&self.deferred).insist(place, leave, |other| !leaves(&other.request));
+        if found {
             self.wake.notify_one();
+        } else {
+            self.front.counters.leaves_lost.add(1);
         }
     }
 
@@ -169,10 +178,19 @@ impl Intake {
     }
 }
 
+/// Whether a request ends somebody's presence.
+pub(super) const fn leaves(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Command(Command::Leave { .. } | Command::Offline)
+    )
+}
+
 /// What a request says about its sender's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
-    Here,
+    Begins,
+    Changed,
     Gone,
 }
 
@@ -182,7 +200,8 @@ impl Presence {
             return None;
         };
         match command {
-            Command::Join(_) | Command::Update { .. } | Command::Online { .. } => Some(Self::Here),
+            Command::Join(_) => Some(Self::Begins),
+            Command::Update { .. } | Command::Online { .. } => Some(Self::Changed),
             Command::Leave { .. } | Command::Offline => Some(Self::Gone),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Changes of presence above the rate: put off until the rate allows them, the last of each session and channel wins
 //! (MUC-ERR-08). An error would make clients believe that they are no longer in the room.
 //!
-//! Bound: [`CHANGES`]; what is more is refused. Pure.
+//! Bound: [`CHANGES`]; what is more is refused, but for leaving, in whose favour another change is forgotten. Pure.
 
 use coven_core::{ChannelName, FullJid};
 use hashbrown::HashMap;
@@ -41,6 +41,20 @@ impl<C> Deferred<C> {
             }
         }
         Ok(())
+    }
+
+    /// Puts off a change that must not be lost: if too many wait, one that `yields` is forgotten for it. Tells whether it
+    /// found a place.
+    pub(crate) fn insist(&mut self, place: Place, change: C, yields: impl Fn(&C) -> bool) -> bool {
+        let Err(change) = self.put(place.clone(), change) else {
+            return true;
+        };
+        let lesser = self.changes.iter().find(|(_, waiting)| yields(waiting));
+        let Some(lesser) = lesser.map(|(place, _)| place.clone()) else {
+            return false;
+        };
+        self.changes.remove(&lesser);
+        self.put(place, change).is_ok()
     }
 
     /// Puts off what is older than anything that waits, if there is room.
@@ -134,6 +148,8 @@ mod tests {
         assert_eq!(deferred.put(place(CHANGES), 0), Err(0));
         assert_eq!(deferred.put(place(0), 0), Ok(()));
         deferred.offer(place(CHANGES), 0);
+        assert!(deferred.insist(place(CHANGES), 1, |change| *change == 7));
+        assert!(!deferred.insist(place(CHANGES + 1), 1, |change| *change == 7));
         assert_eq!(deferred.due(|_| true).len(), CHANGES);
     }
 }

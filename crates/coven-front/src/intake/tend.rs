@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::admit::place;
+use super::channel::leaves;
 use super::desk::{Intake, lock};
 use super::rates::Kind;
 use crate::connection::Connection;
@@ -70,12 +71,11 @@ impl Intake {
     /// Changes of presence that the rate allows now. Leaving has no rate, nor have bounces.
     fn release(&self) {
         let may = |operation: &Operation| {
-            let leaves = matches!(
-                operation.request,
-                Request::Command(Command::Leave { .. } | Command::Offline | Command::Bounce(_))
-            );
+            let bounce = matches!(operation.request, Request::Command(Command::Bounce(_)));
             let limiter = self.front.limiter.as_ref();
-            leaves || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
+            bounce
+                || leaves(&operation.request)
+                || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
         };
         let due = lock(&self.deferred).due(|operation| may(operation));
         for operation in due {
