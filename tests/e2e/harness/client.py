@@ -45,9 +45,16 @@ class Inbox:
         self.history: list[Stanza] = []
         self._waiting: list[Stanza] = []
         self._arrived = asyncio.Event()
+        self._listeners: list[Callable[[Stanza], None]] = []
         self.closed: str | None = None
 
+    def listen(self, listener: Callable[[Stanza], None]) -> None:
+        """From now on `listener` is called with each stanza as it arrives."""
+        self._listeners.append(listener)
+
     def put(self, stanza: Stanza) -> None:
+        for listener in self._listeners:
+            listener(stanza)
         self.history.append(stanza)
         self._waiting.append(stanza)
         self._arrived.set()

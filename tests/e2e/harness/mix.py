@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from .client import DEADLINE, Account, Client
@@ -161,9 +162,18 @@ class SlixParticipant:
         self.presences.remove(presence)
         return presence["from"].resource, presence["mix"]["nick"]
 
-    async def settled(self) -> None:
-        """Returns when all that the channel has sent to this client up to now has arrived."""
-        await self.client.xmpp.plugin["xep_0199"].send_ping(self.channel, timeout=DEADLINE)
+    def listen(self, listener: Callable[[Stanza], None]) -> None:
+        """From now on `listener` is called with each stanza as it arrives."""
+
+        def pass_on(stanza: Any) -> Any:
+            listener(Stanza(stanza.xml))
+            return stanza
+
+        self.client.xmpp.add_filter("in", pass_on)
+
+    async def settled(self, to: str | None = None) -> None:
+        """Returns when all that the channel (or `to`) has sent to this client up to now has arrived."""
+        await self.client.xmpp.plugin["xep_0199"].send_ping(to or self.channel, timeout=DEADLINE)
 
     def raw(self) -> str:
         """All that was ever read."""
@@ -269,9 +279,13 @@ class RawParticipant(Client):
         )
         return presence.nick, presence.text("shared:mix/shared:nick") or ""
 
-    async def settled(self) -> None:
-        """Returns when all that the channel has sent to this client up to now has arrived."""
-        await self.barrier(self.channel)
+    def listen(self, listener: Callable[[Stanza], None]) -> None:
+        """From now on `listener` is called with each stanza as it arrives."""
+        self.inbox.listen(listener)
+
+    async def settled(self, to: str | None = None) -> None:
+        """Returns when all that the channel (or `to`) has sent to this client up to now has arrived."""
+        await self.barrier(to or self.channel)
 
     def raw(self) -> str:
         """All that was ever read."""
