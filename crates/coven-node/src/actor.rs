@@ -25,7 +25,11 @@ pub(crate) enum Message {
     /// Send again what a connection has not acknowledged.
     Resend,
     /// The state is void: load it anew.
-    Reset { generation: u32 },
+    Reset {
+        generation: u32,
+        /// A roster that the front-end needs was dropped as well.
+        base_lost: bool,
+    },
     /// Write a snapshot as soon as what it covers is acknowledged.
     Snapshot,
     /// Nobody has asked for a while: leave memory if nothing is owed.
@@ -100,7 +104,10 @@ impl Actor for ChannelActor {
             Message::Operation(operation) => room.operation(*operation).await,
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend => room.resend().await,
-            Message::Reset { generation } => room.reset(generation).await,
+            Message::Reset {
+                generation,
+                base_lost,
+            } => room.reset(generation, base_lost).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
             Message::Idle => {}
@@ -212,18 +219,23 @@ impl Room {
         deliveries
     }
 
-    async fn reset(&mut self, generation: u32) {
-        if generation <= self.generation && !matches!(self.condition, Soundness::Unloaded) {
-            return;
+    /// What was decided on top of a refused commit is void: begins anew from what the store has.
+    async fn reset(&mut self, generation: u32, base_lost: bool) {
+        if generation > self.generation {
+            self.generation = generation;
+            if matches!(self.condition, Soundness::Quarantined) {
+                return;
+            }
+            self.condition = Soundness::Unloaded;
+            self.snapshot = None;
+            if let Ok(stored) = load::load(&self.shared, &self.channel).await {
+                self.outcomes = Outcomes::load(&stored.outcomes);
+                self.timer = stored.state.next_timer();
+                self.condition = Soundness::Sound(Box::new(stored.state));
+            }
         }
-        self.generation = self.generation.max(generation);
-        self.condition = Soundness::Unloaded;
-        self.snapshot = None;
-        let front_has_roster = self.front_has_roster;
-        if let Ok(stored) = load::load(&self.shared, &self.channel).await {
-            self.outcomes = Outcomes::load(&stored.outcomes);
-            self.condition = Soundness::Sound(Box::new(stored.state));
-            self.front_has_roster = front_has_roster;
+        if base_lost {
+            self.resend().await;
         }
     }
 

@@ -5,31 +5,36 @@
 //! wants to send leaves when its commit is durable; a request without events leaves with the newest commit of its shard,
 //! or at once when none is on its way. When a commit is refused, everything that built on it is dropped with it: outputs
 //! here, the channels' states in their actors.
+//!
+//! The one task of the pipeline waits for nobody: front-ends that are slow wait in `commit/gate.rs`, a store that refuses
+//! is tried again by `commit/mend.rs`.
 
-use crate::actor::Message;
+mod building;
+mod gate;
+mod mend;
+
 use crate::convert;
 use crate::shared::Shared;
-use crate::table::Mailbox;
+use building::{Building, ToEnd};
 use coven_cluster::{Channel, Delivery, Output, ShardId};
 use coven_core::{Condition, ErrorType, Origin, Refusal, Sequence};
 use coven_store::{
-    ChannelCommit, Claim, Commit, CommitNumber, Entry, Epoch, Error, Outcome, Owner, Pending,
-    Receipts, TimerChange, fail,
+    Commit, CommitNumber, Entry, Epoch, Error, Outcome, Ownership, Pending, Receipts, TimerChange,
+    fail,
 };
+use gate::{Gate, Leaving};
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use mend::Line;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tokio::time::Instant;
+use tracing::info;
 
 /// Commits on their way at a time: beyond it requests wait, and so grow together.
 const IN_FLIGHT: usize = 32;
 /// Requests taken at a time.
 const BATCH: usize = 512;
-/// Bytes of records after which a commit is closed.
-const CLOSE_BYTES: usize = 256 * 1024;
 
 /// What a channel wants to have committed, and sent after that.
 #[derive(Debug)]
@@ -45,7 +50,6 @@ pub(crate) struct Request {
     pub(crate) deliveries: Vec<Delivery>,
     /// Who is to be told when it could not be done.
     pub(crate) origin: Option<Arc<Origin>>,
-    pub(crate) mailbox: Option<Arc<Mailbox>>,
     /// Answered when all before it is durable and sent.
     pub(crate) barrier: Option<oneshot::Sender<()>>,
 }
@@ -62,7 +66,6 @@ impl Request {
             timer: TimerChange::Keep,
             deliveries,
             origin: None,
-            mailbox: None,
             barrier: None,
         }
     }
@@ -79,35 +82,40 @@ struct Part {
     generation: u32,
     deliveries: Vec<Delivery>,
     origin: Option<Arc<Origin>>,
-    mailbox: Option<Arc<Mailbox>>,
     barrier: Option<oneshot::Sender<()>>,
+    /// What its records weigh.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct InFlight {
     shard: ShardId,
     number: CommitNumber,
-    answer: Pending<()>,
+    answer: Awaited,
     events: u64,
     parts: Vec<Part>,
 }
 
-/// A commit being put together.
+/// What the store is to answer.
 #[derive(Debug)]
-struct Building {
-    shard: ShardId,
-    channels: Vec<ChannelCommit>,
-    index: HashMap<Channel, usize>,
-    bytes: usize,
-    parts: Vec<Part>,
+enum Awaited {
+    Commit(Pending<()>),
+    Claim(Pending<Ownership>),
 }
 
-#[derive(Debug, Default)]
-struct Line {
-    last: CommitNumber,
-    on_their_way: usize,
-    /// A commit was refused: nothing is taken until its followers have come back as well.
-    broken: bool,
+#[derive(Debug)]
+enum Answer {
+    Commit(Result<(), Error>),
+    Claim(Result<Ownership, Error>),
+}
+
+/// A channel whose state was dropped.
+#[derive(Debug, Clone, Copy, Default)]
+struct Void {
+    /// The generation from which it is sound again.
+    sound: u32,
+    /// A roster for the front-end was dropped with it.
+    base_lost: bool,
 }
 
 /// The pipeline's task.
@@ -115,8 +123,11 @@ pub(crate) struct Committer {
     shared: Arc<Shared>,
     lines: HashMap<ShardId, Line>,
     in_flight: VecDeque<InFlight>,
-    /// Channels whose state was dropped: the generation from which they are sound again.
-    void: HashMap<Channel, u32>,
+    /// Channels whose state was dropped, until they begin anew.
+    void: HashMap<Channel, Void>,
+    /// When the store is to be tried again.
+    trials: BTreeSet<(Instant, ShardId)>,
+    gate: Gate,
 }
 
 impl Committer {
@@ -135,6 +146,8 @@ impl Committer {
             lines: last.iter().enumerate().map(line).collect(),
             in_flight: VecDeque::new(),
             void: HashMap::new(),
+            trials: BTreeSet::new(),
+            gate: Gate::new(Arc::clone(&shared.front)),
             shared,
         }
     }
@@ -143,30 +156,33 @@ impl Committer {
     pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut open = true;
-        while open || !self.in_flight.is_empty() {
-            let room = open && self.in_flight.len() < IN_FLIGHT;
+        while open || !self.in_flight.is_empty() || !self.gate.is_empty() {
+            let room = open && self.in_flight.len() < IN_FLIGHT && !self.gate.is_full();
+            let trial = self.next_trial().filter(|_| open);
             tokio::select! {
                 biased;
-                answer = answered(&mut self.in_flight), if !self.in_flight.is_empty() => {
-                    self.finish(answer).await;
-                }
+                answer = answered(&mut self.in_flight) => self.finish(answer),
+                () = self.gate.sent(), if !self.gate.is_empty() => {}
+                () = due(trial) => self.try_again(),
                 taken = requests.recv_many(&mut batch, BATCH), if room => {
                     open = taken > 0;
-                    self.submit(&mut batch).await;
+                    self.submit(&mut batch);
                 }
             }
         }
     }
 
-    async fn submit(&mut self, batch: &mut Vec<Request>) {
+    fn submit(&mut self, batch: &mut Vec<Request>) {
         let mut building: Vec<Building> = Vec::new();
         for request in batch.drain(..) {
             if self.is_void(&request) {
-                self.refuse(request.into(), wait()).await;
+                let part = Part::new(request, 0);
+                self.void(&part);
+                self.refuse(part, wait());
             } else if request.writes() {
                 self.add(&mut building, request);
             } else {
-                self.attach(&mut building, request).await;
+                self.attach(&mut building, request);
             }
         }
         for commit in building {
@@ -176,20 +192,12 @@ impl Committer {
 
     /// Whether a request builds on a state that was dropped, or its shard is being put right.
     fn is_void(&mut self, request: &Request) -> bool {
-        if self
-            .lines
-            .get(&request.channel.shard())
-            .is_some_and(|line| line.broken)
-        {
-            let sound = self
-                .void
-                .entry(request.channel.clone())
-                .or_insert(request.generation + 1);
-            *sound = (*sound).max(request.generation + 1);
+        let line = self.lines.get(&request.channel.shard());
+        if line.is_some_and(|line| line.broken.is_some()) {
             return true;
         }
         match self.void.get(&request.channel) {
-            Some(sound) if request.generation < *sound => true,
+            Some(void) if request.generation < void.sound => true,
             Some(_) => {
                 self.void.remove(&request.channel);
                 false
@@ -201,7 +209,7 @@ impl Committer {
     fn add(&mut self, building: &mut Vec<Building>, request: Request) {
         let shard = request.channel.shard();
         let bytes: usize = request.entries.iter().map(|e| e.record.len()).sum();
-        let full = |b: &Building| b.bytes + bytes > CLOSE_BYTES && !b.channels.is_empty();
+        let full = |b: &Building| b.is_full(bytes);
         let at = building.iter().position(|b| b.shard == shard);
         match at {
             Some(at) if building.get(at).is_some_and(full) => {
@@ -218,18 +226,19 @@ impl Committer {
     }
 
     /// Output without events: behind the newest commit of the shard, or out at once.
-    async fn attach(&mut self, building: &mut [Building], request: Request) {
+    fn attach(&mut self, building: &mut [Building], request: Request) {
         let shard = request.channel.shard();
+        let part = Part::new(request, 0);
         if let Some(commit) = building.iter_mut().find(|b| b.shard == shard) {
-            commit.parts.push(request.into());
+            commit.parts.push(part);
             return;
         }
         if let Some(commit) = self.in_flight.iter_mut().rev().find(|c| c.shard == shard) {
-            commit.parts.push(request.into());
+            commit.parts.push(part);
             return;
         }
         let last = self.lines.get(&shard).map_or(0, |line| line.last.0);
-        release(&self.shared, request.into(), last).await;
+        self.release(part, last);
     }
 
     fn send(&mut self, building: Building) {
@@ -256,207 +265,88 @@ impl Committer {
         self.in_flight.push_back(InFlight {
             shard: building.shard,
             number,
-            answer,
+            answer: Awaited::Commit(answer),
             events,
             parts,
         });
     }
 
-    async fn finish(&mut self, answer: Result<(), Error>) {
+    fn finish(&mut self, answer: Answer) {
         let Some(commit) = self.in_flight.pop_front() else {
             return;
         };
-        let Some(line) = self.lines.get_mut(&commit.shard) else {
-            return;
-        };
-        line.on_their_way -= 1;
         match answer {
-            Ok(()) if !line.broken => {
-                line.last = commit.number;
-                self.shared.health.committed(commit.events);
-                if self.shared.health.store(true) {
-                    info!(event = "store-up", "the store takes commits again");
-                }
-                fail::point("node-after-commit");
-                for part in commit.parts {
-                    release(&self.shared, part, commit.number.0).await;
-                }
-            }
-            answer => self.broken(commit, answer.err()).await,
+            Answer::Claim(answer) => self.claimed(commit.shard, answer),
+            Answer::Commit(answer) => self.committed(commit, answer),
         }
     }
 
-    /// A commit was refused, or came after one that was.
-    async fn broken(&mut self, commit: InFlight, error: Option<Error>) {
-        let unknown = matches!(error, Some(Error::Unknown(_) | Error::Closed));
+    fn committed(&mut self, commit: InFlight, answer: Result<(), Error>) {
         let line = self.lines.entry(commit.shard).or_default();
-        if !line.broken {
-            line.broken = true;
-            let error = error.map_or_else(String::new, |e| e.to_string());
-            if self.shared.health.store(false) {
-                error!(
-                    event = "store-down",
-                    shard = commit.shard.0,
-                    error,
-                    "commit refused"
-                );
-            }
+        line.on_their_way -= 1;
+        if answer.is_err() || line.broken.is_some() {
+            return self.broken(commit, answer);
         }
-        let idle = line.on_their_way == 0;
+        line.last = commit.number;
+        line.pause = std::time::Duration::ZERO;
+        self.shared.health.committed(commit.events);
+        if self.shared.health.store(true) {
+            info!(event = "store-up", "the store takes commits again");
+        }
+        fail::point("node-after-commit");
         for part in commit.parts {
-            let sound = self.void.entry(part.channel.clone()).or_insert(0);
-            *sound = (*sound).max(part.generation + 1);
-            let refusal = if unknown { not_known() } else { wait() };
-            self.refuse(part, refusal).await;
-        }
-        if idle {
-            self.mend(commit.shard).await;
+            self.release(part, commit.number.0);
         }
     }
 
-    /// Takes the shard again, to learn where the store stands, and makes the channels begin anew from there.
-    async fn mend(&mut self, shard: ShardId) {
-        let epoch = Epoch(self.shared.epoch(shard).0);
-        let own = Owner {
-            epoch,
-            session: self.shared.session,
+    /// The gate opens: what depended on this commit leaves.
+    fn release(&mut self, part: Part, commit: u64) {
+        let bytes = part.bytes + gate::weight(&part.deliveries);
+        let (shard, barrier) = (part.channel.shard(), part.barrier);
+        let output = (!part.deliveries.is_empty()).then_some(Output {
+            channel: Some(part.channel),
+            commit,
+            deliveries: part.deliveries,
+        });
+        let leaving = Leaving {
+            output,
+            bytes,
+            barrier,
         };
-        let claim = Claim {
-            session: self.shared.session,
-            judged_dead: Some(own),
-            known: epoch,
-        };
-        match self.shared.store.claim(convert::shard(shard), claim).await {
-            Ok(ownership) => {
-                if let Some(slot) = self.shared.epochs.get(usize::from(shard.0)) {
-                    slot.store(ownership.epoch.0, Ordering::Release);
-                }
-                let last = ownership.last_commit;
-                self.lines.insert(
-                    shard,
-                    Line {
-                        last,
-                        ..Line::default()
-                    },
-                );
-                self.reset(shard);
-            }
-            Err(Error::Held { .. } | Error::Fenced { .. }) => {
-                warn!(
-                    event = "fenced",
-                    shard = shard.0,
-                    "the shard has another owner"
-                );
-            }
-            Err(error) => {
-                warn!(shard = shard.0, %error, "the shard could not be taken again yet");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                self.lines.entry(shard).or_default().broken = false;
-                self.reset(shard);
-            }
-        }
-    }
-
-    fn reset(&self, shard: ShardId) {
-        for (channel, sound) in self.void.iter().filter(|(c, _)| c.shard() == shard) {
-            if let Some(mailbox) = self.shared.table.get(channel) {
-                mailbox.tell(Message::Reset { generation: *sound });
-            }
-        }
-    }
-
-    async fn refuse(&self, part: Part, refusal: Refusal) {
-        self.shared.health.refused();
-        if let Some(mailbox) = &part.mailbox {
-            let sound = self.void.get(&part.channel).copied().unwrap_or_default();
-            mailbox.tell(Message::Reset { generation: sound });
-        }
-        if let Some(origin) = part.origin {
-            self.shared.refuse(&part.channel, origin, refusal).await;
-        }
+        self.gate.push(shard, leaving);
     }
 }
 
-impl Building {
-    fn new(shard: ShardId) -> Self {
-        let (channels, index, parts) = (Vec::new(), HashMap::new(), Vec::new());
-        Self {
-            shard,
-            channels,
-            index,
-            bytes: 0,
-            parts,
-        }
-    }
-
-    fn add(&mut self, mut request: Request, bytes: usize) {
-        self.bytes += bytes;
-        let next = self.channels.len();
-        let at = *self.index.entry(request.channel.clone()).or_insert(next);
-        if at == next {
-            let key = convert::key(&request.channel);
-            let expected = convert::sequence(request.expected);
-            self.channels.push(ChannelCommit::new(key, expected));
-        }
-        if let Some(commit) = self.channels.get_mut(at) {
-            commit.unsent = true;
-            commit.entries.append(&mut request.entries);
-            commit.outcomes.append(&mut request.outcomes);
-            if request.timer != TimerChange::Keep {
-                commit.timer = request.timer;
-            }
-        }
-        self.parts.push(request.into());
-    }
-}
-
-/// Moves what is added to next to the end, where it is found.
-trait ToEnd {
-    fn push_to_end(&mut self, at: usize);
-}
-
-impl ToEnd for Vec<Building> {
-    fn push_to_end(&mut self, at: usize) {
-        let last = self.len().saturating_sub(1);
-        self.swap(at, last);
-    }
-}
-
-impl From<Request> for Part {
-    fn from(request: Request) -> Self {
+impl Part {
+    fn new(request: Request, bytes: usize) -> Self {
         Self {
             channel: request.channel,
             generation: request.generation,
             deliveries: request.deliveries,
             origin: request.origin,
-            mailbox: request.mailbox,
             barrier: request.barrier,
+            bytes,
         }
+    }
+
+    fn has_base(&self) -> bool {
+        let is_base = |delivery: &Delivery| matches!(delivery, Delivery::Base { .. });
+        self.deliveries.iter().any(is_base)
     }
 }
 
-async fn answered(in_flight: &mut VecDeque<InFlight>) -> Result<(), Error> {
-    match in_flight.front_mut() {
-        Some(commit) => (&mut commit.answer).await,
+async fn answered(in_flight: &mut VecDeque<InFlight>) -> Answer {
+    match in_flight.front_mut().map(|first| &mut first.answer) {
+        Some(Awaited::Commit(answer)) => Answer::Commit(answer.await),
+        Some(Awaited::Claim(answer)) => Answer::Claim(answer.await),
         None => std::future::pending().await,
     }
 }
 
-/// The gate opens: what depended on this commit leaves.
-async fn release(shared: &Shared, part: Part, commit: u64) {
-    if !part.deliveries.is_empty() {
-        let (channel, deliveries) = (Some(part.channel), part.deliveries);
-        shared
-            .front
-            .send(Output {
-                channel,
-                commit,
-                deliveries,
-            })
-            .await;
-    }
-    if let Some(barrier) = part.barrier {
-        let _nobody_waits = barrier.send(());
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

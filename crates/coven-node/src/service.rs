@@ -5,7 +5,7 @@ use crate::commit::Committer;
 use crate::directory::Directory;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
-use crate::shared::{Health, Shared};
+use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
 use crate::upkeep;
@@ -16,7 +16,7 @@ use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -51,7 +51,8 @@ impl Service {
                 .iter()
                 .map(|(epoch, _)| AtomicU64::new(epoch.0))
                 .collect(),
-            front: Box::new(front),
+            front: Arc::new(Link(Arc::new(front))),
+            failure: watch::Sender::new(None),
             table: Table::new(),
             directory: Directory::default(),
             health: Health::default(),

@@ -13,14 +13,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What all parts of a node hold in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) front: Box<dyn Front>,
+    pub(crate) front: Arc<dyn Front>,
     pub(crate) session: SessionId,
     /// By number of the shard.
     pub(crate) epochs: Vec<AtomicU64>,
@@ -31,16 +31,26 @@ pub(crate) struct Shared {
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
     pub(crate) health: Health,
+    /// Why the node cannot go on, once it cannot.
+    pub(crate) failure: watch::Sender<Option<&'static str>>,
 }
 
 /// A [`FrontLink`] behind a pointer.
 pub(crate) trait Front: std::fmt::Debug + Send + Sync {
-    fn send(&self, output: Output) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    fn send(&self, output: Output) -> Sending;
 }
 
-impl<F: FrontLink> Front for F {
-    fn send(&self, output: Output) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(FrontLink::send(self, output))
+/// An output on its way to a front-end.
+pub(crate) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes a [`Front`] of a link.
+#[derive(Debug)]
+pub(crate) struct Link<F>(pub(crate) Arc<F>);
+
+impl<F: FrontLink + 'static> Front for Link<F> {
+    fn send(&self, output: Output) -> Sending {
+        let link = Arc::clone(&self.0);
+        Box::pin(async move { link.send(output).await })
     }
 }
 
@@ -58,6 +68,15 @@ impl Shared {
             .get(&channel.name().space)
             .cloned()
             .unwrap_or_default()
+    }
+
+    /// The node cannot go on: whoever runs it is told.
+    pub(crate) fn fail(&self, why: &'static str) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(why);
+            first
+        });
     }
 
     /// Sends an error for something that was not done. Errors are never answered, presence of the departing neither.

@@ -154,7 +154,6 @@ impl Room {
         let request = Request::output(&self.channel, self.generation, deliveries);
         let timer = self.timer_change();
         let origin = origin.filter(|o| shared::answerable(o)).cloned();
-        let mailbox = self.shared.table.get(&self.channel);
         self.list(&records);
         self.send(Request {
             expected,
@@ -162,7 +161,6 @@ impl Room {
             outcomes,
             timer,
             origin,
-            mailbox,
             ..request
         })
         .await;
@@ -283,12 +281,16 @@ impl Room {
 
     async fn reply(&self, operation: &Operation, answer: Answer) {
         let delivery = answered(&operation.origin, answer);
-        self.send(Request::output(
-            &self.channel,
-            self.generation,
-            vec![delivery],
-        ))
-        .await;
+        self.send(self.word(operation, delivery)).await;
+    }
+
+    /// One delivery to whoever asked: an error in its place if what it depends on is not done (I5).
+    fn word(&self, operation: &Operation, delivery: Delivery) -> Request {
+        let origin = Some(Arc::clone(&operation.origin)).filter(|o| shared::answerable(o));
+        Request {
+            origin,
+            ..Request::output(&self.channel, self.generation, vec![delivery])
+        }
     }
 
     /// Refuses an operation; one from a remote link together with its outcome (IL-01).
@@ -305,11 +307,10 @@ impl Room {
             origin,
             refusal: Box::new(refusal),
         };
-        let request = Request::output(&self.channel, self.generation, vec![delivery]);
         self.send(Request {
             outcomes,
             expected: self.head(),
-            ..request
+            ..self.word(operation, delivery)
         })
         .await;
     }
@@ -322,12 +323,7 @@ impl Room {
                 origin: Arc::clone(&operation.origin),
                 refusal,
             };
-            self.send(Request::output(
-                &self.channel,
-                self.generation,
-                vec![delivery],
-            ))
-            .await;
+            self.send(self.word(operation, delivery)).await;
         }
     }
 

@@ -4,7 +4,7 @@ use coven_store::*;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 type Held = (ShardId, Epoch, Commit, Reply<()>);
 
@@ -15,6 +15,11 @@ pub(crate) struct HeldStore {
     held: Mutex<Vec<Held>>,
     hold: AtomicBool,
     full: AtomicBool,
+    /// Answers to the next commits.
+    answers: Mutex<Vec<Error>>,
+    /// How many claims are refused.
+    no_claims: AtomicUsize,
+    claims: AtomicUsize,
 }
 
 impl HeldStore {
@@ -28,6 +33,29 @@ impl HeldStore {
 
     pub(crate) fn held(&self) -> usize {
         self.held.lock().unwrap().len()
+    }
+
+    /// Refuses the next commit with an error.
+    pub(crate) fn refuse_next(&self, error: Error) {
+        self.answers.lock().unwrap().push(error);
+    }
+
+    /// Refuses so many claims.
+    pub(crate) fn no_claims(&self, count: usize) {
+        self.no_claims.store(count, Ordering::SeqCst);
+    }
+
+    /// How often a shard was claimed.
+    pub(crate) fn claims(&self) -> usize {
+        self.claims.load(Ordering::SeqCst)
+    }
+
+    /// Refuses all held commits.
+    pub(crate) fn refuse_held(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+        for (.., reply) in self.held.lock().unwrap().drain(..) {
+            reply.send(Err(Error::Full("test".into())));
+        }
     }
 
     /// Lets all held commits through, in order.
@@ -44,6 +72,9 @@ impl Store for HeldStore {
     fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
         if self.full.load(Ordering::SeqCst) {
             return Pending::ready(Err(Error::Full("test".into())));
+        }
+        if let Some(error) = self.answers.lock().unwrap().pop() {
+            return Pending::ready(Err(error));
         }
         if !self.hold.load(Ordering::SeqCst) {
             return self.inner.commit(shard, epoch, commit);
@@ -63,6 +94,12 @@ impl Store for HeldStore {
         self.inner.owner(shard)
     }
     fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        let less = |count: usize| count.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.no_claims.fetch_update(order, order, less).is_ok() {
+            return Pending::ready(Err(Error::Io("test".into())));
+        }
         self.inner.claim(shard, claim)
     }
     fn release(&self, shard: ShardId, epoch: Epoch) -> Pending<()> {
