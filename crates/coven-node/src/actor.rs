@@ -95,15 +95,23 @@ impl Actor for ChannelActor {
         message: Message,
         room: &mut Room,
     ) -> Result<(), ActorProcessingErr> {
+        Box::pin(self.turn(myself, message, room)).await;
+        Ok(())
+    }
+}
+
+impl ChannelActor {
+    /// One message. In a box of its own while it lasts: an actor at rest keeps room for what it awaits, twice.
+    async fn turn(&self, myself: ActorRef<Message>, message: Message, room: &mut Room) {
         let mailbox = self.shared.table.get(&self.channel);
         if let (Message::Idle, Some(mailbox)) = (&message, &mailbox) {
             mailbox.done();
             return self.idle(myself, room).await;
         }
         match message {
-            Message::Operation(operation) => room.operation(*operation).await,
+            Message::Operation(operation) => room.operation(&operation).await,
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
-            Message::Resend => room.resend().await,
+            Message::Resend => Box::pin(room.resend()).await,
             Message::Reset {
                 generation,
                 base_lost,
@@ -115,26 +123,18 @@ impl Actor for ChannelActor {
         if let Some(mailbox) = mailbox {
             mailbox.done();
         }
-        Ok(())
     }
-}
 
-impl ChannelActor {
     /// Leaves memory, unless something is owed or has come in meanwhile.
-    async fn idle(
-        &self,
-        myself: ActorRef<Message>,
-        room: &mut Room,
-    ) -> Result<(), ActorProcessingErr> {
+    async fn idle(&self, myself: ActorRef<Message>, room: &mut Room) {
         if !room.may_leave().await {
-            return Ok(());
+            return;
         }
         // Before the channel is free for another actor: that one's roster must not be forgotten by this one's word.
         room.forget().await;
         if self.shared.table.retire(&self.channel) {
             myself.stop(None);
         }
-        Ok(())
     }
 }
 

@@ -25,22 +25,22 @@ const MOST_PANICS: u8 = 3;
 
 impl Room {
     /// Decides a command or answers a read.
-    pub(crate) async fn operation(&mut self, operation: Operation) {
+    pub(crate) async fn operation(&mut self, operation: &Operation) {
         if matches!(self.condition, Soundness::Unloaded) {
-            self.load().await;
+            Box::pin(self.load()).await;
         }
         if !matches!(self.condition, Soundness::Sound(_)) {
             let refusal = self.unusable();
-            return self.refused(&operation, refusal).await;
+            return self.refused(operation, refusal).await;
         }
         match self.outcomes.check(operation.id) {
             Verdict::New => {}
-            Verdict::Repeat(outcome) => return self.repeat(&operation, outcome).await,
-            Verdict::Early => return self.shared.missing(&operation).await,
+            Verdict::Repeat(outcome) => return self.repeat(operation, outcome).await,
+            Verdict::Early => return self.shared.missing(operation).await,
         }
         match &operation.request {
-            Asked::Command(command) => self.command(&operation, command).await,
-            Asked::Query(query) => self.query(&operation, query).await,
+            Asked::Command(command) => self.command(operation, command).await,
+            Asked::Query(query) => self.query(operation, query).await,
         }
     }
 
