@@ -11,6 +11,7 @@
 //! people or sessions cost their length.
 
 mod apply;
+mod index;
 mod list;
 mod numbered;
 mod parts;
@@ -29,13 +30,12 @@ use crate::people::visibility::{self, Viewer};
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
 use crate::presence::session::Session;
 use crate::settings::config::Config;
-use hashbrown::HashMap;
+use index::Index;
 use list::List;
 use numbered::Numbered;
 use smol_str::{SmolStr, format_smolstr};
+use std::borrow::Cow;
 use std::sync::Arc;
-
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// People, sessions and settings of a channel at a sequence.
 #[derive(Debug, Clone, Default)]
@@ -50,11 +50,12 @@ pub struct Roster {
     resource_key: Option<ChannelKey>,
     people: Numbered<PersonNo, Member>,
     sessions: Numbered<SessionNo, Arc<Session>>,
-    by_bare: Map<BareJid, PersonNo>,
-    by_full: [Map<FullJid, SessionNo>; 2],
-    /// Nicks of people who are there, generated ones too: no two of them have the same.
-    nicks: Map<SmolStr, PersonNo>,
-    reserved: Map<SmolStr, PersonNo>,
+    by_bare: Index<PersonNo>,
+    by_full: [Index<SessionNo>; 2],
+    /// By the keys of nicks of people who are there, generated ones too: no two of them have the same.
+    nicks: Index<PersonNo>,
+    /// By the keys of reserved nicks.
+    reserved: Index<PersonNo>,
     next_person: u32,
     next_session: u32,
     counts: Counts,
@@ -140,7 +141,8 @@ impl Roster {
     /// The session of a full JID in a view.
     #[must_use]
     pub fn session_of(&self, view: View, full: &FullJid) -> Option<&Arc<Session>> {
-        self.sessions.get(*self.full_index(view).get(full)?)
+        let has = |no| self.sessions.get(no).is_some_and(|s| s.jid == *full);
+        self.session(self.full_index(view).find(full.as_str(), has)?)
     }
 
     /// A person's record by number.
@@ -158,13 +160,15 @@ impl Roster {
     /// The person that holds a nick now: an occupant, or a participant. Generated nicks are held too (MAP-24).
     #[must_use]
     pub fn holder(&self, nick: &Nick) -> Option<&Arc<Person>> {
-        self.person(*self.nicks.get(nick.key())?)
+        let has = |no| self.nick_key(no).is_some_and(|key| *key == *nick.key());
+        self.person(self.nicks.find(nick.key(), has)?)
     }
 
     /// The person that has reserved a nick.
     #[must_use]
     pub fn reserver(&self, nick: &Nick) -> Option<&Arc<Person>> {
-        self.person(*self.reserved.get(nick.key())?)
+        let has = |no| self.reserved_key(no) == Some(nick.key());
+        self.person(self.reserved.find(nick.key(), has)?)
     }
 
     /// A person's participation.
@@ -318,7 +322,24 @@ impl Roster {
     }
 
     fn named(&self, bare: &str) -> Option<&Arc<Person>> {
-        self.person(*self.by_bare.get(bare)?)
+        self.person(self.by_bare.find(bare, |no| self.is_named(no, bare))?)
+    }
+
+    fn is_named(&self, no: PersonNo, bare: &str) -> bool {
+        self.person(no).is_some_and(|p| p.jid.as_str() == bare)
+    }
+
+    /// What the nick of somebody who is there is found by.
+    fn nick_key(&self, no: PersonNo) -> Option<Cow<'_, SmolStr>> {
+        let member = self.people.get(no).filter(|m| self.is_there(m))?;
+        Some(match &member.person.nick {
+            Some(nick) => Cow::Borrowed(nick.key()),
+            None => Cow::Owned(Nick::from_clean(&member.person.shown_nick()).key().clone()),
+        })
+    }
+
+    fn reserved_key(&self, no: PersonNo) -> Option<&SmolStr> {
+        self.person(no)?.reserved.as_ref().map(Nick::key)
     }
 
     fn own_affiliation(&self, bare: &str) -> Affiliation {
@@ -352,7 +373,7 @@ impl Roster {
         }
     }
 
-    const fn full_index(&self, view: View) -> &Map<FullJid, SessionNo> {
+    const fn full_index(&self, view: View) -> &Index<SessionNo> {
         let [muc, mix] = &self.by_full;
         match view {
             View::Muc => muc,

@@ -3,18 +3,18 @@
 //! Everything that concerns one person happens in [`Roster::touch`]: the person leaves indexes and counts, changes, is
 //! tidied, and enters them again. What names somebody unknown changes nothing.
 
+use super::index::Index;
 use super::list::List;
-use super::{Delta, Map, Member, Roster};
+use super::{Delta, Member, Roster};
 use crate::command::View;
 use crate::event::{Event, Message, Record, Subject};
 use crate::ids::{PersonNo, Sequence, SessionNo, Timestamp};
-use crate::jid::FullJid;
-use crate::people::nick::Nick;
 use crate::people::participation::Participation;
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
 use crate::presence::session::{Presence, Session};
 use crate::settings::config::Config;
 use smol_str::SmolStr;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Roster {
@@ -168,15 +168,15 @@ impl Roster {
 
     /// Makes a person part of counts and of the nicks in use.
     pub(super) fn settle(&mut self, no: PersonNo) {
-        if let Some(key) = self.nick_key(no) {
-            self.nicks.insert(key, no);
+        if let Some(key) = self.nick_key(no).map(Cow::into_owned) {
+            self.nicks.insert(&key, no);
         }
         self.count(no, |count, is| *count += usize::from(is));
     }
 
     fn unsettle(&mut self, no: PersonNo) {
-        if let Some(key) = self.nick_key(no) {
-            forget(&mut self.nicks, &key, no);
+        if let Some(key) = self.nick_key(no).map(Cow::into_owned) {
+            self.nicks.remove(&key, no);
         }
         self.count(no, |count, is| {
             *count = count.saturating_sub(usize::from(is));
@@ -199,25 +199,13 @@ impl Roster {
         change(&mut self.counts.owners, owner);
     }
 
-    /// What the nick of somebody who is there is found by.
-    fn nick_key(&self, no: PersonNo) -> Option<SmolStr> {
-        let member = self.people.get(no)?;
-        if !self.is_there(member) {
-            return None;
-        }
-        Some(match &member.person.nick {
-            Some(nick) => nick.key().clone(),
-            None => Nick::from_clean(&member.person.shown_nick()).key().clone(),
-        })
-    }
-
     pub(super) fn put_person(&mut self, person: &Arc<Person>) {
         self.next_person = self.next_person.max(person.no.0.saturating_add(1));
         self.forget_reservation(person.no);
         if let Some(nick) = &person.reserved {
-            self.reserved.insert(nick.key().clone(), person.no);
+            self.reserved.insert(nick.key(), person.no);
         }
-        self.by_bare.insert(person.jid.clone(), person.no);
+        self.by_bare.insert(person.jid.as_str(), person.no);
         match self.people.get_mut(person.no) {
             Some(member) => member.person = Arc::clone(person),
             None => {
@@ -238,7 +226,7 @@ impl Roster {
         };
         member.sessions.push(session.no);
         self.full_index_mut(session.view)
-            .insert(session.jid.clone(), session.no);
+            .insert(session.jid.as_str(), session.no);
         self.sessions.insert(session.no, Arc::clone(session));
     }
 
@@ -250,7 +238,8 @@ impl Roster {
 
     fn drop_session(&mut self, session: &Session) {
         self.sessions.remove(session.no);
-        forget(self.full_index_mut(session.view), &session.jid, session.no);
+        self.full_index_mut(session.view)
+            .remove(session.jid.as_str(), session.no);
         if let Some(member) = self.people.get_mut(session.person) {
             member.sessions.remove(session.no);
         }
@@ -305,29 +294,21 @@ impl Roster {
     fn forget_person(&mut self, no: PersonNo) {
         self.forget_reservation(no);
         if let Some(member) = self.people.remove(no) {
-            forget(&mut self.by_bare, &member.person.jid, no);
+            self.by_bare.remove(member.person.jid.as_str(), no);
         }
     }
 
     fn forget_reservation(&mut self, no: PersonNo) {
-        let reserved = self.person(no).and_then(|p| p.reserved.clone());
-        if let Some(nick) = reserved {
-            forget(&mut self.reserved, nick.key(), no);
+        if let Some(key) = self.reserved_key(no).cloned() {
+            self.reserved.remove(&key, no);
         }
     }
 
-    const fn full_index_mut(&mut self, view: View) -> &mut Map<FullJid, SessionNo> {
+    const fn full_index_mut(&mut self, view: View) -> &mut Index<SessionNo> {
         let [muc, mix] = &mut self.by_full;
         match view {
             View::Muc => muc,
             View::Mix => mix,
         }
-    }
-}
-
-/// Takes `key` out of an index if it still means `no`.
-fn forget<K: Eq + std::hash::Hash, N: PartialEq>(index: &mut Map<K, N>, key: &K, no: N) {
-    if index.get(key) == Some(&no) {
-        index.remove(key);
     }
 }
