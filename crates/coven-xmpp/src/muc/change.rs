@@ -115,9 +115,7 @@ impl Muc {
             why: Why::of(&change.record.event),
         };
         match &difference.is {
-            Some(look) => {
-                self.presences.put(look);
-            }
+            Some(look) => self.presences.put(look, change.roster),
             None => self.presences.forget(no),
         }
         self.own(change.roster, &difference, sink);
@@ -306,8 +304,8 @@ impl Muc {
         let [plain, with_jid] = whom;
         let wanted = |sees_jids: bool| if sees_jids { with_jid } else { plain };
         let why = difference.why;
-        let told = Variants::default();
-        let entry = self.presences.get(is);
+        let (told, made) = (Variants::default(), Variants::default());
+        let entry = self.presences.get(is, roster).unwrap_or(&made);
         let room = &self.room;
         for (session, sees_jids) in recipients(roster, is.person.no) {
             if !wanted(sees_jids) {

@@ -119,6 +119,11 @@ impl Muc {
         let sees_jids = person.is_some_and(|person| roster.sees_jids(person, View::Muc));
         let broadcast = roster.config().broadcast;
         let room = &self.room;
+        if !self.presences.pays(roster) {
+            let looks = roster.people().filter_map(|view| Look::of(&view));
+            let shown = looks.filter(|l| l.person.no != to.person && broadcast.shows(l.role));
+            return shown.for_each(|look| sink.send(&look.template(room, sees_jids), recipient));
+        }
         for (no, entry) in self.presences.all(roster) {
             if no == to.person || !broadcast.shows(entry.role) {
                 continue;

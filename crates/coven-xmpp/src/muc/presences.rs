@@ -1,14 +1,20 @@
-//! Templates of occupants' presences, kept while a room is busy.
+//! Templates of occupants' presences, kept while a room of more than a few occupants is busy.
 //!
 //! Owns one entry for each occupant that was shown to somebody: everybody who joins gets the same stanza, but for `to`.
 //! Entries follow the roster, because every change of a person passes through [`Presences::put`] or
 //! [`Presences::forget`]. There are two variants, for those who see real JIDs and for the others (I8).
+//!
+//! In a small room nothing is kept: most rooms are small, and there making a stanza again costs less than keeping it
+//! (some 450 bytes a variant).
 
 use super::occupant::Look;
 use crate::stanza::Template;
 use coven_core::{PersonNo, Role, Roster};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+
+/// With fewer occupants nothing is kept.
+const FEW: usize = 8;
 
 /// Two variants of a stanza, each made when somebody is to get it.
 #[derive(Debug, Default)]
@@ -55,6 +61,15 @@ pub(super) struct Entry {
     pub(super) variants: Variants,
 }
 
+impl Entry {
+    fn new(role: Role) -> Self {
+        Self {
+            role,
+            variants: Variants::default(),
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Presences {
@@ -65,27 +80,32 @@ pub(super) struct Presences {
 
 impl Presences {
     /// The person is there, and looks otherwise than before.
-    pub(super) fn put(&mut self, look: &Look) {
-        let entry = Entry {
-            role: look.role,
-            variants: Variants::default(),
-        };
-        self.entries.insert(look.person.no, entry);
+    pub(super) fn put(&mut self, look: &Look, roster: &Roster) {
+        if self.pays(roster) {
+            let entry = Entry::new(look.role);
+            self.entries.insert(look.person.no, entry);
+        }
     }
 
-    /// The stanzas of somebody who is there.
-    pub(super) fn get(&mut self, look: &Look) -> &Variants {
+    /// The stanzas of somebody who is there, if they are kept.
+    pub(super) fn get(&mut self, look: &Look, roster: &Roster) -> Option<&Variants> {
+        if !self.pays(roster) {
+            return None;
+        }
         let entry = self.entries.entry(look.person.no);
-        let entry = entry.or_insert_with(|| Entry {
-            role: look.role,
-            variants: Variants::default(),
-        });
-        &entry.variants
+        let entry = entry.or_insert_with(|| Entry::new(look.role));
+        Some(&entry.variants)
+    }
+
+    /// Whether stanzas are kept. What is kept already goes on following the roster in a room that has become small.
+    pub(super) fn pays(&self, roster: &Roster) -> bool {
+        !self.entries.is_empty() || roster.occupants() >= FEW
     }
 
     /// The person is no longer there.
     pub(super) fn forget(&mut self, no: PersonNo) {
         self.entries.remove(&no);
+        self.complete &= !self.entries.is_empty();
     }
 
     /// Settings changed that everybody's presence depends on.
@@ -103,10 +123,8 @@ impl Presences {
 
     fn fill(&mut self, roster: &Roster) {
         for look in roster.people().filter_map(|view| Look::of(&view)) {
-            self.entries.entry(look.person.no).or_insert_with(|| Entry {
-                role: look.role,
-                variants: Variants::default(),
-            });
+            let entry = self.entries.entry(look.person.no);
+            entry.or_insert_with(|| Entry::new(look.role));
         }
         self.complete = true;
     }
