@@ -49,10 +49,11 @@ impl Default for Level {
 }
 
 impl Level {
-    /// The filter for the subscriber.
+    /// The filter for the subscriber. Unless asked for by name, actors' own spans are left out: nothing is said of them
+    /// at `info`, and each would cost memory as long as its channel is loaded.
     #[must_use]
     pub fn filter(&self) -> EnvFilter {
-        EnvFilter::builder().parse_lossy(&self.0)
+        EnvFilter::builder().parse_lossy(format!("ractor=warn,{}", self.0))
     }
 }
 
