@@ -38,7 +38,8 @@ const PAGE: usize = 1024;
 /// For the last reports, when the front-end ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-type Channels = HashMap<Channel, Projection, foldhash::fast::RandomState>;
+/// Boxed: a table has places that are free.
+type Channels = HashMap<Channel, Box<Projection>, foldhash::fast::RandomState>;
 
 /// One worker.
 #[derive(Debug)]
@@ -133,7 +134,8 @@ impl Worker {
         let entry = self.channels.entry(channel.clone());
         let projection = entry.or_insert_with(|| {
             let names = front.domains.names(channel.name());
-            Projection::new(names, front.of_space(&channel.name().space))
+            let connections = front.of_space(&channel.name().space);
+            Box::new(Projection::new(names, connections))
         });
         for delivery in output.deliveries {
             note_rosters(&self.stage.front, &channel, &delivery);
