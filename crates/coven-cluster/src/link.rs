@@ -97,6 +97,8 @@ pub struct Acknowledged {
     pub connection: SmolStr,
     /// Up to here, all that was given to the front-end for this connection.
     pub sequence: Sequence,
+    /// Up to here every connection of this front-end has taken in what was for it; at most `sequence`.
+    pub least: Sequence,
     /// The highest [`Output::commit`] of this channel that is acknowledged in the same way.
     pub commit: u64,
     /// Nothing of this channel is unacknowledged on any connection of this front-end.

@@ -20,7 +20,7 @@ use tracing::{error, warn};
 pub(crate) enum Message {
     /// Decide or read.
     Operation(Box<Operation>),
-    /// Output up to here is acknowledged on all connections.
+    /// Events up to here are acknowledged on all connections.
     Acknowledged(Sequence),
     /// Send again what a connection has not acknowledged.
     Resend,
@@ -54,10 +54,16 @@ pub(crate) struct Room {
     pub(crate) generation: u32,
     /// The front-end holds the roster.
     pub(crate) front_has_roster: bool,
-    /// All output up to here is acknowledged.
+    /// All events up to here are acknowledged, or not waited for any more.
     pub(crate) acknowledged: Sequence,
+    /// Since when nothing more was acknowledged.
+    pub(crate) owed_since: Option<Timestamp>,
     /// A snapshot that waits for its acknowledgement.
     pub(crate) snapshot: Option<coven_store::Snapshot>,
+    /// It waits no longer for connections that are away.
+    pub(crate) waived: bool,
+    /// Of the latest snapshot that was written, or not taken.
+    pub(crate) snapshot_at: Sequence,
     pub(crate) outcomes: Outcomes,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) panics: u8,
@@ -147,7 +153,10 @@ impl Room {
             generation: 0,
             front_has_roster: false,
             acknowledged: Sequence(0),
+            owed_since: None,
             snapshot: None,
+            waived: false,
+            snapshot_at: Sequence(0),
             outcomes: Outcomes::default(),
             timer: None,
             panics: 0,
@@ -174,6 +183,7 @@ impl Room {
         self.timer = stored.state.next_timer();
         let unsent = stored.unsent.is_some();
         let head = stored.state.roster().at();
+        self.snapshot_at = stored.base.at();
         self.acknowledged = if unsent { stored.base.at() } else { head };
         self.condition = Soundness::Sound(Box::new(stored.state));
         if unsent {
@@ -228,6 +238,7 @@ impl Room {
             }
             self.condition = Soundness::Unloaded;
             self.snapshot = None;
+            self.waived = false;
             if let Ok(stored) = load::load(&self.shared, &self.channel).await {
                 self.outcomes = Outcomes::load(&stored.outcomes);
                 self.timer = stored.state.next_timer();
@@ -244,51 +255,9 @@ impl Room {
         self.condition = Soundness::Quarantined;
     }
 
-    async fn acknowledged(&mut self, sequence: Sequence) {
-        self.acknowledged = self.acknowledged.max(sequence);
-        let ready = |s: &coven_store::Snapshot| s.sequence.0 <= self.acknowledged.0;
-        if self.snapshot.as_ref().is_some_and(ready) {
-            self.write_snapshot().await;
-        }
-    }
-
-    async fn plan_snapshot(&mut self) {
-        if self.snapshot.is_none() {
-            self.snapshot = self.encode_snapshot();
-        }
-        self.acknowledged(Sequence(0)).await;
-    }
-
-    fn encode_snapshot(&self) -> Option<coven_store::Snapshot> {
-        let Soundness::Sound(state) = &self.condition else {
-            return None;
-        };
-        let roster = state.roster();
-        let sequence = crate::convert::sequence(roster.at());
-        let state = coven_proto::encode_snapshot(roster, state.key(), state.lock());
-        Some(coven_store::Snapshot { sequence, state })
-    }
-
-    async fn write_snapshot(&mut self) -> bool {
-        let Some(snapshot) = self.snapshot.take() else {
-            return true;
-        };
-        let shard = crate::convert::shard(self.channel.shard());
-        let epoch = coven_store::Epoch(self.shared.epoch(self.channel.shard()).0);
-        let key = crate::convert::key(&self.channel);
-        let written = self
-            .shared
-            .store
-            .snapshot(shard, epoch, key, snapshot)
-            .await;
-        if let Err(error) = &written {
-            warn!(channel = %self.channel, %error, "no snapshot");
-        }
-        written.is_ok()
-    }
-
     /// Whether the channel owes nothing and its state is safe in a snapshot.
     async fn may_leave(&mut self) -> bool {
+        self.acknowledged(Sequence(0)).await;
         match &self.condition {
             Soundness::Quarantined => return false,
             Soundness::Unloaded => return true,
@@ -300,8 +269,7 @@ impl Room {
             // Never made, or destroyed and acknowledged: the store has forgotten it, and a load makes the same of it.
             return true;
         }
-        self.snapshot = self.encode_snapshot();
-        self.write_snapshot().await
+        self.write_down().await
     }
 
     fn exists(&self) -> bool {

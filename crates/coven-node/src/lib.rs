@@ -19,6 +19,7 @@ mod options;
 mod receipts;
 mod service;
 mod shared;
+mod snapshots;
 mod sweep;
 mod table;
 mod turn;

@@ -17,6 +17,13 @@ pub struct Options {
     pub mailbox: usize,
     /// Most reads of archives at a time; beyond it they are refused.
     pub reads: usize,
+    /// After so many acknowledged events a channel is written down, however busy it is: what a load has to go through
+    /// stays short.
+    pub snapshot_every: u64,
+    /// For a connection that is away so many events of a channel are kept, ...
+    pub owed_events: u64,
+    /// ... and for so long (design §5.8). After that the channel is written down without it.
+    pub owed_for: Duration,
     /// Most entries of a page of the archive.
     pub page: u32,
     /// Probes per second in a sweep.
@@ -36,6 +43,9 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(600),
             mailbox: 1024,
             reads: 64,
+            snapshot_every: 4096,
+            owed_events: 10_000,
+            owed_for: Duration::from_secs(600),
             page: 100,
             sweep_rate: 1000,
             spaces: HashMap::new(),

@@ -5,6 +5,7 @@ use crate::commit::Committer;
 use crate::directory::Directory;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
+use crate::receipts::Unstored;
 use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
@@ -56,6 +57,7 @@ impl Service {
             table: Table::new(),
             directory: Directory::default(),
             health: Health::default(),
+            unstored: Unstored::default(),
             sweeps: Sweeps::default(),
             session,
             commits,

@@ -3,6 +3,7 @@
 use crate::commit::Request;
 use crate::directory::Directory;
 use crate::options::Options;
+use crate::receipts::Unstored;
 use crate::sweep::Sweeps;
 use crate::table::Table;
 use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,
+    pub(crate) unstored: Unstored,
 }
 
 /// A [`FrontLink`] behind a pointer.
@@ -102,6 +104,7 @@ pub struct Health(Arc<Counters>);
 #[derive(Debug, Default)]
 struct Counters {
     store_down: AtomicBool,
+    receipts_wait: AtomicBool,
     commits: AtomicU64,
     events: AtomicU64,
     refused: AtomicU64,
@@ -149,6 +152,11 @@ impl Health {
     /// Notes whether the store takes commits; says whether that is news.
     pub(crate) fn store(&self, up: bool) -> bool {
         self.0.store_down.swap(!up, Ordering::Relaxed) == up
+    }
+
+    /// Notes whether the store takes acknowledgements; says whether that is news.
+    pub(crate) fn receipts(&self, taken: bool) -> bool {
+        self.0.receipts_wait.swap(!taken, Ordering::Relaxed) == taken
     }
 
     pub(crate) fn committed(&self, events: u64) {

@@ -2,6 +2,7 @@
 
 use crate::actor::Message;
 use crate::convert;
+use crate::receipts;
 use crate::shared::{self, Shared};
 use coven_cluster::{Channel, ShardId};
 use coven_core::{ChannelName, Timestamp};
@@ -92,6 +93,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
                 for mailbox in shared.table.idle(idle_ms) {
                     mailbox.tell(Message::Idle);
                 }
+                receipts::again(&shared);
                 want_snapshots(&shared);
             }
         }

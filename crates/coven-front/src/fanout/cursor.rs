@@ -178,6 +178,11 @@ impl Cursor {
         self.gap.is_none() && self.pending.is_none()
     }
 
+    /// No event up to here can be lost any more.
+    pub(crate) const fn safe(&self) -> Sequence {
+        self.done.sequence
+    }
+
     /// What the node has not been told yet.
     pub(crate) fn news(&self) -> Option<Mark> {
         (self.reported != self.done).then_some(self.done)

@@ -119,6 +119,8 @@ impl Projection {
     /// Adds what is to be told to the node.
     pub(crate) fn report(&self, channel: &Channel, stage: &Stage, to: &mut Vec<Acknowledged>) {
         let all = self.is_done();
+        let least = self.cursors.iter().map(Cursor::safe).min();
+        let least = least.unwrap_or_default();
         for (at, cursor) in self.connections.iter().zip(&self.cursors) {
             let outlet = stage.outlets.get(*at);
             if let (Some(mark), Some(outlet)) = (cursor.news(), outlet) {
@@ -126,6 +128,7 @@ impl Projection {
                     channel: channel.clone(),
                     connection: outlet.connection().name().clone(),
                     sequence: mark.sequence,
+                    least,
                     commit: mark.commit,
                     all,
                 });

@@ -20,6 +20,7 @@ pub(crate) struct HeldStore {
     /// How many claims are refused.
     no_claims: AtomicUsize,
     claims: AtomicUsize,
+    deaf: AtomicBool,
 }
 
 impl HeldStore {
@@ -29,6 +30,11 @@ impl HeldStore {
 
     pub(crate) fn full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Acknowledgements are refused.
+    pub(crate) fn deaf(&self, deaf: bool) {
+        self.deaf.store(deaf, Ordering::SeqCst);
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -106,6 +112,9 @@ impl Store for HeldStore {
         self.inner.release(shard, epoch)
     }
     fn acknowledge(&self, shard: ShardId, epoch: Epoch, receipts: Receipts) -> Pending<()> {
+        if self.deaf.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Full("test".into())));
+        }
         self.inner.acknowledge(shard, epoch, receipts)
     }
     fn forget_process(&self, shard: ShardId, epoch: Epoch, process: ProcessId) -> Pending<()> {

@@ -143,12 +143,27 @@ impl Node {
         assert!(empty.is_ok(), "channels stay in memory");
     }
 
+    /// One connection has taken in what others have not.
+    pub(crate) fn acknowledge_on(&self, room: &str, connection: &str, sequence: u64, least: u64) {
+        let receipt = Acknowledged {
+            channel: channel(room),
+            connection: connection.into(),
+            sequence: Sequence(sequence),
+            least: Sequence(least),
+            commit: 1,
+            all: false,
+        };
+        let sent = self.handle.try_send(ToNode::Acknowledge(vec![receipt]));
+        assert!(sent.is_ok());
+    }
+
     /// Acknowledges everything up to a sequence.
     pub(crate) fn acknowledge(&self, room: &str, sequence: u64, commit: u64) {
         let receipt = Acknowledged {
             channel: channel(room),
             connection: "c".into(),
             sequence: Sequence(sequence),
+            least: Sequence(sequence),
             commit,
             all: true,
         };

@@ -1,0 +1,125 @@
+//! When channels are written down, whatever connections acknowledge or not.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::held::HeldStore;
+use common::{Node, channel, is_message};
+use coven_cluster::Delivery;
+use coven_node::Options;
+use coven_store::{ChannelKey, Loaded, MemoryStore, ShardId, Store};
+use std::sync::Arc;
+use std::time::Duration;
+
+const HAG: &str = "hag66@shakespeare.example/pda";
+
+fn options() -> Options {
+    Options {
+        shards: 4,
+        ..Options::default()
+    }
+}
+
+/// A room in which so many messages were said; answers its head.
+async fn talkative(node: &mut Node, messages: u64) -> u64 {
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    for number in 1..=messages {
+        node.say("coven", HAG, &number.to_string());
+    }
+    let all = node.until(|d| is_message(d, &messages.to_string())).await;
+    let head = all.iter().filter_map(common::record).map(|r| r.sequence.0);
+    head.max().unwrap()
+}
+
+async fn loaded(store: &dyn Store) -> Loaded {
+    let shard = ShardId(channel("coven").shard().0);
+    let key = ChannelKey::new("chat.example", "coven");
+    store.load(shard, &key).await.unwrap().unwrap()
+}
+
+/// Waits until the store has what is looked for.
+async fn comes(store: &dyn Store, what: &str, looked_for: impl Fn(&Loaded) -> bool) {
+    let there = async {
+        while !looked_for(&loaded(store).await) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let there = tokio::time::timeout(Duration::from_secs(5), there).await;
+    assert!(there.is_ok(), "{what}: {:?}", loaded(store).await);
+}
+
+fn snapshot_at(loaded: &Loaded) -> u64 {
+    loaded.snapshot.as_ref().map_or(0, |s| s.sequence.0)
+}
+
+#[tokio::test]
+async fn i9_a_busy_channel_is_written_down_though_something_is_always_pending() {
+    let store = Arc::new(MemoryStore::new());
+    let every = Options {
+        snapshot_every: 10,
+        ..options()
+    };
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, every).await;
+    let head = talkative(&mut node, 30).await;
+    node.acknowledge_on("coven", "c", head - 10, head - 10);
+    node.say("coven", HAG, "more");
+    node.until(|d| is_message(d, "more")).await;
+    node.acknowledge_on("coven", "c", head, head);
+    comes(&*store, "no snapshot", |l| snapshot_at(l) == head).await;
+}
+
+#[tokio::test]
+async fn i9_a_connection_that_is_away_holds_a_snapshot_up_for_so_many_events_only() {
+    let store = Arc::new(MemoryStore::new());
+    let few = Options {
+        owed_events: 20,
+        ..options()
+    };
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, few).await;
+    let head = talkative(&mut node, 30).await;
+    node.acknowledge_on("coven", "away", 2, 2);
+    node.acknowledge_on("coven", "here", head - 20, 2);
+    assert_eq!(snapshot_at(&loaded(&*store).await), 0);
+    node.acknowledge_on("coven", "here", head, 2);
+    comes(&*store, "no snapshot", |l| snapshot_at(l) == head).await;
+    let left = loaded(&*store).await.acks;
+    let left: Vec<_> = left.iter().map(|ack| ack.connection.0.as_str()).collect();
+    assert_eq!(left, ["here"], "what it lacks is not in the journal");
+}
+
+#[tokio::test]
+async fn i9_a_channel_whose_connections_are_all_away_leaves_memory_after_a_while() {
+    let store = Arc::new(MemoryStore::new());
+    let short = Options {
+        idle_timeout: Duration::from_millis(1),
+        owed_for: Duration::from_millis(50),
+        ..options()
+    };
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, short).await;
+    let head = talkative(&mut node, 3).await;
+    node.until(|d| matches!(d, Delivery::Forget)).await;
+    let loaded = loaded(&*store).await;
+    assert_eq!((snapshot_at(&loaded), loaded.unsent), (head, None));
+}
+
+/// A store that is full for a moment forgets no acknowledgement: a restart would repeat what it was for.
+#[tokio::test]
+async fn il_28_an_acknowledgement_that_could_not_be_stored_is_stored_later() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, options()).await;
+    let head = talkative(&mut node, 3).await;
+    store.deaf(true);
+    node.acknowledge("coven", head, 99);
+    tokio::task::yield_now().await;
+    assert_eq!(loaded(&*store).await.acks, []);
+    store.deaf(false);
+    let stored = |l: &Loaded| l.acks.iter().any(|ack| ack.sequence.0 == head);
+    comes(&*store, "no acknowledgement", stored).await;
+    assert_eq!(loaded(&*store).await.unsent, None);
+}
