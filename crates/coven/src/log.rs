@@ -20,18 +20,14 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Format, Log};
 
 /// The values of the field `event`; tests and operators rely on them.
-pub const EVENTS: [&str; 14] = [
+pub const EVENTS: [&str; 10] = [
     "ready",
     "upstream-up",
     "upstream-down",
     "shard-claimed",
-    "shard-lost",
     "fenced",
-    "suspended",
-    "resumed",
     "store-down",
     "store-up",
-    "store-replaced",
     "draining",
     "drained",
     "quarantined",

@@ -91,7 +91,6 @@ fn defaults(domain: &Domain) -> ChannelConfig {
             AllowPm::Moderators => PrivateMessages::Moderators,
             AllowPm::None => PrivateMessages::None,
         },
-        allow_invites: domain.defaults.allow_invites,
         max_users: domain.defaults.max_users.map(Into::into),
         max_history: u32::from(domain.history),
         ..ChannelConfig::default()
@@ -161,7 +160,7 @@ mod tests {
     fn the_defaults_of_channels_are_those_of_the_domain() {
         let domain = "[[domain]]\nname = 'a'\nhistory = 3\nlock-timeout = '2s'\nlock-nicks = true\n[domain.defaults]\npublic = false\n\
             persistent = true\nmembers-only = true\nmoderated = true\nwhois = 'anyone'\nchange-subject = true\n\
-            allow-invites = true\nallow-pm = 'none'\nmax-users = 5";
+            allow-pm = 'none'\nmax-users = 5";
         let service = of(domain, "domains = ['a']")["a"].clone();
         assert_eq!(
             (service.max_history, service.lock_timeout_ms),
@@ -175,7 +174,6 @@ mod tests {
             moderated: true,
             visibility: Visibility::Visible,
             change_subject: true,
-            allow_invites: true,
             private_messages: PrivateMessages::None,
             max_users: Some(5),
             max_history: 3,

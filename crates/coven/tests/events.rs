@@ -26,6 +26,7 @@ fn events(text: &str) -> Vec<&str> {
 #[test]
 fn events_of_the_log_have_known_names() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut given = std::collections::BTreeSet::new();
     for entry in std::fs::read_dir(crates).unwrap() {
         for file in sources(&entry.unwrap().path().join("src")) {
             for event in events(&std::fs::read_to_string(&file).unwrap()) {
@@ -34,7 +35,11 @@ fn events_of_the_log_have_known_names() {
                     "{event} in {}",
                     file.display()
                 );
+                given.insert(event.to_owned());
             }
         }
+    }
+    for event in coven::log::EVENTS {
+        assert!(given.contains(event), "nothing gives {event}");
     }
 }

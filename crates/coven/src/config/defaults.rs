@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::value::{from_text, one_of};
+use super::value::{Later, from_text, one_of};
 
 /// What new channels are like; their owners can change it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,8 +23,8 @@ pub struct Defaults {
     pub whois: Whois,
     /// Participants may change the subject, not moderators only (MUC-CFG-10).
     pub change_subject: bool,
-    /// Members may invite to a channel for members only (MUC-CFG-11).
-    pub allow_invites: bool,
+    /// Not in this version: members may invite to a channel for members only (MUC-CFG-11).
+    pub(crate) allow_invites: Option<Later>,
     /// Who may send private messages: `"anyone"`, `"participants"`, `"moderators"` or `"none"` (MUC-CFG-12).
     pub allow_pm: AllowPm,
     /// How many people may be in it at once (MUC-CFG-13). Unset: no limit.
@@ -40,7 +40,7 @@ impl Default for Defaults {
             moderated: false,
             whois: Whois::Moderators,
             change_subject: false,
-            allow_invites: false,
+            allow_invites: None,
             allow_pm: AllowPm::Anyone,
             max_users: None,
         }

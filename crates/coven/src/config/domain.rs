@@ -38,7 +38,7 @@ pub(crate) struct DomainSection {
     pub(crate) lock_nicks: Option<bool>,
     /// What new channels are like.
     pub(crate) defaults: Option<Defaults>,
-    /// Administrators of the service: bare JIDs. They may do in each channel what its owners may.
+    /// Administrators of the service: bare JIDs. They may always create channels, and destroy any (MIX-DES-01).
     pub(crate) admins: Option<Vec<UserJid>>,
 }
 

@@ -179,6 +179,7 @@ fn every_default_is_documented() {
         "prefix",
         "must-exist",
         "max-bytes",
+        "allow-invites",
         "admin-token-file",
     ];
     let sections = [

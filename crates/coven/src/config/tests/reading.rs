@@ -264,6 +264,10 @@ fn what_a_later_version_brings_is_refused() {
             ":2: archive.max-bytes: not in this version",
         ),
         (
+            "[[domain]]\n[domain.defaults]\nallow-invites = false",
+            ":3: domain[0].defaults.allow-invites: not in this version",
+        ),
+        (
             "[http]\nadmin-token-file = 'x'",
             ":2: http.admin-token-file: not in this version",
         ),
