@@ -29,21 +29,29 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident;)*) => {
         /// Counters of a front-end, apart from those of its connections.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
-            $($(#[$doc])* pub(crate) $name: Counter,)*
+            $($(#[doc = $doc])* pub(crate) $name: Counter,)*
         }
 
         /// Counters since the start and depths of queues, as of one moment.
         #[derive(Debug, Clone, PartialEq, Eq, Default)]
         pub struct Snapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $doc])* pub $name: u64,)*
             /// The connections, in the order of the options.
             pub connections: Vec<ConnectionSnapshot>,
             /// Outputs that wait for each worker.
             pub waiting_outputs: Vec<usize>,
+        }
+
+        impl Snapshot {
+            /// The counters of the whole front-end: name, what is counted, number.
+            #[must_use]
+            pub fn counters(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), concat!($($doc),*).trim_ascii_start(), self.$name),)*]
+            }
         }
 
         impl Counters {

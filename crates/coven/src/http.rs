@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz` for probes.
+//! `/livez` and `/readyz` for probes, `/metrics` for whoever watches.
 //!
 //! They are served by a thread of their own, so that a process whose workers are stuck still says so. Connections are
 //! bounded in number and in time, whatever their other end does (S-62).
@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
+use crate::metrics::{CONTENT_TYPE, Metrics};
 
 /// How many connections are served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 128;
@@ -39,10 +40,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `listen` and serves `health` until stopped.
+    /// Listens on `listen` and serves `health` and `metrics` until stopped.
     ///
     /// Errors: what binding the port or starting the thread came upon.
-    pub fn start(listen: SocketAddr, health: Health) -> io::Result<Self> {
+    pub fn start(listen: SocketAddr, health: Health, metrics: Metrics) -> io::Result<Self> {
         let listener = StdListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -54,7 +55,7 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                let serving = serve(listener, health, MAX_LIFE);
+                let serving = serve(listener, routes(health, metrics), MAX_LIFE);
                 runtime.block_on(async { stopped.run_until_cancelled(serving).await });
             })?;
         Ok(Self {
@@ -84,7 +85,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: StdListener, health: Health, max_life: Duration) {
+async fn serve(listener: StdListener, routes: Router, max_life: Duration) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => Bounded {
             listener,
@@ -93,16 +94,24 @@ async fn serve(listener: StdListener, health: Health, max_life: Duration) {
         },
         Err(error) => return tracing::error!(%error, "cannot serve HTTP"),
     };
-    if let Err(error) = axum::serve(listener, routes(health)).await {
+    if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "HTTP ended");
     }
 }
 
-fn routes(health: Health) -> Router {
+fn routes(health: Health, metrics: Metrics) -> Router {
+    let numbers = Router::new()
+        .route("/metrics", get(numbers))
+        .with_state(metrics);
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(health)
+        .merge(numbers)
+}
+
+async fn numbers(State(metrics): State<Metrics>) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.text()).into_response()
 }
 
 async fn livez(State(health): State<Health>) -> Response {
@@ -227,7 +236,8 @@ mod tests {
     use crate::health::STUCK;
 
     fn start(health: &Health) -> Server {
-        Server::start("127.0.0.1:0".parse().unwrap(), health.clone()).unwrap()
+        let listen = "127.0.0.1:0".parse().unwrap();
+        Server::start(listen, health.clone(), Metrics::default()).unwrap()
     }
 
     /// Status and body of an answer.
@@ -280,7 +290,7 @@ mod tests {
     #[test]
     fn nothing_else_is_served() {
         let server = start(&Health::new(Instant::now()));
-        for (request, status) in [("GET /metrics", 404), ("GET /", 404), ("POST /livez", 405)] {
+        for (request, status) in [("GET /metric", 404), ("GET /", 404), ("POST /livez", 405)] {
             assert_eq!(fetch(&server, request).0, status, "{request}");
         }
     }
@@ -289,7 +299,8 @@ mod tests {
     fn a_taken_port_is_an_error() {
         let health = Health::new(Instant::now());
         let server = start(&health);
-        let error = Server::start(server.address(), health).unwrap_err();
+        let again = Server::start(server.address(), health, Metrics::default());
+        let error = again.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
@@ -309,7 +320,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(
             listener,
-            Health::new(Instant::now()),
+            routes(Health::new(Instant::now()), Metrics::default()),
             Duration::from_millis(50),
         ));
         let closed = tokio::task::spawn_blocking(move || {

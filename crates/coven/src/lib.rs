@@ -9,6 +9,7 @@ pub mod failure;
 pub mod health;
 pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod options;
 pub mod parts;
 pub mod run;

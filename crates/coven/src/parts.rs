@@ -20,6 +20,7 @@ use tracing::info;
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::health::{Health, Part};
+use crate::metrics::Metrics;
 use crate::options;
 
 /// How often the store's state is looked at.
@@ -83,6 +84,7 @@ impl Parts {
         config: &Config,
         store: Arc<dyn Store>,
         health: &Health,
+        metrics: &Metrics,
     ) -> Result<Self, Failure> {
         let front_failed = |error: coven_front::Error| Failure::Internal {
             what: "the front-end",
@@ -90,11 +92,12 @@ impl Parts {
         };
         let (front, handle) =
             coven_front::Service::new(options::front(config)).map_err(front_failed)?;
-        let status = handle.status();
+        let (status, numbers) = (handle.status(), handle.clone());
         let store_part = health.part("store");
         let upstreams = upstream_parts(&status.borrow(), health);
         let started = coven_node::Service::start(store, handle, options::node(config)).await;
         let (link, node) = started.map_err(|error| node_failure(&config.store.path, error))?;
+        metrics.attach(numbers, node.health());
         let watch = Watch {
             health: health.clone(),
             store: store_part,

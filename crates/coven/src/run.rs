@@ -14,6 +14,7 @@ use crate::config::{Config, Http, Listen};
 use crate::failure::Failure;
 use crate::health::{HEARTBEAT, Health};
 use crate::http::Server;
+use crate::metrics::Metrics;
 use crate::parts::{Parts, open_store};
 use crate::signals::Signals;
 
@@ -66,17 +67,22 @@ async fn beat(health: Health) {
 
 async fn start(config: &Config, health: &Health) -> Result<(Parts, Option<Server>), Failure> {
     let store = open_store(&config.store).await?;
-    let http = start_http(&config.http, health)?;
-    let parts = Parts::start(config, store, health).await?;
+    let metrics = Metrics::default();
+    let http = start_http(&config.http, health, &metrics)?;
+    let parts = Parts::start(config, store, health, &metrics).await?;
     health.started();
     Ok((parts, http))
 }
 
-fn start_http(config: &Http, health: &Health) -> Result<Option<Server>, Failure> {
+fn start_http(
+    config: &Http,
+    health: &Health,
+    metrics: &Metrics,
+) -> Result<Option<Server>, Failure> {
     let Listen::At(address) = config.listen else {
         return Ok(None);
     };
-    let server = Server::start(address, health.clone())
+    let server = Server::start(address, health.clone(), metrics.clone())
         .map_err(|error| Failure::of_listening(address, error))?;
     info!(address = %server.address(), "serving HTTP");
     Ok(Some(server))

@@ -228,7 +228,7 @@ fn without_an_upstream_it_waits_and_ends_cleanly() {
         "{body}"
     );
     assert!(reason.ends_with(": connection refused"), "{body}");
-    assert_eq!(get(http, "/metrics").0, 404);
+    assert_eq!(get(http, "/nothing").0, 404);
     coven.signal("-TERM");
     coven.event("draining");
     coven.event("drained");
@@ -323,6 +323,15 @@ fn an_attached_process_is_ready_until_it_drains() {
         get(http, "/readyz"),
         (200, r#"{"ready":true,"reasons":[]}"#.to_owned())
     );
+    let (status, metrics) = get(http, "/metrics");
+    assert_eq!(status, 200);
+    for line in [
+        "coven_connection_up{connection=\"main/",
+        "coven_store_up 1\n",
+        "coven_front_answers_lost_total 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
     coven.signal("-TERM");
     coven.event("draining");
     // The server never answers the barrier, so the drain takes a moment.
