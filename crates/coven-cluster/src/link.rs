@@ -174,6 +174,14 @@ pub enum Delivery {
         /// To whom.
         origin: Arc<Origin>,
     },
+    /// An operation came before one that it follows: those of this process for this channel after `after` are to be sent
+    /// again, in order. Only for remote links: the in-process one loses nothing.
+    Missing {
+        /// Whose operations.
+        process: u128,
+        /// The newest that the node knows.
+        after: u64,
+    },
     /// Ask a session whether it is still there (MUC-LEAVE-12). Needs no roster.
     Probe(Arc<Session>),
     /// The channel has left the node's memory: its roster is not needed either.

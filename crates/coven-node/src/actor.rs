@@ -8,12 +8,17 @@ use crate::load::{self, Stored};
 use crate::operations::Outcomes;
 use crate::shared::Shared;
 use coven_cluster::{Channel, Delivery, Operation};
-use coven_core::{Channel as State, Condition, Refusal, Sequence, Timestamp};
+use coven_core::{Channel as State, Condition, Refusal, Roster, Sequence, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::{error, warn};
+
+/// Events in one output when the journal is sent again.
+const PAGE: usize = 200;
+/// A deadline that could not be kept is tried again after this.
+pub(crate) const RETRY_MS: i64 = 1000;
 
 /// What an actor is told.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(crate) enum Message {
         /// A roster that the front-end needs was dropped as well.
         base_lost: bool,
     },
+    /// Load the channel, and say whether the store gave it.
+    Load(oneshot::Sender<bool>),
     /// Write a snapshot as soon as what it covers is acknowledged.
     Snapshot,
     /// Nobody has asked for a while: leave memory if nothing is owed.
@@ -118,10 +125,11 @@ impl ChannelActor {
             Message::Operation(operation) => room.operation(&operation).await,
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend => Box::pin(room.resend()).await,
+            Message::Load(done) => Box::pin(room.taken_up(done)).await,
             Message::Reset {
                 generation,
                 base_lost,
-            } => room.reset(generation, base_lost).await,
+            } => Box::pin(room.reset(generation, base_lost)).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
             Message::Idle => {}
@@ -181,52 +189,70 @@ impl Room {
         self.shared.health.loaded();
         self.outcomes = Outcomes::load(&stored.outcomes);
         self.timer = stored.state.next_timer();
+        if self.timer.is_some() {
+            self.shared.set_timer(&self.channel, self.timer);
+        }
         let unsent = stored.unsent.is_some();
         let head = stored.state.roster().at();
         self.snapshot_at = stored.base.at();
         self.acknowledged = if unsent { stored.base.at() } else { head };
         self.condition = Soundness::Sound(Box::new(stored.state));
         if unsent {
-            let deliveries = self
-                .again(stored.base, stored.journal, stored.acknowledged)
-                .await;
-            self.send(Request::output(&self.channel, self.generation, deliveries))
+            self.send_again(stored.base, stored.journal, stored.acknowledged)
                 .await;
         }
+    }
+
+    /// Loads the channel, if that is not done. Whoever asks does so again when the store does not give it yet.
+    async fn taken_up(&mut self, done: oneshot::Sender<bool>) {
+        if matches!(self.condition, Soundness::Unloaded) {
+            self.load().await;
+        }
+        let _nobody_waits = done.send(!matches!(self.condition, Soundness::Unloaded));
     }
 
     /// A stream was lost, and with it what it had not acknowledged: base roster and journal once more (design §5.8).
     async fn resend(&mut self) {
         self.settle().await;
         if matches!(self.condition, Soundness::Quarantined) {
-            return;
+            // There is nothing to send; but errors go out only to connections that do not wait for anything.
+            return self
+                .send_again(Roster::default(), Vec::new(), Vec::new())
+                .await;
         }
         match load::load(&self.shared, &self.channel).await {
-            Ok(s) => {
-                let deliveries = self.again(s.base, s.journal, s.acknowledged).await;
-                self.send(Request::output(&self.channel, self.generation, deliveries))
-                    .await;
-            }
+            Ok(s) => self.send_again(s.base, s.journal, s.acknowledged).await,
             Err(error) => warn!(channel = %self.channel, %error, "cannot send again yet"),
         }
     }
 
-    async fn again(
+    /// Base roster and journal, in pages: between two of them the front-end can look after other channels.
+    async fn send_again(
         &mut self,
-        base: coven_core::Roster,
+        base: Roster,
         journal: Vec<Arc<coven_core::Record>>,
         acknowledged: Vec<(SmolStr, Sequence)>,
-    ) -> Vec<Delivery> {
+    ) {
         self.front_has_roster = true;
-        let mut deliveries = vec![Delivery::Base {
+        let mut page = vec![Delivery::Base {
             roster: Box::new(base),
             acknowledged,
         }];
         for record in journal {
+            if page.len() >= PAGE {
+                let more_follows = true;
+                let page = std::mem::take(&mut page);
+                self.send(Request {
+                    more_follows,
+                    ..Request::output(&self.channel, self.generation, page)
+                })
+                .await;
+            }
             let history = self.history_of(&record).await;
-            deliveries.push(Delivery::Event { record, history });
+            page.push(Delivery::Event { record, history });
         }
-        deliveries
+        self.send(Request::output(&self.channel, self.generation, page))
+            .await;
     }
 
     /// What was decided on top of a refused commit is void: begins anew from what the store has.
@@ -242,11 +268,20 @@ impl Room {
             if let Ok(stored) = load::load(&self.shared, &self.channel).await {
                 self.outcomes = Outcomes::load(&stored.outcomes);
                 self.timer = stored.state.next_timer();
+                self.arm_anew();
                 self.condition = Soundness::Sound(Box::new(stored.state));
             }
         }
         if base_lost {
             self.resend().await;
+        }
+    }
+
+    /// A deadline that has passed for nothing passes again, though not at once: the store may be full.
+    fn arm_anew(&self) {
+        if let Some(at) = self.timer {
+            let soon = crate::shared::now().plus_ms(RETRY_MS);
+            self.shared.set_timer(&self.channel, Some(at.max(soon)));
         }
     }
 

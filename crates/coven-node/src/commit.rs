@@ -48,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) timer: TimerChange,
     pub(crate) deliveries: Vec<Delivery>,
+    /// It ends with another output: that one, not this, is what the commit's acknowledgement stands for.
+    pub(crate) more_follows: bool,
     /// Who is to be told when it could not be done.
     pub(crate) origin: Option<Arc<Origin>>,
     /// Answered when all before it is durable and sent.
@@ -65,6 +67,7 @@ impl Request {
             outcomes: Vec::new(),
             timer: TimerChange::Keep,
             deliveries,
+            more_follows: false,
             origin: None,
             barrier: None,
         }
@@ -81,6 +84,7 @@ struct Part {
     channel: Channel,
     generation: u32,
     deliveries: Vec<Delivery>,
+    more_follows: bool,
     origin: Option<Arc<Origin>>,
     barrier: Option<oneshot::Sender<()>>,
     /// What its records weigh.
@@ -305,7 +309,7 @@ impl Committer {
         let (shard, barrier) = (part.channel.shard(), part.barrier);
         let output = (!part.deliveries.is_empty()).then_some(Output {
             channel: Some(part.channel),
-            commit,
+            commit: if part.more_follows { 0 } else { commit },
             deliveries: part.deliveries,
         });
         let leaving = Leaving {
@@ -323,6 +327,7 @@ impl Part {
             channel: request.channel,
             generation: request.generation,
             deliveries: request.deliveries,
+            more_follows: request.more_follows,
             origin: request.origin,
             barrier: request.barrier,
             bytes,

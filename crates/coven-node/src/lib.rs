@@ -20,6 +20,7 @@ mod receipts;
 mod service;
 mod shared;
 mod snapshots;
+mod start;
 mod sweep;
 mod table;
 mod turn;

@@ -2,7 +2,6 @@
 //!
 //! The in-process link never sends again: its operations have no name, and nothing here is done for them.
 
-use crate::shared::Shared;
 use coven_cluster::{Operation, OperationId};
 use coven_core::Sequence;
 use coven_proto::{Outcome, decode_outcome, encode_outcome};
@@ -29,8 +28,8 @@ pub(crate) enum Verdict {
     New,
     /// It was done; what came of it, if that is still kept.
     Repeat(Option<Outcome>),
-    /// One before it is missing.
-    Early,
+    /// One before it is missing: the newest that is known.
+    Early(u64),
 }
 
 impl Outcomes {
@@ -55,7 +54,7 @@ impl Outcomes {
         if id.prev <= last || id.prev <= id.base {
             Verdict::New
         } else {
-            Verdict::Early
+            Verdict::Early(last)
         }
     }
 
@@ -89,18 +88,5 @@ impl Outcomes {
         known.base = known.base.max(outcome.base);
         known.kept.insert(outcome.n, outcome.result.clone());
         known.kept = known.kept.split_off(&(known.base + 1));
-    }
-}
-
-impl Shared {
-    /// An operation came before one that it follows: the link sends what is missing first. Only remote links lose any.
-    pub(crate) async fn missing(&self, operation: &Operation) {
-        let refusal = crate::commit::wait();
-        self.refuse(
-            &operation.channel,
-            std::sync::Arc::clone(&operation.origin),
-            refusal,
-        )
-        .await;
     }
 }

@@ -55,10 +55,13 @@ impl Default for Options {
     }
 }
 
-/// Why a node cannot start.
+/// Why a node cannot start, or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store refused.
     #[error("the store refused to give up its shards: {0}")]
     Store(#[from] coven_store::Error),
+    /// A part of it ended by itself.
+    #[error("{0}")]
+    Ended(&'static str),
 }

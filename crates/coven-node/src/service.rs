@@ -9,10 +9,9 @@ use crate::receipts::Unstored;
 use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::upkeep;
-use crate::{commit, convert};
+use crate::{commit, start, upkeep};
 use coven_cluster::{Channel, FrontLink};
-use coven_core::{ChannelName, Timestamp};
+use coven_core::ChannelName;
 use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -69,25 +68,35 @@ impl Service {
         let committer = Committer::new(Arc::clone(&shared), &last);
         let stop = CancellationToken::new();
         let tasks = vec![
-            tokio::spawn(committer.run(requests)),
-            tokio::spawn(upkeep::deadlines(
-                Arc::clone(&shared),
-                changes,
-                stop.clone(),
-            )),
-            tokio::spawn(upkeep::rounds(Arc::clone(&shared), stop.clone())),
+            watched(
+                &shared,
+                "the commit pipeline has ended",
+                committer.run(requests),
+            ),
+            watched(
+                &shared,
+                "the watch over deadlines has ended",
+                upkeep::deadlines(Arc::clone(&shared), changes, stop.clone()),
+            ),
+            watched(
+                &shared,
+                "the upkeep of channels has ended",
+                upkeep::rounds(Arc::clone(&shared), stop.clone()),
+            ),
         ];
         info!(
             event = "shard-claimed",
             shards = shared.options.shards,
             "all shards are ours"
         );
-        let service = Self {
+        let mut service = Self {
             shared: Arc::clone(&shared),
             stop,
             tasks,
         };
-        service.take_up().await?;
+        let unsent = start::unsent(&service.shared).await?;
+        let loading = start::load_all(Arc::clone(&service.shared), unsent);
+        service.tasks.push(tokio::spawn(loading));
         Ok((Handle { shared }, service))
     }
 
@@ -95,6 +104,15 @@ impl Service {
     #[must_use]
     pub fn health(&self) -> Health {
         self.shared.health.clone()
+    }
+
+    /// Ends only when the node cannot go on: a part of it, or its store, has ended by itself.
+    pub async fn failed(&self) -> Error {
+        let mut failure = self.shared.failure.subscribe();
+        match failure.wait_for(Option::is_some).await.map(|why| *why) {
+            Ok(Some(why)) => Error::Ended(why),
+            _ => std::future::pending().await,
+        }
     }
 
     /// Ends after everything decided is durable and the store is closed. Front-ends have to be drained before.
@@ -142,31 +160,25 @@ impl Service {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
 
-    async fn take_up(&self) -> Result<(), Error> {
-        let shared = &self.shared;
-        let channel = |key: coven_store::ChannelKey| {
-            let name = ChannelName {
-                space: key.space,
-                local: key.local,
-            };
-            Channel::new(name, shared.options.shards)
-        };
-        let shards = (0..shared.options.shards).map(ShardId);
-        let asked = shards.map(|s| (shared.store.unsent(s), shared.store.timers(s)));
-        for (unsent, timers) in asked.collect::<Vec<_>>() {
-            for sent in unsent.await? {
-                // Loading sends what is not acknowledged; an acknowledgement of nothing changes nothing.
-                let nothing = Message::Acknowledged(coven_core::Sequence(0));
-                shared.table.tell(shared, &channel(sent.key), nothing);
-            }
-            for (at, key) in timers.await? {
-                let at = Timestamp(convert::timestamp(at).0);
-                let _full = shared.timers.send((channel(key), Some(at))).await;
-            }
+/// A task that is not to end before the node does.
+fn watched(
+    shared: &Arc<Shared>,
+    why: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
+    struct Ended(Arc<Shared>, &'static str);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.fail(self.1);
         }
-        Ok(())
     }
+    let ended = Ended(Arc::clone(shared), why);
+    tokio::spawn(async move {
+        let _ended = ended;
+        task.await;
+    })
 }
 
 async fn claim_all(

@@ -1,6 +1,6 @@
 //! One turn of a channel: a command decided and applied, or a read answered.
 
-use crate::actor::{Room, Soundness};
+use crate::actor::{RETRY_MS, Room, Soundness};
 use crate::archive;
 use crate::commit::Request;
 use crate::entry;
@@ -20,6 +20,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tracing::error;
 
+/// Bytes of one decision's records: it is never split (design §5.4).
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Panics in a channel's turns after which it is put in quarantine (I10).
 const MOST_PANICS: u8 = 3;
 
@@ -36,7 +38,7 @@ impl Room {
         match self.outcomes.check(operation.id) {
             Verdict::New => {}
             Verdict::Repeat(outcome) => return self.repeat(operation, outcome).await,
-            Verdict::Early => return self.shared.missing(operation).await,
+            Verdict::Early(after) => return self.missing(operation, after).await,
         }
         match &operation.request {
             Asked::Command(command) => self.command(operation, command).await,
@@ -46,6 +48,13 @@ impl Room {
 
     /// A deadline of the core's has passed.
     pub(crate) async fn timer(&mut self) {
+        if matches!(self.condition, Soundness::Unloaded) {
+            self.load().await;
+        }
+        if matches!(self.condition, Soundness::Unloaded) {
+            let soon = shared::now().plus_ms(RETRY_MS);
+            return self.shared.set_timer(&self.channel, Some(soon));
+        }
         let nobody = Sender {
             bare: coven_core::BareJid::from_normalised(""),
             full: None,
@@ -136,14 +145,14 @@ impl Room {
             now,
             self.shared.epoch(self.channel.shard()),
         );
+        let entries: Vec<Entry> = records.iter().map(|r| entry::encode(r)).collect();
+        if entries.iter().map(|e| e.record.len()).sum::<usize>() > MOST_BYTES {
+            return self.failed(operation, Condition::ResourceConstraint).await;
+        }
         let mut deliveries = self.base(&records, &decision.outputs);
-        let Some(entries) = self.apply(&records, &mut deliveries).await else {
-            if let Some(operation) = operation {
-                let refusal = Refusal::usual(Condition::InternalServerError);
-                self.refused(operation, refusal).await;
-            }
-            return;
-        };
+        if self.apply(&records, &mut deliveries).await.is_none() {
+            return self.failed(operation, Condition::InternalServerError).await;
+        }
         for output in decision.outputs {
             deliveries.extend(self.delivery(output, origin).await);
         }
@@ -164,6 +173,14 @@ impl Room {
             ..request
         })
         .await;
+    }
+
+    /// A decision cannot be carried out.
+    async fn failed(&mut self, operation: Option<&Operation>, condition: Condition) {
+        error!(channel = %self.channel, ?condition, "a decision could not be carried out");
+        if let Some(operation) = operation {
+            self.refused(operation, Refusal::usual(condition)).await;
+        }
     }
 
     /// The roster as it is before the events, if the front-end needs it and lacks it.
@@ -194,8 +211,7 @@ impl Room {
         &mut self,
         records: &[Arc<Record>],
         deliveries: &mut Vec<Delivery>,
-    ) -> Option<Vec<Entry>> {
-        let mut entries = Vec::with_capacity(records.len());
+    ) -> Option<()> {
         for record in records {
             let history = self.history_of(record).await;
             let Soundness::Sound(state) = &mut self.condition else {
@@ -210,13 +226,12 @@ impl Room {
             if matches!(record.event, Event::Created { .. }) {
                 state.tail_mut().fill([]);
             }
-            entries.push(entry::encode(record));
             deliveries.push(Delivery::Event {
                 record: Arc::clone(record),
                 history,
             });
         }
-        Some(entries)
+        Some(())
     }
 
     async fn delivery(&mut self, output: Output, origin: Option<&Arc<Origin>>) -> Option<Delivery> {
@@ -325,6 +340,16 @@ impl Room {
             };
             self.send(self.word(operation, delivery)).await;
         }
+    }
+
+    /// An operation came before one that it follows: the link sends what is missing, and this one again. Nothing is said
+    /// to whoever asked, since it will still be done.
+    async fn missing(&self, operation: &Operation, after: u64) {
+        let Some(id) = operation.id else { return };
+        let process = id.process;
+        let deliveries = vec![Delivery::Missing { process, after }];
+        self.send(Request::output(&self.channel, self.generation, deliveries))
+            .await;
     }
 
     fn timer_change(&mut self) -> TimerChange {

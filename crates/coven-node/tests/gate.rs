@@ -161,6 +161,46 @@ async fn i4_il_01_a_refused_operation_sent_again_is_refused_again_whatever_has_c
     assert_eq!(refusal.condition, Condition::ItemNotFound);
 }
 
+/// It will still be done, so an error to its sender would be a lie: the link is asked for what is missing.
+#[tokio::test]
+async fn i5_an_operation_that_comes_too_early_is_no_error_to_its_sender() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.send(named(
+        operation("coven", HAG, Request::Command(post("late"))),
+        3,
+        2,
+        0,
+    ));
+    let missing = |d: &Delivery| matches!(d, Delivery::Missing { .. });
+    let all = node.until(|d| missing(d) || answered(d)).await;
+    assert!(
+        matches!(
+            all.as_slice(),
+            [Delivery::Missing {
+                process: 7,
+                after: 0
+            }]
+        ),
+        "{all:?}"
+    );
+}
+
+#[tokio::test]
+async fn i9_a_decision_beyond_four_mebibytes_is_refused() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.until(answered).await;
+    node.say("coven", HAG, &"x".repeat(5 * 1024 * 1024));
+    let all = node.until(answered).await;
+    let Some(Delivery::Refused { refusal, .. }) = all.last() else {
+        panic!("it was not refused")
+    };
+    assert_eq!(refusal.condition, Condition::ResourceConstraint);
+    node.say("coven", HAG, "small");
+    node.until(|d| is_message(d, "small")).await;
+}
+
 #[tokio::test]
 async fn i9_a_full_mailbox_gives_operations_back() {
     use coven_cluster::{NodeLink, ToNode};

@@ -122,6 +122,10 @@ impl Parts {
         tokio::select! {
             Ok(status) = self.status.wait_for(Status::is_hopeless) => not_accepted(&status),
             ended = &mut self.front => front_failure(ended.map_err(|e| e.to_string())),
+            error = node_failed(self.node.as_ref()) => Failure::Internal {
+                what: "the node",
+                why: error.to_string(),
+            },
         }
     }
 
@@ -147,9 +151,20 @@ impl Parts {
     }
 }
 
+async fn node_failed(node: Option<&coven_node::Service>) -> coven_node::Error {
+    match node {
+        Some(node) => node.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
 fn node_failure(path: &Path, error: coven_node::Error) -> Failure {
     match error {
         coven_node::Error::Store(error) => store_failure(path, error),
+        coven_node::Error::Ended(why) => Failure::Internal {
+            what: "the node",
+            why: why.to_owned(),
+        },
     }
 }
 

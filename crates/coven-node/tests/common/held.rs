@@ -17,6 +17,8 @@ pub(crate) struct HeldStore {
     full: AtomicBool,
     /// Answers to the next commits.
     answers: Mutex<Vec<Error>>,
+    /// Answers to the next loads.
+    loads: Mutex<Vec<Error>>,
     /// How many claims are refused.
     no_claims: AtomicUsize,
     claims: AtomicUsize,
@@ -44,6 +46,11 @@ impl HeldStore {
     /// Refuses the next commit with an error.
     pub(crate) fn refuse_next(&self, error: Error) {
         self.answers.lock().unwrap().push(error);
+    }
+
+    /// Refuses the next loads with an error.
+    pub(crate) fn refuse_loads(&self, error: Error, count: usize) {
+        *self.loads.lock().unwrap() = vec![error; count];
     }
 
     /// Refuses so many claims.
@@ -135,6 +142,9 @@ impl Store for HeldStore {
         self.inner.list(shard, epoch, listings)
     }
     fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {
+        if let Some(error) = self.loads.lock().unwrap().pop() {
+            return Pending::ready(Err(error));
+        }
         self.inner.load(shard, key)
     }
     fn exists(&self, shard: ShardId, key: &ChannelKey) -> Pending<bool> {
