@@ -223,10 +223,13 @@ async def crowd(own_server: Callable[..., Any], start_coven: StartCoven) -> Crow
 @pytest.mark.timeout(900)
 async def test_muc_leave_13_muc_ping_01_crashes_at_random_moments_lose_nobody_and_nothing(crowd: Crowd) -> None:
     """Kill at random moments under load, room going quiet after every second one."""
-    random.seed(time.time_ns())
+    seed = int(os.environ.get("COVEN_SEED") or time.time_ns())
+    print(f"the moments are those of COVEN_SEED={seed}")
+    random.seed(seed)
     for n in range(RANDOM_CRASHES):
         await crowd.crash(None, random.uniform(0.2, 1.2), talk_on=n % 2 == 0)
-        assert await crowd.faults() == [], f"after crash {n + 1}: {crowd.crashes[-1].at} to {crowd.crashes[-1].back}"
+        last = crowd.crashes[-1]
+        assert await crowd.faults() == [], f"after crash {n + 1}: {last.at} to {last.back}, COVEN_SEED={seed}"
 
 
 @pytest.mark.timeout(900)
