@@ -4,6 +4,7 @@ pub mod affiliation;
 pub mod nick;
 pub mod participation;
 pub mod person;
+mod resourceprep;
 pub mod rights;
 pub mod role;
 pub mod visibility;

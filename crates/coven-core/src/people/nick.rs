@@ -1,11 +1,13 @@
 //! Nicks: how they are cleaned, when two of them are the same, and who may have one (MUC-NICK-07..12, MIX-NICK-03..05,
 //! MAP-10, MAP-22).
 //!
-//! Cleaning: NFKC, white space trimmed and collapsed; only assigned characters of the current Unicode tables without
-//! controls are taken, so that emoji pass which the tables of stringprep and PRECIS do not know (I-11). Two nicks clash
-//! when their keys are equal: case folded, without characters that nobody sees. The shown nick keeps its case.
+//! Cleaning: what servers do to a resource (`resourceprep`), white space trimmed and collapsed; only characters that the
+//! current Unicode tables know, so that emoji pass which those of stringprep and PRECIS do not (I-11), and only what is a
+//! resource to every server. Two nicks clash when their keys are equal: case folded, without characters that nobody sees.
+//! The shown nick keeps its case.
 
 use super::person::Person;
+use super::resourceprep;
 use crate::channel::{Channel, Facts};
 use crate::{Condition, ErrorType, Refusal};
 use smol_str::SmolStr;
@@ -24,16 +26,18 @@ pub struct Nick {
 }
 
 impl Nick {
-    /// Cleans `raw`. `None` when nothing visible is left, a character is a control or unassigned, or it is too long.
+    /// Cleans `raw`. `None` when nothing visible is left, a character is a control or unassigned, no server would take it
+    /// as a resource, or it is too long.
     #[must_use]
     pub fn new(raw: &str) -> Option<Self> {
         if raw.len() > MAX_RAW_BYTES {
             return None;
         }
-        let normal: String = raw.nfkc().collect();
-        let text = collapse(&normal);
+        let text = collapse(&resourceprep::mapped(raw));
         let key = key(&text);
-        let good = text.len() <= MAX_BYTES && !text.chars().any(forbidden);
+        let good = text.len() <= MAX_BYTES
+            && !text.chars().any(forbidden)
+            && resourceprep::accepted(&text);
         (good && key.chars().any(visible)).then(|| Self {
             key: SmolStr::new(key),
             text: SmolStr::new(text),
@@ -121,9 +125,6 @@ fn collapse(text: &str) -> String {
 
 fn forbidden(c: char) -> bool {
     use GeneralCategory as G;
-    if matches!(c, '\u{200c}' | '\u{200d}' | '\u{e0020}'..='\u{e007f}') {
-        return false; // joiners inside words of some scripts and in emoji, tags in flags
-    }
     matches!(
         c.general_category(),
         G::Control
@@ -243,8 +244,44 @@ mod tests {
     #[test]
     fn muc_nick_10_mix_nick_05_emoji_and_long_nicks_up_to_1023_bytes() {
         assert!(Nick::new("🤖").is_some());
-        assert!(Nick::new("👩‍🚀").is_some());
-        assert!(Nick::new("🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}").is_some());
         assert!(Nick::new(&"x".repeat(1023)).is_some());
+    }
+
+    #[test]
+    fn muc_enter_07_mix_nick_05_what_is_no_resource_is_refused() {
+        for bad in [
+            "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            "a\u{fffc}",
+            "a\u{fffd}",
+            "\u{2ff0}木木",
+            "דוד2",
+            "2דוד",
+            "דוד❤",
+            "דוד david",
+            "דוד\u{1f9d9}",
+            "דוד\u{1e922}",
+            "a\u{1e922}",
+            "a\u{897}",
+            "ד\u{2427}ד",
+        ] {
+            assert_eq!(Nick::new(bad), None, "{bad:?}");
+        }
+        for good in ["דוד", "דוד 2 דוד", "عائشة", "𞤀𞤣𞤤𞤢𞤥", "david2", "木木"] {
+            assert!(Nick::new(good).is_some(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn muc_nick_11_what_servers_drop_from_addresses_is_dropped() {
+        for (raw, text) in [
+            ("👩\u{200d}🚀", "👩🚀"),
+            ("❤\u{fe0f}", "❤"),
+            ("third\u{ad}witch", "thirdwitch"),
+            ("e\u{200b}\u{301}", "é"),
+        ] {
+            let nick = Nick::new(raw).unwrap();
+            assert_eq!(nick.as_str(), text);
+            assert!(nick.differs_from(raw));
+        }
     }
 }
