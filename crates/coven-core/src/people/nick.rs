@@ -156,9 +156,11 @@ const fn unseen(c: char) -> bool {
             | '\u{17b5}'
             | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}'
+            | '\u{2800}'
             | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{ffa0}'
+            | '\u{1d159}'
             | '\u{e0000}'..='\u{e0fff}'
     )
 }
@@ -207,6 +209,9 @@ mod tests {
             ("third\u{a0}witch", "third witch"),
             ("❤", "❤\u{fe0f}"),
             ("a\u{3164}", "a"),
+            ("a\u{1806}b", "ab"),
+            ("a\u{2800}", "a"),
+            ("a\u{1d159}", "a"),
         ] {
             assert_eq!(key_of(a), key_of(b), "{a} {b}");
         }
@@ -233,6 +238,8 @@ mod tests {
             "a\u{0}",
             "\u{301}",
             "\u{3164}",
+            "\u{2800}",
+            "\u{1d159}",
             "\u{e000}",
             "\u{378}",
             &"x".repeat(1024),
@@ -266,7 +273,8 @@ mod tests {
         ] {
             assert_eq!(Nick::new(bad), None, "{bad:?}");
         }
-        for good in ["דוד", "דוד 2 דוד", "عائشة", "𞤀𞤣𞤤𞤢𞤥", "david2", "木木"] {
+        for good in ["דוד", "דוד 2 דוד", "عائشة", "𞤀𞤣𞤤𞤢𞤥", "david2", "木木"]
+        {
             assert!(Nick::new(good).is_some(), "{good:?}");
         }
     }
