@@ -6,9 +6,10 @@
 use crate::Channel;
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
+use coven_core::presence::ghost::Probe;
 use coven_core::{
     Answer, Command, Group, Origin, PersonNo, Query, Record, Refusal, Roster, Sender, Sequence,
-    Session, SessionNo,
+    SessionNo,
 };
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ pub enum Delivery {
         after: u64,
     },
     /// Ask a session whether it is still there (MUC-LEAVE-12). Needs no roster.
-    Probe(Arc<Session>),
+    Probe(Probe),
     /// The channel has left the node's memory: its roster is not needed either.
     Forget,
 }

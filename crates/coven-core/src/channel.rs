@@ -79,9 +79,9 @@ pub enum Output {
     Relay(relay::Relayed),
     /// The answer to presence of somebody who is not here (MUC-ENTER-19).
     NotJoined,
-    /// Ask the session whether it is still there, by an empty groupchat message that names its join (MUC-LEAVE-12): an
-    /// ordinary bounce cannot say which of the full JID's sessions it meant.
-    Probe(Arc<crate::Session>),
+    /// Ask the session whether it is still there, by an empty groupchat message that names it (MUC-LEAVE-12): an ordinary
+    /// bounce cannot say which of the full JID's sessions it meant.
+    Probe(ghost::Probe),
 }
 
 impl Decision {

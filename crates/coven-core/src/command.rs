@@ -7,7 +7,7 @@ use crate::people::participation::Nodes;
 use crate::people::{affiliation::Affiliation, role::Role};
 use crate::presence::session::Presence;
 use crate::settings::config::Config;
-use crate::{ArchiveId, Sequence, Timestamp};
+use crate::{ArchiveId, ProbeMark, Timestamp};
 use bytes::Bytes;
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -164,9 +164,8 @@ pub struct HistoryRequest {
 /// A stanza of type error from somebody the channel had sent something to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounce {
-    /// For the bounce of a probe, which its id told: when the session that was probed had last shown that it is there
-    /// ([`Session::updated`](crate::Session::updated)). One that has done so since is not meant.
-    pub probed: Option<Sequence>,
+    /// For the bounce of a probe: what its id brings back. A session that has shown itself since is not meant.
+    pub probed: Option<ProbeMark>,
     /// The condition.
     pub condition: crate::Condition,
     /// `remote-server-*` that has held for its grace (MUC-LEAVE-07); the front-end keeps that time.

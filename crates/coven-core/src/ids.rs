@@ -139,6 +139,40 @@ impl fmt::Debug for ArchiveId {
     }
 }
 
+/// What the bounce of a probe brings back: a proof, under the channel's key, of the session that was asked and of when it
+/// had last shown that it is there (see [`crate::presence::ghost`]; MUC-LEAVE-12).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeMark(pub [u8; 16]);
+
+impl ProbeMark {
+    /// The mark of a probe of the session of this number, last updated at this sequence.
+    #[must_use]
+    pub fn of(key: &ChannelKey, session: SessionNo, updated: Sequence) -> Self {
+        let asked = format!("\0probe\0{}\0{}", session.0, updated.0);
+        let mut mark = [0; 16];
+        mark.copy_from_slice(key.mac(asked.as_bytes()).split_at(16).0);
+        Self(mark)
+    }
+
+    /// Reads the text form, 26 characters of lower-case base32; `None` if it is anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        base32_decode::<16>(text).map(Self)
+    }
+}
+
+impl fmt::Display for ProbeMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        base32(&self.0, f)
+    }
+}
+
+impl fmt::Debug for ProbeMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProbeMark({self})")
+    }
+}
+
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// RFC 4648 base32 in lower case, without padding.

@@ -32,7 +32,9 @@ pub use channel::{Channel, Decision, Facts};
 pub use command::HistoryRequest;
 pub use command::{Command, Sender, View};
 pub use event::{Event, Record};
-pub use ids::{ArchiveId, ChannelName, Epoch, PersonNo, Sequence, SessionNo, StableId, Timestamp};
+pub use ids::{
+    ArchiveId, ChannelName, Epoch, PersonNo, ProbeMark, Sequence, SessionNo, StableId, Timestamp,
+};
 pub use jid::{BareJid, FullJid, Group};
 pub use origin::{Origin, StanzaKind};
 pub use people::affiliation::Affiliation;

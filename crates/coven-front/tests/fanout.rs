@@ -179,8 +179,9 @@ async fn muc_leave_12_a_probe_needs_no_roster() {
     let (bench, _server, mut stream) = Bench::attached().await;
     let (room, _) = Room::with("coven", &["hag66"]);
     let session = room.state.roster().sessions().next().unwrap().clone();
-    let id = format!("coven-probe-{}", session.updated.0);
-    bench.send(&room, vec![Delivery::Probe(session)]).await;
+    let probe = room.state.probe(&session);
+    let id = format!("coven-probe-{}", probe.mark);
+    bench.send(&room, vec![Delivery::Probe(probe)]).await;
     let stanza = stream.stanza().await;
     assert_eq!(attribute(&stanza, "id").unwrap(), id);
     assert_eq!(

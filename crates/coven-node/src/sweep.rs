@@ -118,8 +118,9 @@ impl Sweep {
             return;
         };
         let meant = |session: &&Arc<Session>| session.group == self.group;
-        let sessions = stored.state.roster().sessions().filter(meant).cloned();
-        let deliveries: Vec<_> = sessions.map(Delivery::Probe).collect();
+        let sessions = stored.state.roster().sessions().filter(meant);
+        let probes = sessions.map(|session| stored.state.probe(session));
+        let deliveries: Vec<_> = probes.map(Delivery::Probe).collect();
         let count = deliveries.len();
         if count == 0 {
             return;

@@ -261,7 +261,7 @@ impl Room {
             Output::Passing(message) => Delivery::Passing(message),
             Output::Relay(relayed) => Delivery::Relay(relayed),
             Output::NotJoined => Delivery::NotJoined { origin: origin()? },
-            Output::Probe(session) => Delivery::Probe(session),
+            Output::Probe(probe) => Delivery::Probe(probe),
         })
     }
 

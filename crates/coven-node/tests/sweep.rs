@@ -53,8 +53,8 @@ async fn probes(node: &mut Node) -> BTreeMap<(String, String), usize> {
     {
         let channel = output.channel.map(|c| c.name().local.to_string());
         for delivery in output.deliveries {
-            if let Delivery::Probe(session) = delivery {
-                let place = (channel.clone().unwrap(), session.jid.to_string());
+            if let Delivery::Probe(probe) = delivery {
+                let place = (channel.clone().unwrap(), probe.session.jid.to_string());
                 *probes.entry(place).or_default() += 1;
             }
         }

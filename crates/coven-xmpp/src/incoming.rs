@@ -7,6 +7,7 @@ use crate::dispatch::{Context, Inbound, Request};
 use crate::domains::{Domain, Domains};
 use crate::mix;
 use crate::ns;
+use crate::render::PROBE;
 use crate::stanza::{
     Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply, result_reply,
 };
@@ -58,6 +59,13 @@ impl<'a> Incoming<'a> {
     /// The resource of the address; an empty one is none.
     pub(crate) fn resource(&self) -> Option<&'a str> {
         self.stanza.to.resource().filter(|r| !r.is_empty())
+    }
+
+    /// The sender's id of a message, for those who get copies. None that passes for a probe's: what bounces it is no
+    /// answer to a probe (MUC-LEAVE-12).
+    pub(crate) fn own_id(&self) -> Option<SmolStr> {
+        let id = self.stanza.id.as_ref()?;
+        (!id.starts_with(PROBE)).then(|| id.clone())
     }
 
     /// The payload of an IQ get or set: its one child.

@@ -12,9 +12,11 @@ use crate::stanza::{Outgoing, Template};
 use crate::{mix, muc};
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
+use coven_core::presence::ghost::Probe;
 use coven_core::{
     Answer, Delta, Group, Origin, PersonNo, Record, Refusal, Roster, Session, SessionNo, View,
 };
+use smol_str::format_smolstr;
 use std::sync::Arc;
 
 /// Where rendered stanzas go.
@@ -192,14 +194,13 @@ impl Renderer {
     }
 }
 
-/// What an `id` of a probe begins with; the sequence of the session's last presence follows: that of its join, or of a
-/// later one (MUC-LEAVE-12).
+/// What an `id` of a probe begins with; the mark of the session follows (MUC-LEAVE-12). No copy of what a user sent has such
+/// an id.
 pub const PROBE: &str = "coven-probe-";
 
-/// Asks a session whether it is still there: a groupchat message without body, whose id names its last
-/// presence (MUC-LEAVE-12).
-pub fn probe(names: &Names, session: &Session, sink: &mut impl Sink) {
-    let id = smol_str::format_smolstr!("{PROBE}{}", session.updated.0);
+/// Asks a session whether it is still there: a groupchat message without body, whose id carries its mark (MUC-LEAVE-12).
+pub fn probe(names: &Names, probe: &Probe, sink: &mut impl Sink) {
+    let (session, id) = (&probe.session, format_smolstr!("{PROBE}{}", probe.mark));
     match session.view {
         View::Muc => muc::probe(names, session, &id, sink),
         View::Mix => mix::probe(names, session, &id, sink),

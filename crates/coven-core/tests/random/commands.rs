@@ -7,7 +7,7 @@ use coven_core::command::{Bounce, Join, Post, Private, Relay, Settings, Traits};
 use coven_core::people::participation::Nodes;
 use coven_core::people::visibility::Visibility;
 use coven_core::presence::session::Show;
-use coven_core::{Affiliation, Command, Condition, Config, Role, Sequence};
+use coven_core::{Affiliation, Command, Condition, Config, ProbeMark, Role};
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
@@ -147,6 +147,9 @@ fn condition() -> impl Strategy<Value = Condition> {
     prop::sample::select(Condition::ALL.to_vec())
 }
 
+/// Stands for the mark of a probe of the sender's session as it is then.
+pub(super) const GENUINE: ProbeMark = ProbeMark([1; 16]);
+
 fn by_muc() -> impl Strategy<Value = Command> {
     let password = prop::option::of(Just(SmolStr::from("secret")));
     let join = (nick(), password, show()).prop_map(|(nick, password, show)| {
@@ -160,10 +163,10 @@ fn by_muc() -> impl Strategy<Value = Command> {
         nick,
         presence: presence(show, ""),
     });
-    let bounce = (condition(), prop::option::of(0..60u64), any::<bool>());
+    let bounce = (condition(), prop::option::of(any::<bool>()), any::<bool>());
     let bounce = bounce.prop_map(|(condition, probed, confirmed)| {
         Command::Bounce(Bounce {
-            probed: probed.map(Sequence),
+            probed: probed.map(|real| if real { GENUINE } else { ProbeMark([0; 16]) }),
             condition,
             confirmed,
         })

@@ -10,7 +10,7 @@ pub mod check;
 mod commands;
 
 use crate::table::{OWNER, Outcome, Table, sender};
-use coven_core::{Command, ErrorType};
+use coven_core::{Command, ErrorType, View};
 use proptest::prelude::*;
 
 /// Somebody does something at some time.
@@ -76,10 +76,26 @@ pub fn live(
     }
     for step in steps {
         table.passes(step.ms);
-        let outcome = table.act(&step.jid, step.command.clone());
+        let outcome = table.act(&step.jid, genuine(&table, step));
         each(&table, step, &outcome)?;
     }
     Ok(table)
+}
+
+/// The command, with the mark of a probe that was really sent where it means one.
+fn genuine(table: &Table, step: &Step) -> Command {
+    let mut command = step.command.clone();
+    if let Command::Bounce(bounce) = &mut command
+        && bounce.probed == Some(commands::GENUINE)
+        && let Some(full) = sender(&step.jid).full
+    {
+        let views = [View::Muc, View::Mix].into_iter();
+        let mut sessions = views.filter_map(|view| table.roster().session_of(view, &full));
+        bounce.probed = sessions
+            .next()
+            .map(|session| table.channel.probe(session).mark);
+    }
+    command
 }
 
 /// Whether the command is of those that are never refused, because errors are not answered and leaving always succeeds.

@@ -5,13 +5,13 @@ use coven_core::channel::Output;
 use coven_core::command::{Bounce, Command};
 use coven_core::event::{Cause, Event};
 use coven_core::presence::session::Show;
-use coven_core::{Condition, Sequence};
+use coven_core::{Condition, ProbeMark, View};
 
-fn here() -> (Table, Sequence) {
+fn here() -> (Table, ProbeMark) {
     let mut t = Table::room();
     t.joins(WITCH, "secondwitch").ok();
     t.joins(HAG, "thirdwitch").ok();
-    let probed = t.session(HAG).updated;
+    let probed = t.mark(View::Muc, HAG);
     (t, probed)
 }
 
@@ -86,7 +86,7 @@ fn muc_leave_12_an_ordinary_bounce_leads_to_a_probe() {
     let (mut t, _) = here();
     let outcome = t.bounces(HAG, Condition::ServiceUnavailable, None);
     assert!(outcome.records.is_empty());
-    assert_eq!(*outcome.output(), Output::Probe(t.session(HAG)));
+    assert_eq!(*outcome.output(), Output::Probe(t.probe(View::Muc, HAG)));
     assert!(t.is_here(HAG));
 }
 
@@ -100,6 +100,28 @@ fn muc_leave_12_the_bounce_of_a_probe_of_an_earlier_join_is_ignored() {
     assert!(t.is_here(HAG));
 }
 
+/// Errors come back for what others sent, and for ids that others chose.
+#[test]
+fn muc_leave_12_nobody_makes_a_bounce_that_ends_the_session_of_another() {
+    let (mut t, probed) = here();
+    let of_another = t.mark(View::Muc, WITCH);
+    for mark in [of_another, ProbeMark([0; 16]), ProbeMark([255; 16])] {
+        t.bounces(HAG, Condition::RecipientUnavailable, Some(mark))
+            .silent();
+    }
+    t.shows(HAG, "thirdwitch", Show::Away).ok();
+    t.bounces(HAG, Condition::RecipientUnavailable, Some(probed))
+        .silent();
+    assert!(t.is_here(HAG));
+}
+
+/// A server may find an address malformed for what a user put into the stanza.
+#[test]
+fn muc_leave_07_jid_malformed_says_nothing_but_of_a_probe() {
+    let (mut t, _) = here();
+    t.bounces(HAG, Condition::JidMalformed, None).silent();
+}
+
 /// The client was away and is back under the same address, though the channel had not noticed: what is still on its way
 /// for the time before does not remove it.
 #[test]
@@ -110,7 +132,7 @@ fn muc_leave_12_muc_enter_21_a_late_bounce_does_not_remove_who_has_joined_again(
     t.bounces(HAG, Condition::RecipientUnavailable, Some(old))
         .silent();
     assert!(t.is_here(HAG));
-    let newest = t.session(HAG).updated;
+    let newest = t.mark(View::Muc, HAG);
     let outcome = t.bounces(HAG, Condition::RecipientUnavailable, Some(newest));
     assert_eq!(outcome.story(), ["left"]);
 }
@@ -120,7 +142,7 @@ fn mix_pres_10_muc_leave_12_a_late_bounce_does_not_end_a_client_that_is_back() {
     let mut t = Table::room();
     t.participates(HAG, "thirdwitch").ok();
     t.is_online(HAG, Show::Available).ok();
-    let old = t.roster().at();
+    let old = t.mark(View::Mix, HAG);
     t.is_online(HAG, Show::Available).ok();
     t.bounces(HAG, Condition::RecipientUnavailable, Some(old))
         .silent();
@@ -132,7 +154,7 @@ fn mix_pres_10_a_gone_full_jid_is_gone_from_both_views() {
     let (mut t, _) = here();
     t.participates(HAG, "thirdwitch").ok();
     t.is_online(HAG, Show::Available).ok();
-    let newest = t.roster().at();
+    let newest = t.mark(View::Mix, HAG);
     let outcome = t.bounces(HAG, Condition::RecipientUnavailable, Some(newest));
     assert_eq!(outcome.story(), ["left", "left"]);
     assert!(t.seen(HAG).sessions.is_empty());
@@ -143,7 +165,7 @@ fn mix_pres_10_a_gone_full_jid_is_gone_from_both_views() {
 fn muc_leave_06_muc_create_08_a_room_ends_with_a_ghost_too() {
     let mut t = Table::empty();
     t.joins(OWNER, "firstwitch").ok();
-    let probed = t.session(OWNER).updated;
+    let probed = t.mark(View::Muc, OWNER);
     let outcome = t.bounces(OWNER, Condition::RecipientUnavailable, Some(probed));
     assert_eq!(outcome.story(), ["left", "destroyed"]);
 }

@@ -92,8 +92,8 @@ fn muc_multi_09_11_the_occupant_stays_until_its_last_session_ends() {
     let mut t = two();
     assert_eq!(t.leaves(HAG).story(), ["left"]);
     assert!(t.is_here(HAG));
-    let joined = t.session(HAG2).joined;
-    let outcome = t.bounces(HAG2, Condition::RecipientUnavailable, Some(joined));
+    let probed = t.mark(View::Muc, HAG2);
+    let outcome = t.bounces(HAG2, Condition::RecipientUnavailable, Some(probed));
     let Event::Left { cause, .. } = outcome.event() else {
         panic!("{outcome:?}");
     };

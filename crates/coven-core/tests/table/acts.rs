@@ -6,7 +6,7 @@ use coven_core::command::{Bounce, Command, Join, Post, Private, Relay, Settings,
 use coven_core::people::participation::Nodes;
 use coven_core::presence::participate::SUBSCRIBABLE;
 use coven_core::presence::session::{Presence, Show};
-use coven_core::{Affiliation, Condition, Config, HistoryRequest, Role, Sequence};
+use coven_core::{Affiliation, Condition, Config, HistoryRequest, ProbeMark, Role};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
@@ -79,12 +79,12 @@ impl Table {
         self.act(jid, Command::Leave { payload })
     }
 
-    /// The bounce of a probe, if `joined` is given, or of something else.
+    /// The bounce of a probe, if a mark is given, or of something else.
     pub fn bounces(
         &mut self,
         jid: &str,
         condition: Condition,
-        probed: Option<Sequence>,
+        probed: Option<ProbeMark>,
     ) -> Outcome {
         let bounce = Bounce {
             probed,

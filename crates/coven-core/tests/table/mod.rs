@@ -17,10 +17,11 @@ pub use outcome::Outcome;
 use coven_core::channel::Facts;
 use coven_core::command::{Command, Sender, View};
 use coven_core::event::{Event, Record};
+use coven_core::presence::ghost::Probe;
 use coven_core::roster::{Parts, PersonView};
 use coven_core::{
-    Affiliation, Answer, BareJid, Channel, ChannelName, Epoch, FullJid, Group, Nick, Person, Query,
-    Refusal, Roster, Service, Session, StableId, Timestamp,
+    Affiliation, Answer, BareJid, Channel, ChannelName, Epoch, FullJid, Group, Nick, Person,
+    ProbeMark, Query, Refusal, Roster, Service, Session, StableId, Timestamp,
 };
 use std::sync::Arc;
 
@@ -221,6 +222,18 @@ impl Table {
     pub fn session(&self, jid: &str) -> Arc<Session> {
         let session = self.roster().session_of(View::Muc, &full(jid));
         Arc::clone(session.unwrap_or_else(|| panic!("{jid} is not here")))
+    }
+
+    /// A probe of somebody's session as it is now.
+    pub fn probe(&self, view: View, jid: &str) -> Probe {
+        let session = self.roster().session_of(view, &full(jid));
+        self.channel
+            .probe(session.unwrap_or_else(|| panic!("{jid} is not here")))
+    }
+
+    /// What the bounce of such a probe brings back.
+    pub fn mark(&self, view: View, jid: &str) -> ProbeMark {
+        self.probe(view, jid).mark
     }
 
     /// Whether somebody is in the room, by whatever view.

@@ -65,9 +65,9 @@ impl Projection {
             } => self.base(channel, *roster, &acknowledged, stage),
             Delivery::Event { record, history } => self.event(channel, &record, &history, stage),
             Delivery::Forget => self.live = None,
-            Delivery::Probe(session) => {
+            Delivery::Probe(probe) => {
                 self.open(stage, |_| true);
-                render::probe(&self.names, &session, &mut stage.fanout(Some(&self.names)));
+                render::probe(&self.names, &probe, &mut stage.fanout(Some(&self.names)));
                 self.shut(stage);
             }
             other => {

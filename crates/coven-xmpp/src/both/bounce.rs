@@ -5,19 +5,17 @@ use crate::incoming::Incoming;
 use crate::render::PROBE;
 use crate::stanza::StanzaError;
 use coven_core::command::Bounce;
-use coven_core::{Command, Condition, Sequence};
+use coven_core::{Command, Condition, ProbeMark};
 
 /// A message or presence of type error, of a session.
 ///
-/// Source: XEP-0045 §18.1.2; requirements MUC-LEAVE-07 to 12. A probe's id names the last presence of the session that
-/// it asked about.
+/// Source: XEP-0045 §18.1.2; requirements MUC-LEAVE-07 to 12. A probe's id carries a mark of the session that it asked.
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let probed = incoming
         .stanza
         .id
         .as_deref()
-        .and_then(|id| id.strip_prefix(PROBE)?.parse().ok())
-        .map(Sequence);
+        .and_then(|id| ProbeMark::parse(id.strip_prefix(PROBE)?));
     let bounce = Bounce {
         probed,
         condition: condition(incoming),

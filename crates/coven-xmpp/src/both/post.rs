@@ -21,7 +21,7 @@ pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let domain = incoming.domain;
     let post = Post {
         view: (!domain.muc || !domain.mix).then(|| domain.usual_view()),
-        own_id: stanza.id.clone(),
+        own_id: incoming.own_id(),
         lang: stanza.lang.clone(),
         traits: content.traits,
         subject: content.subject.map(BytesMut::freeze),

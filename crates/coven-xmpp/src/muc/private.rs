@@ -34,7 +34,7 @@ fn command(incoming: &Incoming<'_>, nick: &str, kind: &'static str, payload: Byt
     let private = Private {
         nick: nick.into(),
         kind: Some(SmolStr::new_static(kind)).filter(|kind| !kind.is_empty()),
-        own_id: incoming.stanza.id.clone(),
+        own_id: incoming.own_id(),
         lang: incoming.stanza.lang.clone(),
         payload,
         error: kind == "error",
@@ -72,7 +72,6 @@ const fn tells_of_loss(condition: Condition) -> bool {
             | Condition::RemoteServerTimeout
             | Condition::ServiceUnavailable
             | Condition::InternalServerError
-            | Condition::JidMalformed
     )
 }
 

@@ -444,7 +444,7 @@ impl Room {
             Output::Passing(message) => self.renderer.passing(roster, &message, sink),
             Output::Relay(relayed) => self.renderer.relay(&relayed, sink),
             Output::NotJoined => render::not_joined(origin, sink),
-            Output::Probe(session) => render::probe(&names, &session, sink),
+            Output::Probe(probe) => render::probe(&names, &probe, sink),
         }
     }
 }

@@ -109,6 +109,36 @@ fn muc_leave_07_muc_leave_08_muc_leave_10_muc_leave_12_muc_status_18_ghosts_are_
     }
 }
 
+/// Copies carry the id that their sender chose; what bounces at another must not be taken for the answer to a probe.
+#[test]
+fn muc_leave_12_muc_msg_03_no_message_of_a_user_passes_for_a_probe() {
+    let mut w = witches();
+    let probe = {
+        let bounce = w.send(&format!(
+            "<message from='{WICCA}' to='{ROOM}' id='x' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        ));
+        bounce.one().id().to_owned()
+    };
+    for id in ["coven-probe-999", &probe] {
+        let copies = w.say(CRONE, id, "hello");
+        for copy in [copies.to(WICCA).one(), copies.to(CRONE).one()] {
+            assert!(!copy.id().starts_with("coven-probe"), "{copy:?}");
+        }
+        let private = w.send(&format!(
+            "<message from='{CRONE}' to='{ROOM}/thirdwitch' id='{id}' type='chat'><body>psst</body></message>"
+        ));
+        assert!(!private.one().xml.contains("coven-probe"), "{private:?}");
+    }
+    for forged in ["coven-probe-999", "coven-probe-18446744073709551615"] {
+        let out = w.send(&format!(
+            "<message from='{WICCA}' to='{ROOM}' id='{forged}' type='error'><error type='cancel'>\
+             <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>"
+        ));
+        assert_eq!(out.one().kind(), "groupchat", "probed at most: {out:?}");
+    }
+}
+
 #[test]
 fn muc_multi_11_a_ghost_is_one_session_only() {
     let mut w = witches();
