@@ -16,6 +16,7 @@ from harness.coven import Config, Coven, Domain, StartCoven
 from harness.ejabberd import Ejabberd
 from harness.mix import Layout
 from harness.prosody import Prosody
+from harness.report import Report
 from harness.server import XmppServer
 
 SERVERS: dict[str, type[XmppServer]] = {"prosody": Prosody, "ejabberd": Ejabberd}
@@ -46,6 +47,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         only = metafunc.config.getoption("--server")
         metafunc.parametrize("server", [only] if only else list(SERVERS), indirect=True, scope="session")
+
+
+_MEASURED: list[str] = []
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Report:
+    """Says what a story has measured or counted: printed at the end of the run, also when all is well."""
+
+    def say(line: str) -> None:
+        _MEASURED.append(f"{request.node.name}: {line}")
+
+    return say
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what stories have reported."""
+    if _MEASURED:
+        terminalreporter.section("measured")
+        for line in _MEASURED:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -63,6 +63,12 @@ class Process:
         """The exit code, `-N` for signal N, None while it runs."""
         return self._popen.poll()
 
+    @property
+    def cpu_seconds(self) -> float:
+        """What it has used of the processors so far."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def send_signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 
