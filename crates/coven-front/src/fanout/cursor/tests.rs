@@ -18,6 +18,10 @@ enum Step {
     Barrier(usize),
     Lose(usize),
     Attach(usize),
+    /// Too much waits: events are left out.
+    Fall(usize),
+    /// There is room again.
+    Recover(usize),
     /// The front-end tells the node what is acknowledged.
     Report,
     /// The node hears of what was lost, and sends again.
@@ -33,6 +37,7 @@ enum Sent {
 #[derive(Debug, Default)]
 struct Wire {
     is_up: bool,
+    is_behind: bool,
     /// Written to the present stream, in order.
     stream: Vec<Sequence>,
     /// What a barrier has shown to be with the server.
@@ -81,6 +86,7 @@ impl World {
             Step::Barrier(c) => self.barrier(*c),
             Step::Lose(c) => {
                 self.wires[*c].is_up = false;
+                self.wires[*c].is_behind = false;
                 self.wires[*c].stream.clear();
                 self.wires[*c].ledger.clear();
                 self.cursors[*c].lost();
@@ -88,6 +94,12 @@ impl World {
             Step::Attach(c) => {
                 self.wires[*c].is_up = true;
                 self.asked |= self.cursors[*c].ask();
+            }
+            Step::Fall(c) => self.wires[*c].is_behind = self.wires[*c].is_up,
+            Step::Recover(c) => {
+                if std::mem::take(&mut self.wires[*c].is_behind) {
+                    self.asked |= self.cursors[*c].ask();
+                }
             }
             Step::Report => self.report(),
             Step::Resend => self.resend(),
@@ -111,6 +123,7 @@ impl World {
                 continue;
             }
             match (is_for, self.wires[c].is_up) {
+                (true, true) if self.wires[c].is_behind => cursor.missed(),
                 (true, true) => {
                     let mark = cursor.wrote(sequence);
                     self.wires[c].ledger.push_back(mark);
@@ -189,6 +202,7 @@ impl World {
             if !self.wires[c].is_up {
                 self.step(&Step::Attach(c));
             }
+            self.step(&Step::Recover(c));
         }
         self.asked |= (0..CONNECTIONS).any(|c| self.cursors[c].ask());
         self.step(&Step::Resend);
@@ -209,7 +223,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Deliver),
         2 => connection.clone().prop_map(Step::Barrier),
         1 => connection.clone().prop_map(Step::Lose),
-        2 => connection.prop_map(Step::Attach),
+        2 => connection.clone().prop_map(Step::Attach),
+        1 => connection.clone().prop_map(Step::Fall),
+        1 => connection.prop_map(Step::Recover),
         1 => Just(Step::Report),
         1 => Just(Step::Resend),
     ];
