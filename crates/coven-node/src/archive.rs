@@ -19,6 +19,7 @@ use coven_core::{
 use coven_store as store;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tracing::error;
 
 /// How many of a sender's newest messages a correction may mean (MAP-26).
 const CORRECTABLE: usize = 100;
@@ -113,9 +114,9 @@ async fn read_page(
         .store
         .archive_page(shard, &convert::key(channel), wanted)
         .await;
-    let read = read.map_err(|_| wait())?;
+    let read = read.map_err(|error| unreadable(shared, channel, &error))?;
     let read = read.map_err(|_| Refusal::usual(Condition::ItemNotFound))?;
-    let entries = decode_all(&read.entries).map_err(|_| internal())?;
+    let entries = decode_all(&read.entries).map_err(|error| damaged(shared, channel, &error))?;
     let (complete, count, index) = (read.complete, read.count, read.index);
     Ok(ArchivePage {
         entries,
@@ -197,7 +198,7 @@ async fn bounds(shared: &Shared, channel: &Channel) -> Result<Answer, Refusal> {
         .store
         .archive_bounds(shard, &name)
         .await
-        .map_err(|_| wait())?;
+        .map_err(|error| unreadable(shared, channel, &error))?;
     let Some(bounds) = bounds else {
         return Ok(Answer::Bounds(None));
     };
@@ -212,7 +213,7 @@ async fn bounds(shared: &Shared, channel: &Channel) -> Result<Answer, Refusal> {
             .store
             .archive_page(shard, &name, query)
             .await
-            .map_err(|_| wait())?;
+            .map_err(|error| unreadable(shared, channel, &error))?;
         let entry = page
             .ok()
             .and_then(|p| p.entries.into_iter().next())
@@ -265,12 +266,14 @@ pub(crate) async fn fill_tail(room: &mut Room) {
         .store
         .archive_page(shard, &convert::key(&room.channel), query)
         .await;
-    let entries = page
-        .ok()
-        .and_then(Result::ok)
-        .map(|p| p.entries)
-        .unwrap_or_default();
-    let older = decode_all(&entries).unwrap_or_default();
+    // After an error the tail stays as it is: the next newcomer asks again.
+    let older = match page.map(Result::unwrap_or_default) {
+        Ok(page) => match decode_all(&page.entries) {
+            Ok(older) => older,
+            Err(error) => return drop(damaged(&room.shared, &room.channel, &error)),
+        },
+        Err(error) => return drop(unreadable(&room.shared, &room.channel, &error)),
+    };
     if let Soundness::Sound(state) = &mut room.condition {
         state.tail_mut().fill(older);
     }
@@ -326,6 +329,26 @@ fn resolved(message: &coven_core::event::Message) -> Resolved {
         own_id: message.own_id.clone().unwrap_or_default(),
         archive_id: message.archive_id,
     }
+}
+
+/// What is answered when the store cannot read.
+fn unreadable(shared: &Shared, channel: &Channel, error: &store::Error) -> Refusal {
+    match error {
+        store::Error::Corrupt(_) => damaged(shared, channel, error),
+        _ => wait(),
+    }
+}
+
+/// Damage stays until somebody does something about it: said once for each channel, answered as what it is.
+fn damaged(shared: &Shared, channel: &Channel, error: &dyn std::fmt::Display) -> Refusal {
+    if shared.health.damaged(channel) {
+        error!(
+            %channel,
+            %error,
+            "the archive of this channel is damaged: stop coven, run `coven check-store` and restore a backup"
+        );
+    }
+    internal()
 }
 
 fn internal() -> Refusal {

@@ -9,10 +9,11 @@ use crate::table::Table;
 use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, StanzaKind, Timestamp};
 use coven_store::{SessionId, Store};
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -97,6 +98,9 @@ impl Shared {
     }
 }
 
+/// Channels with damage that are told apart, at most.
+const MOST_DAMAGED: usize = 1000;
+
 /// How the node is, for readiness and for operators.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Counters>);
@@ -105,6 +109,8 @@ pub struct Health(Arc<Counters>);
 struct Counters {
     store_down: AtomicBool,
     receipts_wait: AtomicBool,
+    /// Channels whose archive was found to be damaged.
+    damaged: Mutex<HashSet<Channel>>,
     commits: AtomicU64,
     events: AtomicU64,
     refused: AtomicU64,
@@ -157,6 +163,16 @@ impl Health {
     /// Notes whether the store takes acknowledgements; says whether that is news.
     pub(crate) fn receipts(&self, taken: bool) -> bool {
         self.0.receipts_wait.swap(!taken, Ordering::Relaxed) == taken
+    }
+
+    /// Notes damage in a channel's archive; says whether that is news.
+    pub(crate) fn damaged(&self, channel: &Channel) -> bool {
+        let mut damaged = self
+            .0
+            .damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        damaged.len() < MOST_DAMAGED && damaged.insert(channel.clone())
     }
 
     pub(crate) fn committed(&self, events: u64) {

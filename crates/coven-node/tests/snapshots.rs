@@ -9,8 +9,10 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, channel, is_message};
+use common::{Node, channel, is_joined, is_message};
 use coven_cluster::Delivery;
+use coven_core::query::ArchiveQuery;
+use coven_core::{Condition, Query, View};
 use coven_node::Options;
 use coven_store::{ChannelKey, Loaded, MemoryStore, ShardId, Store};
 use std::sync::Arc;
@@ -122,4 +124,59 @@ async fn il_28_an_acknowledgement_that_could_not_be_stored_is_stored_later() {
     let stored = |l: &Loaded| l.acks.iter().any(|ack| ack.sequence.0 == head);
     comes(&*store, "no acknowledgement", stored).await;
     assert_eq!(loaded(&*store).await.unsent, None);
+}
+
+/// Damage is an error that lasts, not one to wait for; and no newcomer is told that there was nothing.
+#[tokio::test]
+async fn i5_a_damaged_archive_is_not_taken_for_an_empty_one() {
+    let store = Arc::new(HeldStore::default());
+    let restless = Options {
+        idle_timeout: Duration::from_millis(1),
+        ..options()
+    };
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, restless).await;
+    let head = talkative(&mut node, 3).await;
+    node.acknowledge("coven", head, 99);
+    // With a snapshot its history comes from the archive.
+    node.until(|d| matches!(d, Delivery::Forget)).await;
+    node.crash();
+
+    store.damaged(true);
+    let mut node = Node::with(Arc::clone(&store) as Arc<dyn Store>, options()).await;
+    node.ask("coven", HAG, page());
+    let refused = |d: &Delivery| matches!(d, Delivery::Refused { .. });
+    let all = node.until(refused).await;
+    let Some(Delivery::Refused { refusal, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(refusal.condition, Condition::InternalServerError);
+    node.join("coven", "crone1@shakespeare.example/desktop", "first");
+    assert_eq!(history(node.until(is_joined).await), 0);
+    store.damaged(false);
+    node.join("coven", "wiccarocks@shakespeare.example/laptop", "second");
+    assert_eq!(history(node.until(is_joined).await), 3);
+}
+
+fn page() -> Query {
+    Query::Archive(Box::new(ArchiveQuery {
+        view: Some(View::Muc),
+        with: None,
+        start: None,
+        end: None,
+        before_id: None,
+        after_id: None,
+        ids: Vec::new(),
+        after: None,
+        before: None,
+        max: None,
+        flip: false,
+    }))
+}
+
+/// How many messages the newcomer gets.
+fn history(deliveries: Vec<Delivery>) -> usize {
+    match deliveries.last() {
+        Some(Delivery::Event { history, .. }) => history.len(),
+        other => panic!("{other:?}"),
+    }
 }

@@ -23,6 +23,7 @@ pub(crate) struct HeldStore {
     no_claims: AtomicUsize,
     claims: AtomicUsize,
     deaf: AtomicBool,
+    damaged: AtomicBool,
 }
 
 impl HeldStore {
@@ -32,6 +33,11 @@ impl HeldStore {
 
     pub(crate) fn full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// The archive cannot be read.
+    pub(crate) fn damaged(&self, damaged: bool) {
+        self.damaged.store(damaged, Ordering::SeqCst);
     }
 
     /// Acknowledgements are refused.
@@ -162,6 +168,9 @@ impl Store for HeldStore {
         key: &ChannelKey,
         query: ArchiveQuery,
     ) -> Pending<Result<ArchivePage, UnknownPlace>> {
+        if self.damaged.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Corrupt("test".into())));
+        }
         self.inner.archive_page(shard, key, query)
     }
     fn archive_bounds(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<ArchiveBounds>> {
