@@ -1,11 +1,12 @@
 //! What the threads of one store share.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use tracing::{error, info};
 
 use super::checkpoint::Signal;
 use super::index::{Index, Overlay, Span};
@@ -21,6 +22,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) checkpoints: Signal,
     pub(super) counters: Counters,
+    /// Nothing can be written.
+    fails: AtomicBool,
     index: Mutex<Index>,
 }
 
@@ -39,6 +42,7 @@ impl Shared {
             options,
             checkpoints: Signal::default(),
             counters: Counters::default(),
+            fails: AtomicBool::new(false),
             index: Mutex::new(index),
         }
     }
@@ -48,8 +52,33 @@ impl Shared {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says once that nothing can be written and what to do, however often it is tried.
+    pub(super) fn writing_failed(&self, error: &Error) {
+        Self::count(&self.counters.failures);
+        if !self.fails.swap(true, Ordering::Relaxed) {
+            error!(path = %self.path.display(), %error, "the store cannot be written: {}", advice(error));
+        }
+    }
+
+    /// Says that writing works again, if it did not.
+    pub(super) fn writing_succeeded(&self) {
+        if self.fails.load(Ordering::Relaxed) && self.fails.swap(false, Ordering::Relaxed) {
+            info!(path = %self.path.display(), "the store can be written again");
+        }
+    }
+
     pub(super) fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the operator has to do.
+const fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Full(_) => "make room on its disk; until then everybody is told to wait",
+        Error::Locked { .. } => "another process has opened it: stop one of the two",
+        Error::Corrupt(_) => "stop coven and run `coven check-store`",
+        _ => "look after its disk; until then everybody is told to wait",
     }
 }
 

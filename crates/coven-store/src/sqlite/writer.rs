@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use tracing::{error, warn};
+use tracing::error;
 
 use super::failure::{failed, is_certain};
 use super::queue::{Queue, Work};
@@ -140,14 +140,21 @@ impl Writer {
     }
 
     fn group(&mut self, jobs: Vec<Job>) {
-        if let Err(error) = self.transact(jobs) {
-            Shared::count(&self.shared.counters.failures);
-            warn!(%error, "a transaction failed");
-        }
+        // Each request was told, and the log if it is news.
+        let _told = self.transact(jobs);
     }
 
     /// One transaction. All requests are answered, whatever happens.
     fn transact(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
+        let done = self.try_to_transact(jobs);
+        match &done {
+            Ok(()) => self.shared.writing_succeeded(),
+            Err(error) => self.shared.writing_failed(error),
+        }
+        done
+    }
+
+    fn try_to_transact(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
         if let Err(error) = self.begin() {
             jobs.into_iter().for_each(|job| job.fail(&error));
             return Err(error);
