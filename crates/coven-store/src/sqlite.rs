@@ -147,6 +147,16 @@ impl SqliteStore {
         Ok(Self { threads, identity })
     }
 
+    /// Reads everything in the file, without opening it for use, and answers what is damaged, one line for each.
+    ///
+    /// Errors: `Locked` while another process has it; `Unfit` if there is none, or it is of something else.
+    pub fn check(options: Options) -> Result<Vec<String>, Error> {
+        verify::file(Options {
+            must_exist: true,
+            ..options
+        })
+    }
+
     /// Its numbers now.
     #[must_use]
     pub fn stats(&self) -> Stats {

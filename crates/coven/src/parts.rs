@@ -66,9 +66,30 @@ pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, Failur
     }
 }
 
+/// What to do about a damaged store.
+pub const DAMAGE_ADVICE: &str =
+    "the store is damaged: keep a copy of its files, and restore a backup (see docs/store.md)";
+
+/// What is damaged in the store that the configuration names, one line for each.
+///
+/// Errors: in use by another process, or of another make.
+pub fn check_store(config: &config::Store) -> Result<Vec<String>, Failure> {
+    SqliteStore::check(options::store(config)).map_err(|error| store_failure(&config.path, error))
+}
+
 fn store_failure(path: &Path, error: StoreError) -> Failure {
     let path = path.to_owned();
     match error {
+        StoreError::Full(why) => Failure::Store {
+            path,
+            why: format!("{why}: make room on its disk and start again"),
+        },
+        StoreError::Corrupt(why) => Failure::Store {
+            path,
+            why: format!(
+                "it is damaged: {why}: run `coven check-store` to see all, restore a backup"
+            ),
+        },
         StoreError::Locked { .. } => Failure::StoreLocked { path },
         StoreError::Unfit(why) => Failure::StoreUnfit { path, why },
         error => Failure::Store {

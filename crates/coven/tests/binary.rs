@@ -152,3 +152,27 @@ fn a_wrong_command_line_has_exit_code_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn the_store_is_checked_without_the_service() {
+    let folder = Folder::with(SMALL);
+    let check = || folder.coven().arg("check-store").output().unwrap();
+    let (code, _, told) = texts(&check());
+    assert_eq!(code, Some(2));
+    assert!(told.contains("there is no store"), "{told}");
+
+    let path = folder.config().with_file_name("coven.db");
+    let options = coven_store::sqlite::Options::new(&path);
+    drop(coven_store::SqliteStore::open(options).unwrap());
+    assert_eq!(texts(&check()), (Some(0), "ok\n".to_owned(), String::new()));
+
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    std::fs::write(&path, bytes).unwrap();
+    let (code, _, told) = texts(&check());
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.contains("damaged") && told.contains("docs/store.md"),
+        "{told}"
+    );
+}

@@ -3,8 +3,8 @@
 //! The lock file also says how the store is flushed, so that the next process knows what a broken end of the write-ahead
 //! log means. It is a file of its own, since closing any descriptor of a database drops SQLite's own locks on it.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
@@ -25,13 +25,7 @@ pub(super) fn take(options: &Options) -> Result<File, Error> {
     }
     let name = lock_path(path);
     let cannot = |error| Error::Io(format!("cannot lock {}: {error}", name.display()));
-    let mut lock = File::options()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(&name)
-        .map_err(cannot)?;
+    let mut lock = private().open(&name).map_err(cannot)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(Error::Locked { path: path.clone() }),
@@ -49,6 +43,32 @@ pub(super) fn take(options: &Options) -> Result<File, Error> {
         .and_then(|()| writeln!(lock, "{now}"))
         .map_err(cannot)?;
     Ok(lock)
+}
+
+/// Makes the database file, if there is none and may be one, for nobody else to read. SQLite gives the files beside it
+/// the same permissions.
+pub(super) fn create(options: &Options) -> Result<(), Error> {
+    let path = &options.path;
+    if options.must_exist || path.exists() {
+        return Ok(());
+    }
+    match private().open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::StorageFull => Err(Error::Full(error.to_string())),
+        Err(error) => Err(Error::Io(format!(
+            "cannot make {}: {error}",
+            path.display()
+        ))),
+    }
+}
+
+/// For a file that only its owner may read.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.create(true).truncate(false).read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 const SYNC: &str = "sync";

@@ -46,6 +46,7 @@ impl Threads {
     /// Opens the file and starts the threads.
     pub(super) fn start(options: Options) -> Result<(Self, StoreId), Error> {
         let lock = lock::take(&options)?;
+        lock::create(&options)?;
         let db = schema::open_writer(&options.path, options.must_exist)?;
         let meta = schema::prepare(&db, options.shards)?;
         let token = schema::take_over(&db)?;

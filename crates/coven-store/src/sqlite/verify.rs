@@ -4,11 +4,36 @@ use rusqlite::{Connection, Row};
 
 use super::codec::{Decoder, Table};
 use super::failure::failed;
-use super::{page, row};
+use super::{Options, lock, page, replay, row, schema};
 use crate::Error;
 
 /// Findings of SQLite's own check that are shown, at most.
 const MOST: u32 = 100;
+
+/// What is wrong with a file that nobody has open.
+pub(super) fn file(options: Options) -> Result<Vec<String>, Error> {
+    let mut findings = Vec::new();
+    match check(&options, &mut findings) {
+        Err(Error::Corrupt(what)) => findings.push(what),
+        other => other?,
+    }
+    Ok(findings)
+}
+
+fn check(options: &Options, findings: &mut Vec<String>) -> Result<(), Error> {
+    let _lock = lock::take(options)?;
+    let db = schema::open_writer(&options.path, true)?;
+    findings.extend(verify(&db)?);
+    let meta = schema::prepare(&db, options.shards)?;
+    match replay::index(&db, &meta) {
+        // What does not fit together; a row that is damaged was found before.
+        Err(Error::Corrupt(what)) if findings.iter().all(|found| !found.contains(&what)) => {
+            Err(Error::Corrupt(what))
+        }
+        Err(Error::Corrupt(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
 
 /// What is wrong with the file; nothing, if all is well. Reads everything: seconds per gigabyte.
 pub(super) fn verify(db: &Connection) -> Result<Vec<String>, Error> {

@@ -210,3 +210,40 @@ fn what_is_damaged_is_named_and_the_rest_works() {
         rooms.commit().unwrap();
     }
 }
+
+#[test]
+fn a_check_says_what_is_damaged_and_changes_nothing() {
+    let (folder, last) = filled(false);
+    let options = options(folder.path());
+    assert_eq!(
+        SqliteStore::check(options.clone()).unwrap(),
+        [] as [&str; 0]
+    );
+    let store = SqliteStore::open(options.clone()).unwrap();
+    assert!(matches!(
+        SqliteStore::check(options.clone()),
+        Err(Error::Locked { .. })
+    ));
+    assert_eq!(Rooms::claim(&store).unwrap().last, last);
+    store.close().wait().unwrap();
+    drop(store);
+
+    let db = Connection::open(&options.path).unwrap();
+    let changed = db.execute_batch(
+        "UPDATE pages SET data = zeroblob(9) WHERE id = (SELECT min(id) FROM pages);
+         UPDATE log SET data = zeroblob(9) WHERE id = (SELECT max(id) FROM log)",
+    );
+    changed.unwrap();
+    drop(db);
+    let found = SqliteStore::check(options.clone()).unwrap();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0].contains("log") && found[1].contains("pages"),
+        "{found:?}"
+    );
+    let absent = Options {
+        path: folder.path().join("none.db"),
+        ..options
+    };
+    assert!(matches!(SqliteStore::check(absent), Err(Error::Unfit(_))));
+}

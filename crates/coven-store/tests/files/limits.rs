@@ -27,6 +27,19 @@ fn a_second_opener_is_told_that_it_is_locked() {
     SqliteStore::open(file(&folder)).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn the_files_are_for_nobody_else() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(file(&folder)).unwrap();
+    Rooms::claim(&store).unwrap().commit().unwrap();
+    for name in ["coven.db", "coven.db-wal", "coven.db-shm", "coven.db-lock"] {
+        let of = std::fs::metadata(folder.path().join(name)).unwrap();
+        assert_eq!(of.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
 #[test]
 fn i1_whoever_opens_in_spite_of_the_lock_ends_the_other_ones_writing() {
     let folder = TempDir::new().unwrap();

@@ -116,10 +116,10 @@ fn load_text(
         .map_err(|e: toml::de::Error| vec![places.parse_problem(text, &e)])?;
     file.role = overrides.role.unwrap_or(file.role);
     let config = check::resolve(file, path, &places)?;
-    Ok(Loaded {
-        config,
-        warnings: overlay.warnings,
-    })
+    let mut warnings = overlay.warnings;
+    let open = config.upstreams.iter().filter_map(|u| u.secret.warning());
+    warnings.extend(open);
+    Ok(Loaded { config, warnings })
 }
 
 /// Reads the file with its types, which gives errors a line, and then once more as a plain table to lay variables over.

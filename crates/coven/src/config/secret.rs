@@ -98,6 +98,28 @@ impl SecretSource {
     }
 }
 
+impl SecretSource {
+    /// Whether others on this machine can read the secret.
+    pub(super) fn warning(&self) -> Option<String> {
+        let Self::File(path) = self else { return None };
+        is_open(path).then(|| {
+            let path = path.display();
+            format!("{path} can be read by others on this machine: chmod 600 {path}")
+        })
+    }
+}
+
+#[cfg(unix)]
+fn is_open(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|of| of.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+const fn is_open(_: &Path) -> bool {
+    false
+}
+
 /// Each line that is not empty is a secret.
 fn read_file(path: &Path) -> Result<Secrets, String> {
     let text = std::fs::read_to_string(path)
@@ -162,6 +184,28 @@ mod tests {
             assert!(
                 !message.contains("4711") && !message.contains("1979"),
                 "{value}: {message}"
+            );
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn s_63_a_secret_that_others_can_read_is_warned_about() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "s").unwrap();
+        let with_mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            SecretSource::File(path.clone()).warning()
+        };
+        assert_eq!(with_mode(0o600), None);
+        assert_eq!(with_mode(0o400), None);
+        for mode in [0o644, 0o640, 0o604] {
+            let warning = with_mode(mode).unwrap();
+            assert!(
+                warning.contains("chmod 600") && warning.contains("secret"),
+                "{warning}"
             );
         }
     }
