@@ -34,6 +34,8 @@ pub struct Record {
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
+    /// Of a kind that this version does not know and may pass over: it changes nothing, but has its place (I7).
+    Unknown,
     /// The channel began.
     Created {
         /// The channel's secret.

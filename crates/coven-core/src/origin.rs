@@ -19,7 +19,8 @@ pub enum StanzaKind {
 pub struct Origin {
     /// Which kind.
     pub kind: StanzaKind,
-    /// Its `from`, raw: answers go there.
+    /// Its `from`, raw: answers go there. Empty where none may be given: to errors, results and farewells
+    /// (RFC 6120 §8.3.1, MUC-ERR-04).
     pub from: SmolStr,
     /// Its `to`, raw: answers come from there.
     pub to: SmolStr,
@@ -33,4 +34,12 @@ pub struct Origin {
     pub group: crate::Group,
     /// Its child elements as they came, to be echoed in errors and read again for the answer; empty if of no use.
     pub payload: Bytes,
+}
+
+impl Origin {
+    /// Whether an error may be sent there.
+    #[must_use]
+    pub fn is_answerable(&self) -> bool {
+        !self.from.is_empty()
+    }
 }

@@ -4,6 +4,7 @@
 //! reset, quarantine, passivation) and what leaves when output has to be sent again.
 
 use crate::commit::{Request, wait};
+use crate::directory;
 use crate::load::{self, Stored};
 use crate::operations::Outcomes;
 use crate::shared::Shared;
@@ -196,6 +197,11 @@ impl Room {
         let head = stored.state.roster().at();
         self.snapshot_at = stored.base.at();
         self.acknowledged = if unsent { stored.base.at() } else { head };
+        if unsent {
+            // Whoever made this output may have died before the directory was written.
+            let listing = directory::listing(&stored.state);
+            self.shared.directory.note(&self.channel, listing);
+        }
         self.condition = Soundness::Sound(Box::new(stored.state));
         if unsent {
             self.send_again(stored.base, stored.journal, stored.acknowledged)

@@ -183,7 +183,7 @@ fn nick_filter(with: Option<&With>) -> Option<store::Filter> {
     };
     let key = Nick::new(nick).map(|n| n.key().clone());
     Some(Arc::new(move |entry: &store::Entry| {
-        let record = entry::decode(entry).ok().flatten();
+        let record = entry::decode(entry).ok();
         let Some(Event::Message(m)) = record.as_deref().map(|r| &r.event) else {
             return false;
         };
@@ -218,7 +218,7 @@ async fn bounds(shared: &Shared, channel: &Channel) -> Result<Answer, Refusal> {
             .ok()
             .and_then(|p| p.entries.into_iter().next())
             .ok_or_else(wait)?;
-        let record = entry::decode(&entry).ok().flatten().ok_or_else(internal)?;
+        let record = entry::decode(&entry).map_err(|_| internal())?;
         let id = message_id(&record).ok_or_else(internal)?;
         ends.push((id, convert::core_place(place).stamp));
     }
@@ -236,10 +236,7 @@ fn message_id(record: &Record) -> Option<ArchiveId> {
 }
 
 fn decode_all(entries: &[store::Entry]) -> Result<Vec<Arc<Record>>, coven_proto::Error> {
-    entries
-        .iter()
-        .filter_map(|e| entry::decode(e).transpose())
-        .collect()
+    entries.iter().map(entry::decode).collect()
 }
 
 /// Fills the history tail of a channel that was loaded, at the first time it is needed.
@@ -251,7 +248,7 @@ pub(crate) async fn fill_tail(room: &mut Room) {
         return;
     }
     let in_history = |entry: &store::Entry| {
-        let record = entry::decode(entry).ok().flatten();
+        let record = entry::decode(entry).ok();
         record.is_some_and(|r| history_message(&r).is_some())
     };
     let query = store::ArchiveQuery {

@@ -14,6 +14,7 @@ mod gate;
 mod mend;
 
 use crate::convert;
+use crate::directory::Listed;
 use crate::shared::Shared;
 use building::{Building, ToEnd};
 use coven_cluster::{Channel, Delivery, Output, ShardId};
@@ -48,6 +49,8 @@ pub(crate) struct Request {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) timer: TimerChange,
     pub(crate) deliveries: Vec<Delivery>,
+    /// What the directory says of the channel once this is durable.
+    pub(crate) listing: Option<Box<Listed>>,
     /// It ends with another output: that one, not this, is what the commit's acknowledgement stands for.
     pub(crate) more_follows: bool,
     /// Who is to be told when it could not be done.
@@ -67,6 +70,7 @@ impl Request {
             outcomes: Vec::new(),
             timer: TimerChange::Keep,
             deliveries,
+            listing: None,
             more_follows: false,
             origin: None,
             barrier: None,
@@ -84,6 +88,7 @@ struct Part {
     channel: Channel,
     generation: u32,
     deliveries: Vec<Delivery>,
+    listing: Option<Box<Listed>>,
     more_follows: bool,
     origin: Option<Arc<Origin>>,
     barrier: Option<oneshot::Sender<()>>,
@@ -306,6 +311,9 @@ impl Committer {
     /// The gate opens: what depended on this commit leaves.
     fn release(&mut self, part: Part, commit: u64) {
         let bytes = part.bytes + gate::weight(&part.deliveries);
+        if let Some(listing) = part.listing {
+            self.shared.directory.note(&part.channel, *listing);
+        }
         let (shard, barrier) = (part.channel.shard(), part.barrier);
         let output = (!part.deliveries.is_empty()).then_some(Output {
             channel: Some(part.channel),
@@ -327,6 +335,7 @@ impl Part {
             channel: request.channel,
             generation: request.generation,
             deliveries: request.deliveries,
+            listing: request.listing,
             more_follows: request.more_follows,
             origin: request.origin,
             barrier: request.barrier,

@@ -11,7 +11,7 @@ use coven_core::{Answer, Channel as State, ChannelName, Condition, Query, Refusa
 use coven_store::{self as store, DirectoryQuery, Epoch};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tracing::warn;
 
 /// Most channels in one page.
@@ -19,43 +19,54 @@ const PAGE: u32 = 100;
 /// Set in a listing's details when not everybody may join: then MIX asks the channel itself.
 const RESTRICTED: &[u8] = b"restricted";
 
-/// Listings that are to be written.
+/// What the directory says of a channel; nothing if it is not to be in there.
+pub(crate) type Listed = Option<store::Listing>;
+
+/// Listings that are to be written: of each channel the latest, so their number is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    changed: Mutex<BTreeMap<Channel, Option<store::Listing>>>,
+    changed: Mutex<BTreeMap<Channel, Listed>>,
 }
 
 impl Directory {
-    /// Notes what the directory shall say about a channel from now on.
-    pub(crate) fn note(&self, channel: &Channel, state: &State) {
-        let listing = listing(state);
-        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        changed.insert(channel.clone(), listing);
+    /// Notes what the directory shall say about a channel from now on. Only of what is durable.
+    pub(crate) fn note(&self, channel: &Channel, listing: Listed) {
+        self.lock().insert(channel.clone(), listing);
     }
 
-    /// Writes what has been noted.
+    /// Writes what has been noted. What the store does not take is written with the next call.
     pub(crate) async fn flush(&self, shared: &Shared) {
-        let changed = {
-            let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *changed)
-        };
-        let mut shards: BTreeMap<ShardId, Vec<_>> = BTreeMap::new();
+        let changed = std::mem::take(&mut *self.lock());
+        let mut shards: BTreeMap<ShardId, Vec<(Channel, Listed)>> = BTreeMap::new();
         for (channel, listing) in changed {
-            shards
-                .entry(channel.shard())
-                .or_default()
-                .push((convert::key(&channel), listing));
+            let of_shard = shards.entry(channel.shard()).or_default();
+            of_shard.push((channel, listing));
         }
         for (shard, listings) in shards {
             let epoch = Epoch(shared.epoch(shard).0);
-            let written = shared
-                .store
-                .list(convert::shard(shard), epoch, listings)
-                .await;
-            if let Err(error) = written {
-                warn!(shard = shard.0, %error, "the directory was not written");
+            let named =
+                |(channel, listing): &(Channel, Listed)| (convert::key(channel), listing.clone());
+            let written = shared.store.list(
+                convert::shard(shard),
+                epoch,
+                listings.iter().map(named).collect(),
+            );
+            if let Err(error) = written.await {
+                warn!(shard = shard.0, %error, "the directory was not written yet");
+                self.put_back(listings);
             }
         }
+    }
+
+    fn put_back(&self, listings: Vec<(Channel, Listed)>) {
+        let mut changed = self.lock();
+        for (channel, listing) in listings {
+            changed.entry(channel).or_insert(listing);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Channel, Listed>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,7 +103,7 @@ pub(crate) fn spawn_answer(
 }
 
 /// Locked rooms never appear, hidden ones neither (MUC-DISCO-03).
-fn listing(state: &State) -> Option<store::Listing> {
+pub(crate) fn listing(state: &State) -> Listed {
     let roster = state.roster();
     if !roster.exists() {
         return None;

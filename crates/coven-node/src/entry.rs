@@ -20,17 +20,14 @@ pub(crate) fn encode(record: &Record) -> Entry {
     }
 }
 
-/// The record of an entry; `None` for a kind that may be passed over.
-pub(crate) fn decode(entry: &Entry) -> Result<Option<Arc<Record>>, coven_proto::Error> {
-    let Some(event) = decode_event(entry.record.clone())? else {
-        return Ok(None);
-    };
-    Ok(Some(Arc::new(Record {
+/// The record of an entry.
+pub(crate) fn decode(entry: &Entry) -> Result<Arc<Record>, coven_proto::Error> {
+    Ok(Arc::new(Record {
         sequence: Sequence(entry.sequence.0),
         first_epoch: Epoch(entry.first_epoch.0),
         stamp: convert::timestamp(entry.stamp),
-        event,
-    })))
+        event: decode_event(entry.record.clone())?,
+    }))
 }
 
 const fn life(event: &Event) -> Life {

@@ -67,9 +67,7 @@ fn fold(channel: &Channel, loaded: Loaded) -> Result<Stored, Error> {
     let mut journal = Vec::with_capacity(loaded.journal.len());
     for stored in &loaded.journal {
         let at = state.roster().at();
-        let Some(record) = entry::decode(stored)? else {
-            continue;
-        };
+        let record = entry::decode(stored)?;
         if record.sequence != at.next() && at != Sequence(0) {
             return Err(Error::Gap(at.0, record.sequence.0));
         }
@@ -85,4 +83,54 @@ fn fold(channel: &Channel, loaded: Loaded) -> Result<Stored, Error> {
         unsent: loaded.unsent.map(|n| n.0),
         outcomes: loaded.outcomes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use coven_core::{ChannelName, Epoch, Event, Timestamp};
+
+    fn entry(sequence: u64, event: &[u8]) -> coven_store::Entry {
+        let record = Record {
+            sequence: Sequence(sequence),
+            first_epoch: Epoch(1),
+            stamp: Timestamp(i64::try_from(sequence).unwrap() * 10),
+            event: Event::Unlocked,
+        };
+        let mut entry = entry::encode(&record);
+        if !event.is_empty() {
+            entry.record = event.to_vec().into();
+        }
+        entry
+    }
+
+    fn folded(events: [&[u8]; 3]) -> Result<Stored, Error> {
+        let (space, local) = ("chat.example".into(), "coven".into());
+        let channel = Channel::new(ChannelName { space, local }, 4);
+        let entries = (1..).zip(events).map(|(n, event)| entry(n, event));
+        let loaded = Loaded {
+            journal: entries.collect(),
+            ..Loaded::default()
+        };
+        fold(&channel, loaded)
+    }
+
+    #[test]
+    fn i7_an_unknown_event_that_may_be_ignored_keeps_its_place() {
+        // `ignorable`, and a body of a number that nobody has given out.
+        let newer = [0x08, 0x01, 0xfa, 0x3f, 0x00];
+        let stored = folded([b"", &newer, b""]).unwrap();
+        assert_eq!(stored.state.roster().at(), Sequence(3));
+        let last = folded([b"", b"", &newer]).unwrap();
+        assert_eq!(last.state.roster().at(), Sequence(3));
+        assert_eq!(last.state.roster().stamp(), Timestamp(30));
+        assert_eq!(last.journal.len(), 3, "front-ends count it as well");
+    }
+
+    #[test]
+    fn i7_an_unknown_event_that_may_not_be_ignored_is_an_error() {
+        assert!(folded([b"", &[0xfa, 0x3f, 0x00], b""]).is_err());
+    }
 }

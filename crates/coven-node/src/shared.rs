@@ -7,7 +7,7 @@ use crate::receipts::Unstored;
 use crate::sweep::Sweeps;
 use crate::table::Table;
 use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
-use coven_core::{Epoch, Origin, Refusal, Service as Policies, StanzaKind, Timestamp};
+use coven_core::{Epoch, Origin, Refusal, Service as Policies, Timestamp};
 use coven_store::{SessionId, Store};
 use std::collections::HashSet;
 use std::future::Future;
@@ -82,8 +82,11 @@ impl Shared {
         });
     }
 
-    /// Sends an error for something that was not done. Errors are never answered, presence of the departing neither.
+    /// Sends an error for something that was not done. Where none may be given, nothing is sent (MUC-ERR-04).
     pub(crate) async fn refuse(&self, channel: &Channel, origin: Arc<Origin>, refusal: Refusal) {
+        if !origin.is_answerable() {
+            return;
+        }
         let delivery = Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
@@ -207,9 +210,4 @@ pub(crate) fn now() -> Timestamp {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Whether an error may be sent to this origin at all: not for presence that ends something.
-pub(crate) fn answerable(origin: &Origin) -> bool {
-    origin.kind != StanzaKind::Presence || !origin.from.is_empty()
 }

@@ -3,6 +3,7 @@
 use crate::actor::{RETRY_MS, Room, Soundness};
 use crate::archive;
 use crate::commit::Request;
+use crate::directory::{self, Listed};
 use crate::entry;
 use crate::operations::Verdict;
 use crate::shared;
@@ -162,9 +163,10 @@ impl Room {
         }
         let request = Request::output(&self.channel, self.generation, deliveries);
         let timer = self.timer_change();
-        let origin = origin.filter(|o| shared::answerable(o)).cloned();
-        self.list(&records);
+        let origin = origin.filter(|o| o.is_answerable()).cloned();
+        let listing = self.listing(&records);
         self.send(Request {
+            listing,
             expected,
             entries,
             outcomes,
@@ -301,7 +303,7 @@ impl Room {
 
     /// One delivery to whoever asked: an error in its place if what it depends on is not done (I5).
     fn word(&self, operation: &Operation, delivery: Delivery) -> Request {
-        let origin = Some(Arc::clone(&operation.origin)).filter(|o| shared::answerable(o));
+        let origin = Some(Arc::clone(&operation.origin)).filter(|o| o.is_answerable());
         Request {
             origin,
             ..Request::output(&self.channel, self.generation, vec![delivery])
@@ -318,6 +320,9 @@ impl Room {
         } else {
             Vec::new()
         };
+        if outcomes.is_empty() && !origin.is_answerable() {
+            return;
+        }
         let delivery = Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
@@ -367,14 +372,14 @@ impl Room {
         })
     }
 
-    fn list(&self, records: &[Arc<Record>]) {
-        if let Soundness::Sound(state) = &self.condition
-            && !records
-                .iter()
-                .all(|r| matches!(r.event, Event::Message(_) | Event::Private(_)))
-        {
-            self.shared.directory.note(&self.channel, state);
-        }
+    /// What the directory is to say once the events are durable, if they may have changed that.
+    fn listing(&self, records: &[Arc<Record>]) -> Option<Box<Listed>> {
+        let Soundness::Sound(state) = &self.condition else {
+            return None;
+        };
+        let same = |r: &Arc<Record>| matches!(r.event, Event::Message(_) | Event::Private(_));
+        let changes = !records.iter().all(same);
+        changes.then(|| Box::new(directory::listing(state)))
     }
 
     pub(crate) fn head(&self) -> Sequence {

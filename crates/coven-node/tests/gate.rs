@@ -11,7 +11,7 @@ mod common;
 use common::held::HeldStore;
 use common::{Node, is_joined, is_message, join, named, operation, post, said};
 use coven_cluster::{Delivery, Request};
-use coven_core::{Condition, ErrorType, Query, View};
+use coven_core::{Command, Condition, ErrorType, Query, View};
 use coven_store::MemoryStore;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,6 +181,33 @@ async fn i5_an_operation_that_comes_too_early_is_no_error_to_its_sender() {
                 after: 0
             }]
         ),
+        "{all:?}"
+    );
+}
+
+/// An error stanza, a result or a farewell: its origin leads nowhere.
+#[tokio::test]
+async fn muc_err_04_i5_what_may_not_be_answered_gets_no_error_neither_refused_nor_undone() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    let silent = |jid: &str, command: Command| {
+        let mut silent = operation("coven", jid, Request::Command(command));
+        Arc::make_mut(&mut silent.origin).from = "".into();
+        silent
+    };
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.until(answered).await;
+    node.send(silent(WITCH, post("refused")));
+    store.full(true);
+    let payload = bytes::Bytes::new();
+    node.send(silent(HAG, Command::Leave { payload }));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    store.full(false);
+    node.ask("coven", HAG, Query::Info { view: View::Muc });
+    let all = node.until(answered).await;
+    assert!(
+        matches!(all.as_slice(), [Delivery::Answer { .. }]),
         "{all:?}"
     );
 }

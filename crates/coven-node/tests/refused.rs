@@ -12,7 +12,7 @@ use common::held::HeldStore;
 use common::{Node, channel, is_joined, is_message, said};
 use coven_cluster::Delivery;
 use coven_core::{Condition, ErrorType, Query, Refusal, View};
-use coven_store::{Error, MemoryStore};
+use coven_store::{DirectoryQuery, Error, MemoryStore, Store};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,4 +147,46 @@ async fn i9_a_front_end_that_takes_nothing_of_one_room_does_not_hold_up_others()
     }
     node.say(&other, HAG, "one");
     node.until(|d| is_message(d, "one")).await;
+}
+
+async fn listed(store: &HeldStore) -> Vec<String> {
+    let all = DirectoryQuery {
+        max: 10,
+        ..DirectoryQuery::default()
+    };
+    let page = store.directory(&"chat.example".into(), all).await;
+    let channels = page.unwrap().unwrap().channels;
+    channels
+        .into_iter()
+        .map(|(local, _)| local.to_string())
+        .collect()
+}
+
+/// The directory is derived from what is durable, and what the store did not take of it is not lost.
+#[tokio::test]
+async fn muc_disco_03_the_directory_says_what_is_durable_also_after_a_full_store() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    store.hold();
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(
+        listed(&store).await,
+        [""; 0],
+        "listed before it was durable"
+    );
+    store.let_go();
+    node.until(is_answer).await;
+    store.full(true);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    store.full(false);
+    let found = async {
+        while listed(&store).await != ["coven"] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), found)
+        .await
+        .expect("it is listed");
 }

@@ -24,23 +24,23 @@ pub struct Kind(pub u32);
 #[must_use]
 pub fn encode_event(event: &Event) -> (Kind, Bytes) {
     let body = body_to(event);
-    let kind = kind_of(&body);
+    let kind = body.as_ref().map_or(Kind(0), kind_of);
     let wire = wire::Event {
-        ignorable: false,
-        body: Some(body),
+        ignorable: body.is_none(),
+        body,
     };
     (kind, wire.encode_to_vec().into())
 }
 
-/// The event of a record. `Ok(None)`: of a kind that this version does not know and may pass over.
-pub fn decode_event(record: Bytes) -> Result<Option<Event>, Error> {
+/// The event of a record: [`Event::Unknown`] for a kind that this version does not know and may pass over.
+pub fn decode_event(record: Bytes) -> Result<Event, Error> {
     let wire = wire::Event::decode(record).map_err(|source| Error::Format {
         what: "journal record",
         source,
     })?;
     match wire.body {
-        Some(body) => body_from(body).map(Some),
-        None if wire.ignorable => Ok(None),
+        Some(body) => body_from(body),
+        None if wire.ignorable => Ok(Event::Unknown),
         None => Err(Error::Newer),
     }
 }
@@ -65,8 +65,9 @@ const fn kind_of(body: &Body) -> Kind {
     })
 }
 
-fn body_to(event: &Event) -> Body {
-    match event {
+fn body_to(event: &Event) -> Option<Body> {
+    Some(match event {
+        Event::Unknown => return None,
         Event::Created {
             key,
             config,
@@ -150,7 +151,7 @@ fn body_to(event: &Event) -> Body {
             reason: text(reason.as_ref()),
             password: text(password.as_ref()),
         }),
-    }
+    })
 }
 
 fn body_from(body: Body) -> Result<Event, Error> {

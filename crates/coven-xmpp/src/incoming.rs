@@ -9,7 +9,8 @@ use crate::mix;
 use crate::ns;
 use crate::render::PROBE;
 use crate::stanza::{
-    Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply, result_reply,
+    Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply,
+    may_be_answered_by_error, result_reply,
 };
 use crate::stream::Limits;
 use bytes::Bytes;
@@ -107,7 +108,11 @@ impl<'a> Incoming<'a> {
                 Kind::Presence => StanzaKind::Presence,
                 Kind::Iq => StanzaKind::Iq,
             },
-            from: stanza.from.raw().into(),
+            from: if is_answerable(stanza) {
+                stanza.from.raw().into()
+            } else {
+                SmolStr::default()
+            },
             to: stanza.to.raw().into(),
             id: stanza.id.clone(),
             lang: stanza.lang.clone(),
@@ -148,6 +153,12 @@ impl<'a> Incoming<'a> {
     }
 }
 
+/// Whether an error may be sent to whom it comes from, also later: whoever says farewell is not there any more.
+fn is_answerable(stanza: &Stanza) -> bool {
+    let farewell = stanza.kind == Kind::Presence && stanza.type_.as_deref() == Some("unavailable");
+    may_be_answered_by_error(stanza) && !farewell
+}
+
 /// Answered by an error, where one may be given.
 pub(crate) fn refuse(stanza: &Stanza, error: StanzaError) -> Inbound {
     match error_reply(stanza, &error, echo(stanza)) {
@@ -166,6 +177,9 @@ fn echo(stanza: &Stanza) -> Echo {
 
 /// The error reply to a command that came from `origin`.
 pub(crate) fn refusal(domains: &Domains, origin: &Origin, refusal: &Refusal) -> Option<Outgoing> {
+    if !origin.is_answerable() {
+        return None;
+    }
     let stanza = stanza_of(origin);
     let mut error = adjusted(origin, &stanza, refusal);
     if let Some((domain, local)) = address_of(domains, origin) {

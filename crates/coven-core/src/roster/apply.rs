@@ -32,7 +32,7 @@ impl Roster {
                 self.resource_key = Some(key.of_resources());
                 self.begin(config, creator, record.stamp)
             }
-            Event::Unlocked | Event::Private(_) => Delta::default(),
+            Event::Unknown | Event::Unlocked | Event::Private(_) => Delta::default(),
             Event::Joined {
                 person, session, ..
             } => self.arrive(Some(person), session),

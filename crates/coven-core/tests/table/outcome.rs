@@ -122,6 +122,7 @@ impl Outcome {
 pub const fn word(event: &Event) -> &'static str {
     match event {
         Event::Created { .. } => "created",
+        Event::Unknown => "unknown",
         Event::Unlocked => "unlocked",
         Event::Joined { .. } => "joined",
         Event::Online { .. } => "online",

@@ -145,6 +145,9 @@ impl Store for HeldStore {
         epoch: Epoch,
         listings: Vec<(ChannelKey, Option<Listing>)>,
     ) -> Pending<()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Full("test".into())));
+        }
         self.inner.list(shard, epoch, listings)
     }
     fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {

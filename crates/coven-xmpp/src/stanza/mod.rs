@@ -33,5 +33,6 @@ pub use walk::Scope;
 pub use xml::Builder;
 
 pub(crate) use chars::decode;
+pub(crate) use reply::may_be_answered_by_error;
 pub(crate) use scan::{Scanner, Token};
 pub(crate) use walk::{Step, Walker};

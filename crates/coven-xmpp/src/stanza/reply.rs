@@ -47,7 +47,7 @@ fn answer(stanza: &Stanza, type_: &str, payload: &[u8]) -> Outgoing {
     Outgoing::new(&head, stanza.from.raw(), payload)
 }
 
-fn may_be_answered_by_error(stanza: &Stanza) -> bool {
+pub(crate) fn may_be_answered_by_error(stanza: &Stanza) -> bool {
     match stanza.type_.as_deref() {
         Some("error") => false,
         Some("result") => stanza.kind != Kind::Iq,
