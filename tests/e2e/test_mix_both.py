@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+
 import pytest
 from harness.both import Everybody, MakeSetting
-from harness.mix import ONE, PAIR, Layout
-from harness.muc import Occupant
+from harness.client import DEADLINE
+from harness.mix import INFO, MESSAGES, NODES, ONE, PAIR, PARTICIPANTS, PRESENCES, Layout
+from harness.muc import Occupant, is_subject
+from harness.process import eventually
 from harness.prosody import Prosody, ProsodyOptions
+from harness.stanza import MIX, Stanza, tag, text
+from slixmpp import JID
 
 
 @pytest.mark.parametrize("layout", [ONE, PAIR], ids=["one-domain", "mirrored"])
@@ -86,3 +92,58 @@ async def self_id(occupant: Occupant) -> str:
     """The occupant-id of who is in the room since its first presence."""
     own = (p for p in occupant.client.inbox.history if p.kind == "presence" and p.sender == occupant.jid)
     return next(p.occupant_id for p in own) or ""
+
+
+async def test_map_28_map_29_subject_and_history_are_shared(setting: MakeSetting) -> None:
+    """A subject is a message to MIX; who joins by MUC has the history of both, and the subject, in MUC's form."""
+    s = await setting(Prosody, ProsodyOptions(mix_pam=True), PAIR)
+    alice = Occupant((await s.sessions("alice"))[0], PAIR.room("coven"), "Alice")
+    await alice.create()
+    carol = await s.slix("carol", "coven")
+    read: list[Stanza] = []
+    carol.listen(read.append)
+    await carol.join("Carol")
+    await carol.say("when shall we meet again?")
+    first = await carol.hears("when shall we meet again?")
+    await alice.client.send(tag("message", text("subject", "The heath"), to=alice.room, type_="groupchat", id_="s1"))
+    changed = await alice.client.expect(is_subject, what="the new subject")
+    await eventually(lambda: any(is_subject(m) for m in read), DEADLINE)
+    (told,) = [m for m in read if is_subject(m)]
+    assert (told.text("client:subject"), told.text("mix:mix/mix:nick")) == ("The heath", "Alice")
+    assert told.id == changed.stanza_id and told.sender.startswith(f"{carol.channel}/")
+    joined = await Occupant((await s.sessions("bob"))[0], alice.room, "Bob").join()
+    assert [(m.sender, m.body, m.stanza_id) for m in joined.history] == [(f"{alice.room}/Carol", first.body, first.id)]
+    assert joined.history[0].get("delay:delay", "from") == alice.room
+    assert (joined.subject.sender, joined.subject.text("client:subject")) == (alice.jid, "The heath")
+
+
+async def test_mix_cre_01_map_40_map_41_public_library_makes_and_ends_a_channel(setting: MakeSetting) -> None:
+    """slixmpp creates a channel, looks around in it, and destroys it; MUC is in it meanwhile."""
+    s = await setting(Prosody, ProsodyOptions(mix_pam=True), PAIR)
+    carol = await s.slix("carol", "cauldron")
+    core = carol.client.xmpp.plugin["xep_0369"]
+    deleted: list[str] = []
+    carol.listen(lambda stanza: deleted.extend(d.get("node", "") for d in stanza.all("event:event/event:delete")))
+    service, channel = JID(PAIR.mix_domain), JID(carol.channel)
+    assert await core.can_create_channel(service)
+    assert await core.create_channel(service, "cauldron", timeout=DEADLINE) == "cauldron"
+    await carol.join("Carol")
+    assert [str(jid) for jid, _ in await core.list_channels(service)] == [carol.channel]
+    assert await core.list_mix_nodes(channel) >= set(NODES)
+    assert (await core.get_channel_info(channel))["JID Visibility"] == "jid-hidden"
+    # covers: MIX-SUB-01, MIX-SUB-02: what the library returns is what was not done.
+    assert await core.update_subscription(channel, unsubscribe={INFO}) == (set(), set())
+    # covers: MAP-40, MAP-85: open at once, and the same room.
+    alice = Occupant((await s.sessions("alice"))[0], PAIR.room("cauldron"), "Alice")
+    joined = await alice.join()
+    assert 201 not in joined.self_presence.codes and [p.nick for p in joined.others] == ["Carol"]
+    await carol.say("bubble")
+    await alice.hears("bubble")
+    # The library's `destroy_channel` sends an IQ without the element.
+    destroy = carol.client.xmpp.make_iq_set(ito=service)
+    destroy.set_payload(ET.fromstring(tag("destroy", xmlns=MIX, channel="cauldron")))
+    await destroy.send(timeout=DEADLINE)
+    # covers: MIX-DES-01, MIX-DES-04
+    gone = await alice.sees("Alice", "unavailable")
+    assert gone.has("user:x/user:destroy")
+    await eventually(lambda: set(deleted) == {MESSAGES, PARTICIPANTS, PRESENCES}, DEADLINE, lambda: str(deleted))
