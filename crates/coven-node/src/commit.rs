@@ -30,6 +30,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 /// Commits on their way at a time: beyond it requests wait, and so grow together.
@@ -161,8 +162,12 @@ impl Committer {
         }
     }
 
-    /// Runs until all senders of requests are gone and everything is durable.
-    pub(crate) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    /// Runs until the last call, and after it until everything that was taken is durable and has left.
+    pub(crate) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        last_call: CancellationToken,
+    ) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut open = true;
         while open || !self.in_flight.is_empty() || !self.gate.is_empty() {
@@ -172,6 +177,7 @@ impl Committer {
                 biased;
                 answer = answered(&mut self.in_flight) => self.finish(answer),
                 () = self.gate.sent(), if !self.gate.is_empty() => {}
+                () = last_call.cancelled(), if !requests.is_closed() => requests.close(),
                 () = due(trial) => self.try_again(),
                 taken = requests.recv_many(&mut batch, BATCH), if room => {
                     open = taken > 0;

@@ -9,9 +9,8 @@ use crate::receipts::Unstored;
 use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::{commit, start, upkeep};
-use coven_cluster::{Channel, FrontLink};
-use coven_core::ChannelName;
+use crate::{start, upkeep};
+use coven_cluster::FrontLink;
 use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -23,12 +22,17 @@ use tracing::{info, warn};
 
 /// Requests that wait for the commit pipeline; channels wait beyond it.
 const COMMIT_QUEUE: usize = 4096;
+/// At the end: until everything that was decided is durable and has left.
+const MOST_WAIT: Duration = Duration::from_secs(5);
 
 /// A running node.
 #[derive(Debug)]
 pub struct Service {
     shared: Arc<Shared>,
     stop: CancellationToken,
+    /// Nothing more is taken into the commit pipeline.
+    last_call: CancellationToken,
+    pipeline: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -67,12 +71,13 @@ impl Service {
         let last: Vec<CommitNumber> = claimed.iter().map(|(_, last)| *last).collect();
         let committer = Committer::new(Arc::clone(&shared), &last);
         let stop = CancellationToken::new();
+        let last_call = CancellationToken::new();
+        let pipeline = watched(
+            &shared,
+            "the commit pipeline has ended",
+            committer.run(requests, last_call.clone()),
+        );
         let tasks = vec![
-            watched(
-                &shared,
-                "the commit pipeline has ended",
-                committer.run(requests),
-            ),
             watched(
                 &shared,
                 "the watch over deadlines has ended",
@@ -92,6 +97,8 @@ impl Service {
         let mut service = Self {
             shared: Arc::clone(&shared),
             stop,
+            last_call,
+            pipeline,
             tasks,
         };
         let unsent = start::unsent(&service.shared).await?;
@@ -116,43 +123,32 @@ impl Service {
     }
 
     /// Ends after everything decided is durable and the store is closed. Front-ends have to be drained before.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.stop.cancel();
         self.shared.sweeps.end();
+        self.emptied().await;
+        self.last_call.cancel();
+        if tokio::time::timeout(MOST_WAIT, &mut self.pipeline)
+            .await
+            .is_err()
+        {
+            warn!("not everything that was decided has left");
+        }
         self.shared.directory.flush(&self.shared).await;
-        self.settle().await;
         if let Err(error) = self.shared.store.close().await {
             warn!(%error, "the store did not close cleanly");
         }
+        self.pipeline.abort();
         for task in &self.tasks {
             task.abort();
         }
     }
 
-    /// Writes snapshots of what is acknowledged, and waits until the pipeline is empty.
-    async fn settle(&self) {
+    /// Writes snapshots of what is acknowledged. Waits, within bounds, until no channel has anything left to do.
+    async fn emptied(&self) {
         for mailbox in self.shared.table.all() {
             mailbox.tell(Message::Idle);
         }
-        let (barrier, passed) = tokio::sync::oneshot::channel();
-        let name = ChannelName {
-            space: "".into(),
-            local: "".into(),
-        };
-        let channel = Channel::new(name, self.shared.options.shards);
-        let request = commit::Request::output(&channel, 0, Vec::new());
-        let request = commit::Request {
-            barrier: Some(barrier),
-            ..request
-        };
-        if self.shared.commits.send(request).await.is_ok() {
-            let _passed = tokio::time::timeout(Duration::from_secs(5), passed).await;
-        }
-        self.emptied().await;
-    }
-
-    /// Waits, within bounds, until no channel has anything left to do.
-    async fn emptied(&self) {
         for _ in 0..100 {
             if self.shared.table.all().is_empty() {
                 return;

@@ -8,6 +8,7 @@
 
 mod common;
 
+use common::held::HeldStore;
 use common::{Node, is_destroyed, is_joined, is_message, operation, record, said};
 use coven_cluster::{Delivery, Request};
 use coven_core::command::Relay;
@@ -146,6 +147,31 @@ async fn i9_a_destroyed_channel_leaves_memory_once_it_is_acknowledged() {
     node.acknowledge("coven", last, 99);
     node.until(|d| matches!(d, Delivery::Forget)).await;
     node.emptied().await;
+}
+
+/// What is on its way in any shard is durable and leaves before the store is closed.
+#[tokio::test]
+async fn i5_the_end_waits_for_what_was_decided_in_every_shard() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    let rooms = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    store.hold();
+    for room in rooms {
+        node.join(room, HAG, "hag");
+    }
+    while store.held() < rooms.len().min(4) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let ended = tokio::spawn(node.service.shutdown());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!ended.is_finished(), "something is on its way");
+    store.let_go();
+    ended.await.unwrap();
+    let mut joined = 0;
+    while let Ok(output) = node.outputs.try_recv() {
+        joined += output.deliveries.iter().filter(|d| is_joined(d)).count();
+    }
+    assert_eq!(joined, rooms.len());
 }
 
 #[tokio::test]
