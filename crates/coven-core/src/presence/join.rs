@@ -27,6 +27,7 @@ pub fn decide(
         return Err(malformed());
     }
     let nick = allowed(raw, facts)?;
+    join.presence.bounds()?;
     if !channel.roster.exists() {
         return create::by_join(channel, sender, join, nick, facts);
     }

@@ -36,6 +36,21 @@ pub struct Presence {
     pub payload: Bytes,
 }
 
+/// Bytes of a presence's payload at most: it is held for as long as the session lasts, and everybody who enters gets it. A
+/// hard bound (I9), far above what clients send, and far enough below `max-stanza` for all that is written around it.
+pub const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
+
+impl Presence {
+    /// Refuses a presence over [`MAX_PAYLOAD_BYTES`]: `policy-violation`.
+    pub(crate) fn bounds(&self) -> Result<(), Refusal> {
+        if self.payload.len() > MAX_PAYLOAD_BYTES {
+            let refusal = Refusal::usual(Condition::PolicyViolation);
+            return Err(refusal.text("this presence is too large"));
+        }
+        Ok(())
+    }
+}
+
 /// A full JID present in a channel. Shared between node and front-ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {

@@ -27,12 +27,13 @@ pub fn muc(
         return if facts.service.shares_address() {
             bare(channel, sender, presence, facts)
         } else {
-            Ok(of_muc(channel, sender, presence))
+            of_muc(channel, sender, presence)
         };
     };
     let Some(session) = channel.muc_session(sender) else {
         return Ok(Decision::output(Output::NotJoined));
     };
+    presence.bounds()?;
     let mut decision = Decision::default();
     decision
         .events
@@ -52,11 +53,11 @@ pub fn bare(
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     let Some((person, participation)) = participant(channel, sender) else {
-        return Ok(if facts.service.shares_address() {
+        return if facts.service.shares_address() {
             of_muc(channel, sender, presence)
         } else {
-            Decision::default()
-        });
+            Ok(Decision::default())
+        };
     };
     if sender.full.is_none() {
         return Ok(refresh(person, participation));
@@ -83,10 +84,17 @@ pub fn offline(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Deci
 }
 
 /// An update of the sender's MUC session, if it has one.
-fn of_muc(channel: &Channel, sender: &Sender, presence: &Arc<Presence>) -> Decision {
-    let session = channel.muc_session(sender);
-    let changed = session.and_then(|session| session.changed_to(presence));
-    changed.map_or_else(Decision::default, Decision::event)
+fn of_muc(
+    channel: &Channel,
+    sender: &Sender,
+    presence: &Arc<Presence>,
+) -> Result<Decision, Refusal> {
+    let Some(session) = channel.muc_session(sender) else {
+        return Ok(Decision::default());
+    };
+    presence.bounds()?;
+    let changed = session.changed_to(presence);
+    Ok(changed.map_or_else(Decision::default, Decision::event))
 }
 
 /// All presence, to the bare JID of a subscriber of the presence node.
@@ -106,6 +114,7 @@ fn online(
     presence: &Arc<Presence>,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
+    presence.bounds()?;
     let full = sender.full.as_ref();
     if let Some(session) = full.and_then(|full| channel.roster.session_of(View::Mix, full)) {
         return Ok(Decision::event(session.begun_again(presence)));

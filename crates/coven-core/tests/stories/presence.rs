@@ -1,14 +1,15 @@
 //! Presence of occupants, and who is shown it (XEP-0045 §7.7, §5.1).
 
-use crate::table::acts::presence;
+use crate::table::acts::{join, presence};
 use crate::table::{HAG, OWNER, Table, WITCH};
 use bytes::Bytes;
-use coven_core::command::Command;
+use coven_core::command::{Command, Join};
 use coven_core::event::Event;
-use coven_core::presence::session::Show;
+use coven_core::presence::session::{MAX_PAYLOAD_BYTES, Presence, Show};
 use coven_core::roster::Shown;
 use coven_core::settings::config::Broadcast;
 use coven_core::{Affiliation, Condition, ErrorType, Role};
+use std::sync::Arc;
 
 #[test]
 fn muc_pres_08_an_update_changes_what_is_shown() {
@@ -233,4 +234,43 @@ fn muc_err_08_unavailable_is_always_processed() {
     assert_eq!(t.leaves(HAG).story(), ["left"]);
     t.joins(HAG, "thirdwitch")
         .refused(Condition::NotAuthorized, ErrorType::Auth);
+}
+
+// covers: I9
+#[test]
+fn i9_a_presence_over_the_bound_is_refused_by_whatever_way_it_comes() {
+    let large = |bytes| {
+        Arc::new(Presence {
+            show: Show::Available,
+            payload: vec![b' '; bytes].into(),
+        })
+    };
+    let (fits, over) = (large(MAX_PAYLOAD_BYTES), large(MAX_PAYLOAD_BYTES + 1));
+    let mut t = Table::room();
+    let entering = |presence: &Arc<Presence>| Join {
+        presence: Arc::clone(presence),
+        ..join("thirdwitch")
+    };
+    t.joins_with(HAG, entering(&over))
+        .refused(Condition::PolicyViolation, ErrorType::Modify);
+    assert!(!t.is_here(HAG));
+    t.joins_with(HAG, entering(&fits)).ok();
+    t.joins_with(HAG, entering(&over))
+        .refused(Condition::PolicyViolation, ErrorType::Modify);
+    for nick in [None, Some("thirdwitch".into())] {
+        let presence = Arc::clone(&over);
+        t.act(HAG, Command::Update { nick, presence })
+            .refused(Condition::PolicyViolation, ErrorType::Modify);
+    }
+    t.participates(WITCH, "secondwitch").ok();
+    let presence = Arc::clone(&over);
+    t.act(WITCH, Command::Online { presence })
+        .refused(Condition::PolicyViolation, ErrorType::Modify);
+    assert_eq!(t.session(HAG).presence, fits);
+    let payload = over.payload.clone();
+    let outcome = t.act(HAG, Command::Leave { payload });
+    let Event::Left { payload, .. } = outcome.event() else {
+        panic!("{outcome:?}");
+    };
+    assert!(payload.is_empty());
 }
