@@ -10,7 +10,7 @@ use crate::ns;
 use crate::render::PROBE;
 use crate::stanza::{
     Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply,
-    may_be_answered_by_error, result_reply,
+    escape_attribute, may_be_answered_by_error, result_reply,
 };
 use crate::stream::Limits;
 use bytes::Bytes;
@@ -23,6 +23,9 @@ use std::sync::Arc;
 
 /// Bytes of payload that an error repeats at most (MUC-ERR-03).
 const MAX_ECHO: usize = 64 * 1024;
+
+/// Bytes of a message's id at most, as it is written into copies.
+const MAX_WRITTEN_ID: usize = 512;
 
 /// A stanza with what is known of its addresses.
 #[derive(Debug)]
@@ -67,6 +70,15 @@ impl<'a> Incoming<'a> {
     pub(crate) fn own_id(&self) -> Option<SmolStr> {
         let id = self.stanza.id.as_ref()?;
         (!id.starts_with(PROBE)).then(|| id.clone())
+    }
+
+    /// Whether the id, written anew in a copy, takes more than there is room for below `max-stanza` (I9): references make
+    /// six bytes of one, and corrections name the id once more.
+    pub(crate) fn has_long_id(&self) -> bool {
+        let mut written = Vec::new();
+        let id = self.stanza.id.as_deref().unwrap_or_default();
+        escape_attribute(&mut written, id);
+        written.len() > MAX_WRITTEN_ID
     }
 
     /// The payload of an IQ get or set: its one child.

@@ -7,8 +7,8 @@ use crate::ns;
 use crate::stanza::strip::{self, Ours, Place};
 use crate::stanza::{Child, Payload, unescape};
 use bytes::{Bytes, BytesMut};
-use coven_core::Command;
 use coven_core::command::{Post, Reference, Traits};
+use coven_core::{Command, Condition};
 use jid::BareJid;
 
 /// The message as a command.
@@ -16,6 +16,9 @@ use jid::BareJid;
 /// Source: XEP-0045 §7.4, §17.3. Requirements MUC-MSG-04 to 06, 12, 18; MUC-SUBJ-01; MUC-COMP-13, 14.
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let stanza = incoming.stanza;
+    if incoming.has_long_id() {
+        return incoming.refuse(Condition::PolicyViolation);
+    }
     let payload = stripped(incoming, Place::Groupchat);
     let content = Content::of(&payload);
     let domain = incoming.domain;

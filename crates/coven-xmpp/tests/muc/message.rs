@@ -331,3 +331,22 @@ fn map_26_a_correction_names_the_message_as_its_reader_knows_it() {
     let unknown = w.send(&replace("never-was"));
     assert_eq!(named(&unknown), "never-was");
 }
+
+/// As large as may be, corrected under an id that grows to six times its length: what nobody would get is refused.
+// covers: I9
+#[test]
+fn i9_an_id_that_outgrows_the_bound_is_refused() {
+    let mut w = witches();
+    for (bytes, is_heard) in [(85, true), (86, false), (1024, false)] {
+        let id = "'".repeat(bytes);
+        let xml = format!(
+            "<message from=\"{CRONE}\" to=\"{ROOM}\" type=\"groupchat\" id=\"{id}\"><body>x</body></message>"
+        );
+        let out = w.send(&xml);
+        if is_heard {
+            assert_eq!(out.to(WICCA).one().id(), id);
+        } else {
+            assert_eq!(out.one().error(), ("modify", "policy-violation"));
+        }
+    }
+}
