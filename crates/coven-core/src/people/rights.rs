@@ -280,13 +280,15 @@ fn is_online(channel: &Channel, person: &Person) -> bool {
     view.is_some_and(|view| !view.sessions.is_empty())
 }
 
-/// Those who are there by the entry of a domain alone.
+/// Those who are there by the entry of a domain alone. Not the domain itself, if it is there: its entry is its own.
 fn affected(channel: &Channel, target: &Person) -> Vec<Arc<Person>> {
     if !target.jid.is_domain() {
         return Vec::new();
     }
     let of_domain = |person: &&Arc<Person>| {
-        person.affiliation == Affiliation::None && person.jid.domain() == target.jid.as_str()
+        person.affiliation == Affiliation::None
+            && person.no != target.no
+            && person.jid.domain() == target.jid.as_str()
     };
     channel
         .roster

@@ -11,12 +11,13 @@ use coven_core::{Affiliation, Command, Condition, Config, ProbeMark, Role};
 use proptest::prelude::*;
 use smol_str::SmolStr;
 
-const PEOPLE: [&str; 5] = [
+const PEOPLE: [&str; 6] = [
     "crone1@shakespeare.example",
     "hag66@shakespeare.example",
     "wiccarocks@shakespeare.example",
     "macbeth@scotland.example",
     "banquo@scotland.example",
+    "scotland.example",
 ];
 
 const NICKS: [&str; 8] = [

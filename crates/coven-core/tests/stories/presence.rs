@@ -236,7 +236,6 @@ fn muc_err_08_unavailable_is_always_processed() {
         .refused(Condition::NotAuthorized, ErrorType::Auth);
 }
 
-// covers: I9
 #[test]
 fn i9_a_presence_over_the_bound_is_refused_by_whatever_way_it_comes() {
     let large = |bytes| {

@@ -270,3 +270,18 @@ fn rights_in_no_room_are_item_not_found() {
     t.kicks(OWNER, "thirdwitch")
         .refused(Condition::ItemNotFound, ErrorType::Cancel);
 }
+
+#[test]
+fn muc_aff_13_the_ban_of_a_domain_that_is_here_itself_holds() {
+    let mut t = Table::room();
+    for (jid, nick) in [("x.example/bot", "bot"), ("a@x.example/b", "thane")] {
+        t.joins(jid, nick).ok();
+    }
+    let outcome = t.affiliates(OWNER, "x.example", Affiliation::Outcast);
+    assert_eq!(outcome.story(), ["removed", "removed"]);
+    assert!(!t.is_here("x.example/bot") && !t.is_here("a@x.example/b"));
+    for jid in ["x.example/bot", "c@x.example/d"] {
+        t.joins(jid, "again")
+            .refused(Condition::Forbidden, ErrorType::Auth);
+    }
+}

@@ -333,7 +333,6 @@ fn map_26_a_correction_names_the_message_as_its_reader_knows_it() {
 }
 
 /// As large as may be, corrected under an id that grows to six times its length: what nobody would get is refused.
-// covers: I9
 #[test]
 fn i9_an_id_that_outgrows_the_bound_is_refused() {
     let mut w = witches();
