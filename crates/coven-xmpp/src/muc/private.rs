@@ -23,7 +23,7 @@ pub(super) fn dispatch(incoming: &Incoming<'_>, nick: &str) -> Inbound {
     match incoming.stanza.message_type() {
         Some(MessageType::Groupchat) => incoming.refuse(Condition::BadRequest),
         Some(MessageType::Error) if !answers_private(incoming) => bounce::dispatch(incoming),
-        Some(MessageType::Error) => command(incoming, nick, "error", anonymous_error(incoming)),
+        Some(MessageType::Error) => command(incoming, nick, "error", plain_error(incoming)),
         Some(MessageType::Chat) => command(incoming, nick, "chat", payload(incoming)),
         Some(MessageType::Headline) => command(incoming, nick, "headline", payload(incoming)),
         _ => command(incoming, nick, "", payload(incoming)),
@@ -47,8 +47,8 @@ fn payload(incoming: &Incoming<'_>) -> Bytes {
     Bytes::copy_from_slice(payload.bytes())
 }
 
-/// Whether an error came back for a private message: servers repeat what they bounce, and copies of private messages
-/// carry an empty `<x/>`. A condition that tells of a lost session is a bounce all the same.
+/// Whether an error came back for a private message: servers repeat what they bounce, and copies of private messages, no
+/// others, carry an empty `<x/>`. A condition that tells of a lost session is a bounce all the same.
 fn answers_private(incoming: &Incoming<'_>) -> bool {
     let payload = &incoming.stanza.payload;
     let is_probe = incoming
@@ -56,8 +56,7 @@ fn answers_private(incoming: &Incoming<'_>) -> bool {
         .id
         .as_ref()
         .is_some_and(|id| id.starts_with(crate::render::PROBE));
-    let is_ours = payload.has(ns::MUC_USER, "x") || payload.has(ns::CLIENT, "body");
-    !is_probe && is_ours && !tells_of_loss(bounce::condition(incoming))
+    !is_probe && payload.has(ns::MUC_USER, "x") && !tells_of_loss(bounce::condition(incoming))
 }
 
 /// Source: MUC-LEAVE-07, 08.
@@ -75,9 +74,24 @@ const fn tells_of_loss(condition: Condition) -> bool {
     )
 }
 
+/// The `<error/>` of the stanza without anything that a user could say by it: who may not send private messages may still
+/// answer them by errors (MUC-PM-05, 07).
+fn plain_error(incoming: &Incoming<'_>) -> Bytes {
+    let error = StanzaError {
+        text: None,
+        detail: None,
+        ..nameless_error(incoming)
+    };
+    written(&error)
+}
+
 /// The `<error/>` of the stanza, without what names the real address of the one who sends it (MUC-ANON-05): its `by`,
 /// a new address, and any text or detail in which that address stands.
 pub(super) fn anonymous_error(incoming: &Incoming<'_>) -> Bytes {
+    written(&nameless_error(incoming))
+}
+
+fn nameless_error(incoming: &Incoming<'_>) -> StanzaError {
     let error = StanzaError::read(&incoming.stanza.payload)
         .unwrap_or_else(|| Condition::UndefinedCondition.into());
     let bare = incoming.sender.bare.as_str();
@@ -85,13 +99,16 @@ pub(super) fn anonymous_error(incoming: &Incoming<'_>) -> Bytes {
         let text = String::from_utf8_lossy(text).to_lowercase();
         !text.contains(bare) && !text.contains(&incoming.stanza.from.bare().to_lowercase())
     };
-    let error = StanzaError {
+    StanzaError {
         by: None,
         alternate: None,
         text: error.text.filter(|text| is_clean(text.as_bytes())),
         detail: error.detail.filter(|detail| is_clean(detail)),
         ..error
-    };
+    }
+}
+
+fn written(error: &StanzaError) -> Bytes {
     let mut xml = Builder::with_capacity(256);
     error.write(&mut xml);
     xml.finish()

@@ -101,6 +101,25 @@ fn muc_pm_05_who_may_send_is_configured_and_oneself_always_may() {
     assert!(out.iter().any(|s| s.to() == HAG2 && s.kind() == "chat"));
 }
 
+/// Who may not send private messages says nothing by errors either.
+#[test]
+fn muc_pm_05_muc_pm_07_an_error_is_no_way_to_talk() {
+    let none = coven_core::settings::config::PrivateMessages::None;
+    let mut w = World::muc()
+        .with_service(|s| s.defaults.private_messages = none)
+        .with_room();
+    w.join(HAG, "thirdwitch");
+    let error = "<error type='modify'><not-acceptable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+        <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>psst</text><psst xmlns='x'>psst</psst></error>";
+    let forged = format!("<body>psst</body>{error}");
+    let out = private(&mut w, HAG, "firstwitch", "type='error'", &forged);
+    assert!(out.is_empty(), "the bounce of no private message: {out:?}");
+    let bounce = format!("<x xmlns='http://jabber.org/protocol/muc#user'/>{forged}");
+    let out = private(&mut w, HAG, "firstwitch", "type='error'", &bounce);
+    assert_eq!(out.one().error(), ("modify", "not-acceptable"));
+    assert!(!out.one().xml.contains("psst"), "{out:?}");
+}
+
 #[test]
 fn muc_pm_07_muc_anon_05_muc_anon_02_an_error_goes_back_without_the_real_address() {
     let mut w = witches();
