@@ -17,6 +17,7 @@ mod load;
 mod operations;
 mod options;
 mod receipts;
+mod reconcile;
 mod service;
 mod shared;
 mod snapshots;

@@ -9,7 +9,7 @@ use crate::receipts::Unstored;
 use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::{start, upkeep};
+use crate::{reconcile, start, upkeep};
 use coven_cluster::FrontLink;
 use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
 use std::sync::Arc;
@@ -104,6 +104,8 @@ impl Service {
         let unsent = start::unsent(&service.shared).await?;
         let loading = start::load_all(Arc::clone(&service.shared), unsent);
         service.tasks.push(tokio::spawn(loading));
+        let comparing = reconcile::run(Arc::clone(&service.shared));
+        service.tasks.push(tokio::spawn(comparing));
         Ok((Handle { shared }, service))
     }
 

@@ -12,7 +12,7 @@ use common::held::HeldStore;
 use common::{Node, channel, is_joined, is_message, said};
 use coven_cluster::Delivery;
 use coven_core::{Condition, ErrorType, Query, Refusal, View};
-use coven_store::{DirectoryQuery, Error, MemoryStore, Store};
+use coven_store::{ChannelKey, DirectoryQuery, Error, Listing, MemoryStore, ShardId, Store};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -189,4 +189,38 @@ async fn muc_disco_03_the_directory_says_what_is_durable_also_after_a_full_store
     tokio::time::timeout(Duration::from_secs(5), found)
         .await
         .expect("it is listed");
+}
+
+/// As a crash between a commit and the directory leaves it: one channel is missing, one is in there that is not.
+#[tokio::test]
+async fn muc_disco_03_the_directory_is_put_right_after_a_start() {
+    let store = Arc::new(HeldStore::default());
+    let node = with_hag(&store).await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    node.acknowledge("coven", 99, 99);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    node.crash();
+    let key = |local: &str| ChannelKey {
+        space: "chat.example".into(),
+        local: local.into(),
+    };
+    let ghost = Listing {
+        listed: true,
+        ..Listing::default()
+    };
+    for (local, listing) in [("coven", None), ("ghost", Some(ghost))] {
+        let shard = ShardId(channel(local).shard().0);
+        let epoch = store.owner(shard).await.unwrap().unwrap().epoch;
+        let listings = vec![(key(local), listing)];
+        store.list(shard, epoch, listings).await.unwrap();
+    }
+    assert_eq!(listed(&store).await, ["ghost"]);
+    let _node = Node::start(store.clone()).await;
+    let right = async {
+        while listed(&store).await != ["coven"] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let right = tokio::time::timeout(Duration::from_secs(5), right).await;
+    right.expect("it is put right");
 }
