@@ -46,7 +46,11 @@ impl<'a> View<'a> {
         };
         if !view.pages.is_empty() {
             view.cut = view.hidden()?;
-            view.paged = view.head(view.pages.end - 1)?.end() - view.cut;
+            let last = view.head(view.pages.end - 1)?;
+            view.paged = last.end() - view.cut;
+            // The database may be newer than the index: then the last page holds what the tail holds as well.
+            let packed = last.last.sequence;
+            view.tail.retain(|entry| entry.sequence > packed);
         }
         Ok(view)
     }
