@@ -46,11 +46,7 @@ impl<'a> View<'a> {
         };
         if !view.pages.is_empty() {
             view.cut = view.hidden()?;
-            let last = view.head(view.pages.end - 1)?;
-            view.paged = last.end() - view.cut;
-            // The database may be newer than the index: then the last page holds what the tail holds as well.
-            let packed = last.last.sequence;
-            view.tail.retain(|entry| entry.sequence > packed);
+            view.paged = view.head(view.pages.end - 1)?.end() - view.cut;
         }
         Ok(view)
     }
