@@ -11,9 +11,10 @@
 use crate::channel::{Channel, Decision, Output};
 use crate::command::{Relay, Sender};
 use crate::ids::{ChannelKey, SessionNo};
+use crate::people::affiliation::Affiliation;
 use crate::people::nick::Nick;
 use crate::roster::PersonView;
-use crate::{Condition, ErrorType, Group, Refusal};
+use crate::{Condition, ErrorType, Group, Refusal, View};
 use bytes::Bytes;
 use smol_str::{SmolStr, format_smolstr};
 
@@ -90,12 +91,15 @@ fn address(view: &PersonView, relay: &Relay) -> Option<(SmolStr, Group)> {
     Some((to.into(), best.group.clone()))
 }
 
-/// From the occupant JID that was asked, to the session that asked. `None`: forged, or too late.
+/// From the occupant JID that was asked, to the session that asked. `None`: forged, from another address than the one that
+/// was asked, or too late.
 fn answer(channel: &Channel, sender: &Sender, relay: &Relay) -> Option<Output> {
     let (asked, given) = Asked::parse(&relay.id)?;
     let full = sender.full.as_ref().map(crate::FullJid::as_str);
-    let mut addressees = full.into_iter().chain([sender.bare.as_str()]);
-    addressees.find(|addressee| asked.proof(channel, addressee) == given)?;
+    let addressee = full.unwrap_or(sender.bare.as_str());
+    if asked.proof(channel, addressee) != given || !may_answer(channel, sender, relay) {
+        return None;
+    }
     let requester = channel.roster.session(asked.requester)?;
     Some(Output::Relay(Relayed {
         to: requester.jid.as_str().into(),
@@ -105,6 +109,20 @@ fn answer(channel: &Channel, sender: &Sender, relay: &Relay) -> Option<Output> {
         id: asked.own_id.into(),
         payload: relay.payload.clone(),
     }))
+}
+
+/// Whoever is here; and who has left by an error, which a server says for a client that is gone (MUC-IQ-06). An id proves
+/// for ever that it was asked, so nobody who is banned is heard by one.
+fn may_answer(channel: &Channel, sender: &Sender, relay: &Relay) -> bool {
+    let roster = &channel.roster;
+    let is_here = match sender.full.as_ref() {
+        Some(full) => roster.session_of(View::Muc, full).is_some(),
+        None => roster
+            .person_of(&sender.bare)
+            .is_some_and(|p| roster.is_present(p.no)),
+    };
+    let is_banned = channel.affiliation(&sender.bare) == Affiliation::Outcast;
+    !is_banned && (is_here || relay.kind == "error")
 }
 
 /// A request on its way: what the answer has to bring back.

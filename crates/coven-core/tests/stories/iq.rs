@@ -6,7 +6,7 @@ use coven_core::channel::Output;
 use coven_core::command::Relay;
 use coven_core::content::relay::Relayed;
 use coven_core::presence::session::Show;
-use coven_core::{Answer, Condition, ErrorType, Query};
+use coven_core::{Affiliation, Answer, Condition, ErrorType, Query};
 
 fn two() -> Table {
     let mut t = Table::room();
@@ -53,16 +53,41 @@ fn muc_iq_01_02_a_request_and_its_answer_pass_without_addresses() {
 }
 
 #[test]
-fn muc_iq_02_an_answer_finds_its_way_after_nicks_have_changed_and_people_left() {
+// covers: MUC-IQ-06
+fn muc_iq_02_an_answer_finds_its_way_after_nicks_have_changed_and_an_error_after_people_left() {
     let mut t = two();
     let request = passed(&mut t, HAG, iq("secondwitch"));
     t.renames(WITCH, "oldwitch").ok();
+    let error = Relay {
+        kind: "error".into(),
+        ..answer(&request, "thirdwitch")
+    };
+    let comes_back = |t: &mut Table, relay| {
+        let back = passed(t, WITCH, relay);
+        assert_eq!(
+            (back.to.as_str(), back.from_nick.as_str()),
+            (HAG, "secondwitch")
+        );
+    };
+    comes_back(&mut t, answer(&request, "thirdwitch"));
     t.leaves(WITCH).ok();
-    let back = passed(&mut t, WITCH, answer(&request, "thirdwitch"));
-    assert_eq!(
-        (back.to.as_str(), back.from_nick.as_str()),
-        (HAG, "secondwitch")
-    );
+    comes_back(&mut t, error);
+}
+
+#[test]
+fn s_27_muc_iq_02_who_was_asked_is_not_heard_for_ever() {
+    let mut t = two();
+    let request = passed(&mut t, HAG, iq("secondwitch"));
+    t.leaves(WITCH).ok();
+    t.relays(WITCH, answer(&request, "thirdwitch")).silent();
+    t.makes(WITCH, Affiliation::Outcast);
+    for kind in ["result", "error"] {
+        let late = Relay {
+            kind: kind.into(),
+            ..answer(&request, "thirdwitch")
+        };
+        t.relays(WITCH, late).silent();
+    }
 }
 
 #[test]
@@ -120,6 +145,7 @@ fn muc_iq_03_vcards_come_from_the_account() {
     };
     let request = passed(&mut t, HAG, vcard);
     assert_eq!(request.to, "wiccarocks@shakespeare.example");
+    t.relays(WITCH, answer(&request, "thirdwitch")).silent();
     let back = passed(
         &mut t,
         "wiccarocks@shakespeare.example",
