@@ -6,7 +6,7 @@ mod archive;
 mod nodes;
 
 use crate::channel::Channel;
-use crate::event::{Record, Subject};
+use crate::event::{Message, Record, Subject};
 use crate::people::participation::{Node, Nodes, Participation};
 use crate::people::role::Role;
 use crate::people::visibility::{self, Viewer, Visibility};
@@ -252,6 +252,16 @@ pub struct ArchivePage {
     pub sees_jids: bool,
     /// Visibility now.
     pub visibility: Visibility,
+}
+
+impl ArchivePage {
+    /// Whether the reader may see whose message it was: by its rights now, and only of what was said while these reached as
+    /// far (MAP-29, MUC-MAM-20).
+    #[must_use]
+    pub fn may_show_jid(&self, message: &Message) -> bool {
+        let was_visible = message.visibility == Visibility::Visible;
+        self.sees_jids && (was_visible || self.visibility != Visibility::Visible)
+    }
 }
 
 /// Most items of a list in one answer; the rest is asked for by RSM (I9).

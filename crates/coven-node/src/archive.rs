@@ -11,6 +11,7 @@ use coven_cluster::{Channel, Delivery, Operation};
 use coven_core::command::{Post, Resolved};
 use coven_core::content::archive::Ids;
 use coven_core::content::history::{MAX_ENTRIES, history_message};
+use coven_core::event::Message;
 use coven_core::ids::ChannelKey;
 use coven_core::query::{ArchivePage, ArchiveQuery, With};
 use coven_core::{
@@ -48,7 +49,8 @@ pub(crate) async fn spawn_read(
     let (barrier, passed) = oneshot::channel();
     let request = Request::output(&room.channel, room.generation, Vec::new());
     let (shared, channel) = (Arc::clone(&room.shared), room.channel.clone());
-    let (origin, query) = (Arc::clone(&operation.origin), query.clone());
+    let origin = Arc::clone(&operation.origin);
+    let query = own_by_id(query.clone(), &key, &operation.sender);
     room.send(Request {
         barrier: Some(barrier),
         ..request
@@ -108,7 +110,10 @@ async fn read_page(
     if page.count == Some(0) {
         return Ok(page);
     }
-    let wanted = store_query(key, query, shared.options.page);
+    let wanted = store::ArchiveQuery {
+        filter: filter(query.with.as_ref(), &page),
+        ..store_query(key, query, shared.options.page)
+    };
     let shard = convert::shard(channel.shard());
     let read = shared
         .store
@@ -151,7 +156,7 @@ fn store_query(key: &ChannelKey, query: &ArchiveQuery, most: u32) -> store::Arch
         sender: sender(key, query.with.as_ref()),
         ids: (!query.ids.is_empty()).then(|| query.ids.iter().copied().map(place).collect()),
         must_exist: named.into_iter().flatten().map(place).collect(),
-        filter: nick_filter(query.with.as_ref()),
+        filter: None,
         max,
         from_end: query.before.is_some(),
     }
@@ -176,20 +181,42 @@ fn sender(key: &ChannelKey, with: Option<&With>) -> Option<store::SenderId> {
     }
 }
 
-/// The nick at the time, so the entries have to be looked at.
-fn nick_filter(with: Option<&With>) -> Option<store::Filter> {
-    let Some(With::Nick(nick)) = with else {
-        return None;
-    };
-    let key = Nick::new(nick).map(|n| n.key().clone());
-    Some(Arc::new(move |entry: &store::Entry| {
+/// One's own messages are asked for by one's id: nothing is to be hidden of them.
+fn own_by_id(mut query: Query, key: &ChannelKey, sender: &Sender) -> Query {
+    if let Query::Archive(archive) = &mut query
+        && let Some(With::Jid(jid)) = &archive.with
+        && *jid == sender.bare
+    {
+        archive.with = Some(With::Id(StableId::of(key, jid.as_str())));
+    }
+    query
+}
+
+/// What the store cannot tell: the nick at the time, and whether the reader would be shown whose message it was when it
+/// asks for somebody's real JID (MUC-MAM-20, MIX-MAM-13). The entries have to be looked at.
+fn filter(with: Option<&With>, page: &ArchivePage) -> Option<store::Filter> {
+    match with? {
+        With::Nick(nick) => {
+            let key = Nick::new(nick).map(|nick| nick.key().clone());
+            let is_it = move |m: &Message| key.as_ref() == Some(Nick::from_clean(&m.nick).key());
+            Some(messages(is_it))
+        }
+        With::Jid(_) => {
+            let page = page.clone();
+            Some(messages(move |m| page.may_show_jid(m)))
+        }
+        With::Id(_) => None,
+    }
+}
+
+fn messages(wanted: impl Fn(&Message) -> bool + Send + Sync + 'static) -> store::Filter {
+    Arc::new(move |entry: &store::Entry| {
         let record = entry::decode(entry).ok();
-        let Some(Event::Message(m)) = record.as_deref().map(|r| &r.event) else {
-            return false;
-        };
-        key.as_ref()
-            .is_some_and(|key| Nick::from_clean(&m.nick).key() == key)
-    }))
+        match record.as_deref().map(|r| &r.event) {
+            Some(Event::Message(message)) => wanted(message),
+            _ => false,
+        }
+    })
 }
 
 async fn bounds(shared: &Shared, channel: &Channel) -> Result<Answer, Refusal> {

@@ -11,9 +11,10 @@ mod common;
 use common::held::HeldStore;
 use common::{Node, is_destroyed, is_joined, is_message, operation, record, said};
 use coven_cluster::{Delivery, Request};
-use coven_core::command::Relay;
-use coven_core::query::ArchiveQuery;
-use coven_core::{Answer, Command, Condition, Query, View};
+use coven_core::command::{Relay, Settings};
+use coven_core::people::visibility::Visibility;
+use coven_core::query::{ArchivePage, ArchiveQuery, With};
+use coven_core::{Answer, BareJid, Command, Condition, Query, View};
 use coven_node::Options;
 use coven_store::MemoryStore;
 use std::sync::Arc;
@@ -182,9 +183,17 @@ async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
     for n in 0..5 {
         node.say("coven", HAG, &format!("m{n}"));
     }
+    node.until(answered).await;
+    let page = page(&mut node, HAG, None, 2).await;
+    assert_eq!(page.entries.len(), 2);
+    assert!(!page.complete);
+}
+
+/// The newest of what somebody said.
+async fn page(node: &mut Node, by: &str, with: Option<With>, max: u32) -> ArchivePage {
     let query = ArchiveQuery {
         view: Some(View::Muc),
-        with: None,
+        with,
         start: None,
         end: None,
         before_id: None,
@@ -192,11 +201,10 @@ async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
         ids: Vec::new(),
         after: None,
         before: Some(None),
-        max: Some(2),
+        max: Some(max),
         flip: false,
     };
-    node.ask("coven", HAG, Query::Archive(Box::new(query)));
-    node.until(answered).await;
+    node.ask("coven", by, Query::Archive(Box::new(query)));
     let all = node.until(answered).await;
     let Some(Delivery::Answer { answer, .. }) = all.last() else {
         panic!("{all:?}")
@@ -204,8 +212,30 @@ async fn muc_mam_08_a_page_holds_what_was_said_before_it_was_asked_for() {
     let Answer::Archive(page) = &**answer else {
         panic!("{answer:?}")
     };
-    assert_eq!(page.entries.len(), 2);
-    assert!(!page.complete);
+    (**page).clone()
+}
+
+#[tokio::test]
+async fn muc_mam_20_mix_mam_13_who_said_what_while_jids_were_hidden_stays_hidden() {
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.until(answered).await;
+    node.join("coven", WITCH, "witch");
+    node.say("coven", WITCH, "hidden");
+    let visible = Settings {
+        visibility: Some(Visibility::Visible),
+        ..Settings::default()
+    };
+    let configure = Command::Configure(Box::new(visible));
+    node.send(operation("coven", HAG, Request::Command(configure)));
+    node.until(answered).await;
+    node.say("coven", WITCH, "seen");
+    let jid = |full: &str| With::Jid(BareJid::from_normalised(full.split('/').next().unwrap()));
+    for (by, count) in [(HAG, 1), (WITCH, 2)] {
+        let found = page(&mut node, by, Some(jid(WITCH)), 9).await;
+        assert_eq!(found.entries.len(), count, "{by}");
+    }
 }
 
 #[tokio::test]

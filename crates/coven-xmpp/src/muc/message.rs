@@ -8,7 +8,6 @@ use crate::ns;
 use crate::render::{Recipient, Sink};
 use crate::stanza::{Builder, Head, Kind, Template, escape_attribute};
 use coven_core::event::Message;
-use coven_core::people::visibility::Visibility;
 use coven_core::query::ArchivePage;
 use coven_core::{ArchiveId, Event, Record, Roster, Sequence, Session, Timestamp, View};
 use smol_str::{SmolStr, format_smolstr};
@@ -147,7 +146,7 @@ pub(crate) fn archived(names: &Names, page: &ArchivePage, message: &Message, xml
         .attr("id", &own_id(message))
         .attr_opt("xml:lang", message.lang.as_deref());
     content(xml, message);
-    if may_show_jid(page, message) {
+    if page.may_show_jid(message) {
         xml.open_ns("x", ns::MUC_USER);
         item(xml, message.affiliation, message.role)
             .attr("jid", message.jid.as_str())
@@ -156,13 +155,6 @@ pub(crate) fn archived(names: &Names, page: &ArchivePage, message: &Message, xml
     }
     marks(xml, &room, message);
     xml.close();
-}
-
-/// Whether the reader may see whose message it was: by its rights now, and only of what was said while these reached as
-/// far (MAP-29).
-fn may_show_jid(page: &ArchivePage, message: &Message) -> bool {
-    let was_visible = message.visibility == Visibility::Visible;
-    page.sees_jids && (was_visible || page.visibility != Visibility::Visible)
 }
 
 /// What the service adds to every message.

@@ -17,6 +17,7 @@ impl World {
     pub(super) fn page(
         &mut self,
         name: &ChannelName,
+        sender: &Sender,
         query: &ArchiveQuery,
         page: ArchivePage,
     ) -> Result<ArchivePage, Refusal> {
@@ -41,7 +42,7 @@ impl World {
             .enumerate()
             .filter(|(i, _)| after.is_none_or(|after| *i > after) && *i < before)
             .map(|(_, record)| record)
-            .filter(|record| matches(query, record))
+            .filter(|record| matches(query, &page, sender, record))
             .cloned()
             .collect();
         let (count, max) = (
@@ -85,12 +86,15 @@ impl Room {
     }
 }
 
-fn matches(query: &ArchiveQuery, record: &Record) -> bool {
+fn matches(query: &ArchiveQuery, page: &ArchivePage, sender: &Sender, record: &Record) -> bool {
     let message = message(record);
     let with = match &query.with {
         None => true,
         Some(With::Nick(nick)) => message.nick == *nick,
         Some(With::Id(id)) => message.id == *id,
+        Some(With::Jid(jid)) if *jid != sender.bare => {
+            message.jid == *jid && page.may_show_jid(message)
+        }
         Some(With::Jid(jid)) => message.jid == *jid,
     };
     let ids = query.ids.is_empty() || query.ids.contains(&message.archive_id);

@@ -238,7 +238,7 @@ impl World {
                 let answer = room.channel.query(&sender, &query, &service);
                 let answer = match (answer, &query) {
                     (Ok(Answer::Archive(page)), coven_core::Query::Archive(query)) => self
-                        .page(&name, query, *page)
+                        .page(&name, &sender, query, *page)
                         .map(|p| Answer::Archive(Box::new(p))),
                     (Ok(Answer::Bounds(_)), _) => Ok(self.bounds(&name)),
                     (answer, _) => answer,

@@ -245,8 +245,12 @@ fn mix_mam_13_x_45_whose_messages() {
         assert_eq!(by(&mut w, WICCA, bare(HAG)), [""; 0]);
         assert_eq!(by(&mut w, WICCA, bare(WICCA)), ["mine"]);
         assert_eq!(by(&mut w, CRONE, bare(HAG)).len(), 5);
+        // What was said while JIDs were hidden stays nobody's, also for who may see them now.
         w.configure(|s| s.visibility = Some(Visibility::Visible));
-        assert_eq!(by(&mut w, WICCA, bare(HAG)).len(), 5);
+        assert_eq!(by(&mut w, WICCA, bare(HAG)), [""; 0]);
+        assert_eq!(by(&mut w, WICCA, bare(WICCA)), ["mine"]);
+        w.mix_says(HAG, "v1", "seen");
+        assert_eq!(by(&mut w, WICCA, bare(HAG)), ["seen"]);
     }
 }
 
