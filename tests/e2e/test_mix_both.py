@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -47,6 +49,31 @@ async def test_map_73_mix_client_comes_and_goes_before_muc(setting: MakeSetting)
     listed = {nick: id_ for id_, nick in (await again.participants()).items()}
     assert (await again.sees(listed["Alice"]))[1] == "Alice"
     assert not [p for p in await alice.settled() if p.type == "unavailable"]
+
+
+async def test_map_12_muc_client_that_leaves_is_listed_for_half_a_minute(setting: MakeSetting) -> None:
+    """A MIX client is told that a MUC client came, not that it reconnects, and that it has gone when it stays away."""
+    s = await setting(Prosody, ProsodyOptions(mix_pam=True), PAIR)
+    alice = Occupant((await s.sessions("alice"))[0], PAIR.room("coven"), "Alice")
+    await alice.create()
+    carol = await s.slix("carol", "coven")
+    await carol.join("Carol")
+    bob = Occupant((await s.sessions("bob"))[0], PAIR.room("coven"), "Bob")
+    id_ = (await bob.join()).self_presence.occupant_id
+    assert id_ is not None
+    await carol.told((id_, "Bob"))
+    await bob.leave()
+    await carol.sees(id_, available=False)
+    await bob.join()
+    await bob.leave()
+    left = time.monotonic()
+    while (id_, None) not in carol.events():
+        assert "Bob" in (await carol.participants()).values() or time.monotonic() - left > 29
+        assert time.monotonic() - left < 40
+        await asyncio.sleep(0.5)
+    assert time.monotonic() - left > 29
+    assert [nick for who, nick in carol.events() if who == id_] == ["Bob", None]
+    assert "Bob" not in (await carol.participants()).values()
 
 
 @pytest.mark.parametrize("layout", [ONE, PAIR], ids=["one-domain", "mirrored"])

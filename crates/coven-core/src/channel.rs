@@ -11,7 +11,7 @@ use crate::event::{Event, Message, Record};
 use crate::ids::{ChannelKey, ChannelName, Epoch, Sequence, Timestamp};
 use crate::life::{create, destroy, persistence};
 use crate::people::{affiliation::Affiliation, rights};
-use crate::presence::{ghost, join, leave, participate, subscription, update};
+use crate::presence::{ghost, join, leave, listing, participate, subscription, update};
 use crate::query::{Answer, Query};
 use crate::roster::{Delta, Roster};
 use crate::settings::{form, lock::Lock};
@@ -203,7 +203,7 @@ impl Channel {
             Command::SetRole { nick, role, reason } => {
                 rights::set_role(self, sender, nick, *role, reason.as_ref(), facts)
             }
-            Command::Timer => Ok(persistence::timer(self, facts)),
+            Command::Timer => Ok(self.timer(facts)),
         }
     }
 
@@ -248,7 +248,9 @@ impl Channel {
     /// The earliest moment at which `decide` has something to do by itself.
     #[must_use]
     pub fn next_timer(&self) -> Option<Timestamp> {
-        self.lock.map(|lock| lock.until)
+        let lock = self.lock.map(|lock| lock.until);
+        let listing = self.roster.listing_due();
+        lock.into_iter().chain(listing).min()
     }
 
     /// Numbers and stamps the events of a decision, as the journal will hold them.
@@ -350,6 +352,15 @@ impl Channel {
                 ..Refusal::new(Condition::Gone, ErrorType::Cancel)
             }),
         }
+    }
+
+    /// A deadline has passed: the end of a room that nobody has configured, or news for subscribers.
+    fn timer(&self, facts: &Facts) -> Decision {
+        let end = persistence::timer(self, facts);
+        if end.events.is_empty() {
+            return listing::timer(self, facts);
+        }
+        end
     }
 
     /// Whether the room is locked and the sender is not its creator.

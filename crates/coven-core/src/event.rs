@@ -131,6 +131,8 @@ pub enum Event {
         /// As it is now.
         config: Arc<Config>,
     },
+    /// Subscribers of the participants node are told what has changed there until now ([`crate::presence::listing`]).
+    Announced,
     /// The channel ended.
     Destroyed {
         /// Where to go instead.

@@ -13,6 +13,7 @@
 mod apply;
 mod index;
 mod list;
+mod listing;
 mod numbered;
 mod parts;
 mod view;
@@ -28,6 +29,7 @@ use crate::people::nick::Nick;
 use crate::people::participation::{Node, Participation};
 use crate::people::visibility::{self, Viewer};
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
+use crate::presence::listing::Listing;
 use crate::presence::session::Session;
 use crate::settings::config::Config;
 use index::Index;
@@ -56,6 +58,7 @@ pub struct Roster {
     nicks: Index<PersonNo>,
     /// By the keys of reserved nicks.
     reserved: Index<PersonNo>,
+    listing: Listing,
     next_person: u32,
     next_session: u32,
     counts: Counts,

@@ -15,8 +15,9 @@ mod random;
 mod table;
 
 use coven_core::event::{Event, Record};
+use coven_core::presence::listing::Told;
 use coven_core::roster::{Delta, PersonView};
-use coven_core::{PersonNo, Roster, SessionNo, View};
+use coven_core::{Nick, Person, PersonNo, Roster, SessionNo, StableId, View};
 use proptest::prelude::*;
 use random::{enters, is_outsider, life, live, never_refused, sound};
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,6 +90,35 @@ proptest! {
         }
     }
 
+    /// Who reads the participants node once and follows what is told knows all of it that is not kept back, whatever happens;
+    /// and after a while all of it.
+    #[test]
+    fn map_12_who_follows_what_is_told_knows_the_participants_node(steps in life()) {
+        let mut table = live(&steps, |_, _, _| Ok(()))?;
+        while let Some(due) = table.channel.next_timer() {
+            table.now = table.now.max(due);
+            table.tick().ok();
+        }
+        let (mut roster, mut known) = (Roster::default(), None);
+        for record in &table.journal {
+            let delta = roster.apply(record);
+            if roster.participants() == 0 {
+                known = None;
+                continue;
+            }
+            let now = || items(roster.present());
+            let known = known.get_or_insert_with(now);
+            delta.told.iter().for_each(|told| follow(known, told));
+            let mut expected = now();
+            for untold in roster.parts().untold {
+                expected.remove(&untold.id);
+                expected.extend(items(untold.known.iter()));
+            }
+            prop_assert_eq!(&*known, &expected);
+        }
+        prop_assert_eq!(roster.parts().untold, []);
+    }
+
     /// I3 for the core: every MUC session hears exactly what was said between its join and its end, in journal order;
     /// who is not there hears nothing.
     #[test]
@@ -112,6 +142,21 @@ proptest! {
             prop_assert_eq!(heard.remove(&no).unwrap_or_default(), said);
         }
         prop_assert!(heard.is_empty(), "somebody who never joined heard something");
+    }
+}
+
+type Items = BTreeMap<StableId, Option<Nick>>;
+
+fn items<'a>(people: impl Iterator<Item = &'a Arc<Person>>) -> Items {
+    people
+        .map(|person| (person.id, person.nick.clone()))
+        .collect()
+}
+
+fn follow(known: &mut Items, told: &Told) {
+    match told {
+        Told::Is(person) => drop(known.insert(person.id, person.nick.clone())),
+        Told::Gone(id) => drop(known.remove(id)),
     }
 }
 

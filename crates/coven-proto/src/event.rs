@@ -62,6 +62,7 @@ const fn kind_of(body: &Body) -> Kind {
         Body::Private(_) => 14,
         Body::Configured(_) => 15,
         Body::Destroyed(_) => 16,
+        Body::Announced(_) => 17,
     })
 }
 
@@ -142,6 +143,7 @@ fn body_to(event: &Event) -> Option<Body> {
         Event::Message(message) => Body::Message(message_to(message)),
         Event::Private(private) => Body::Private(private_to(private)),
         Event::Configured { config } => Body::Configured(config_to(config)),
+        Event::Announced => Body::Announced(wire::Announced {}),
         Event::Destroyed {
             alternate,
             reason,
@@ -216,6 +218,7 @@ fn body_from(body: Body) -> Result<Event, Error> {
         Body::Configured(config) => Event::Configured {
             config: config_from(Some(config))?,
         },
+        Body::Announced(_) => Event::Announced,
         Body::Destroyed(e) => Event::Destroyed {
             alternate: smol(e.alternate),
             reason: smol(e.reason),

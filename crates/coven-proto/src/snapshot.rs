@@ -2,15 +2,16 @@
 
 use crate::event::{channel_key, message_from, message_to};
 use crate::people::{participation_from, participation_to, person_from, person_to};
-use crate::people::{session_from, session_to, smol, text};
+use crate::people::{session_from, session_to, smol, stable_id, text};
 use crate::settings::{config_from, config_to};
 use crate::{Error, wire};
 use bytes::Bytes;
 use coven_core::event::Subject;
 use coven_core::ids::ChannelKey;
+use coven_core::presence::listing::Untold;
 use coven_core::roster::Parts;
 use coven_core::settings::lock::Lock;
-use coven_core::{PersonNo, Roster, Sequence, Timestamp};
+use coven_core::{BareJid, PersonNo, Roster, Sequence, Timestamp};
 use prost::Message as _;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub fn encode_snapshot(roster: &Roster, key: Option<&ChannelKey>, lock: Option<&
         alternate: text(parts.alternate.as_ref()),
         people: parts.people.iter().map(member).collect(),
         sessions: parts.sessions.iter().map(|s| session_to(s)).collect(),
+        untold: parts.untold.iter().map(untold_to).collect(),
         next_person: parts.next_person,
         next_session: parts.next_session,
         lock: lock.map(|l| wire::Lock {
@@ -94,6 +96,11 @@ pub fn decode_snapshot(bytes: Bytes) -> Result<State, Error> {
             .into_iter()
             .map(|w| session_from(Some(w)))
             .collect::<Result<_, _>>()?,
+        untold: s
+            .untold
+            .into_iter()
+            .map(untold_from)
+            .collect::<Result<_, _>>()?,
         next_person: s.next_person,
         next_session: s.next_session,
     };
@@ -108,10 +115,64 @@ pub fn decode_snapshot(bytes: Bytes) -> Result<State, Error> {
     })
 }
 
+fn untold_to(untold: &Untold) -> wire::Untold {
+    wire::Untold {
+        id: untold.id.0.to_vec().into(),
+        jid: untold.jid.as_str().into(),
+        known: untold.known.as_deref().map(person_to),
+        since: untold.since.0,
+    }
+}
+
+fn untold_from(untold: wire::Untold) -> Result<Untold, Error> {
+    Ok(Untold {
+        id: stable_id(&untold.id)?,
+        jid: BareJid::from_normalised(untold.jid),
+        known: untold
+            .known
+            .map(|person| person_from(Some(person)))
+            .transpose()?,
+        since: Timestamp(untold.since),
+    })
+}
+
 fn subject_from(s: wire::Subject) -> Result<Arc<Subject>, Error> {
     let message = message_from(s.message.ok_or(Error::Missing("subject message"))?)?;
     Ok(Arc::new(Subject {
         stamp: Timestamp(s.stamp),
         message: Arc::new(message),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use coven_core::{Affiliation, Nick, Person, StableId};
+
+    #[test]
+    fn map_12_i7_what_is_not_told_yet_is_part_of_a_snapshot() {
+        let jid = BareJid::from_normalised("hag66@shakespeare.example");
+        let person = Person {
+            no: PersonNo(7),
+            jid: jid.clone(),
+            id: StableId([7; 20]),
+            nick: Some(Nick::from_clean("thirdwitch")),
+            reserved: None,
+            affiliation: Affiliation::None,
+            granted: None,
+        };
+        let untold = |n, known| Untold {
+            id: StableId([n; 20]),
+            jid: jid.clone(),
+            known,
+            since: Timestamp(1_800_000_000_000 + i64::from(n)),
+        };
+        let parts = Parts {
+            untold: vec![untold(1, None), untold(7, Some(Arc::new(person)))],
+            ..Parts::default()
+        };
+        let bytes = encode_snapshot(&Roster::from_parts(parts.clone()), None, None);
+        assert_eq!(decode_snapshot(bytes).unwrap().roster.parts(), parts);
+    }
 }

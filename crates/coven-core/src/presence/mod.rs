@@ -3,6 +3,7 @@
 pub mod ghost;
 pub mod join;
 pub mod leave;
+pub mod listing;
 pub mod participate;
 pub mod selfping;
 pub mod session;

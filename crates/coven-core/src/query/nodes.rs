@@ -91,18 +91,15 @@ fn closed_node() -> Refusal {
     )
 }
 
-/// One item per person that is there, in order of first contact (MIX-PART-07, 09; MAP-12). `max_items` means the newest;
+/// One item per person that is there or has just left, in order of first contact (MIX-PART-07, 09; MAP-12). `max_items` means the newest;
 /// with RSM a page of these.
 fn participants(
     channel: &Channel,
     sender: &Sender,
     wanted: Wanted<'_>,
 ) -> Result<NodeItems, Refusal> {
-    let mut chosen: Vec<_> = channel
-        .roster
-        .present()
-        .filter(|p| is_named(wanted.ids, p.id))
-        .collect();
+    let mut chosen = channel.roster.listed();
+    chosen.retain(|p| is_named(wanted.ids, p.id));
     if wanted.max_items > 0 {
         chosen.drain(..chosen.len().saturating_sub(wanted.max_items as usize));
     }

@@ -22,6 +22,12 @@ impl Roster {
     pub fn apply(&mut self, record: &Record) -> Delta {
         self.at = record.sequence;
         self.stamp = record.stamp;
+        let delta = self.take(record);
+        let told = self.list(&delta, &record.event);
+        Delta { told, ..delta }
+    }
+
+    fn take(&mut self, record: &Record) -> Delta {
         match &record.event {
             Event::Created {
                 key,
@@ -32,7 +38,9 @@ impl Roster {
                 self.resource_key = Some(key.of_resources());
                 self.begin(config, creator, record.stamp)
             }
-            Event::Unknown | Event::Unlocked | Event::Private(_) => Delta::default(),
+            Event::Unknown | Event::Unlocked | Event::Private(_) | Event::Announced => {
+                Delta::default()
+            }
             Event::Joined {
                 person, session, ..
             } => self.arrive(Some(person), session),

@@ -5,6 +5,7 @@ use crate::event::Subject;
 use crate::ids::{ChannelKey, Sequence, Timestamp};
 use crate::people::participation::Participation;
 use crate::people::person::Person;
+use crate::presence::listing::Untold;
 use crate::presence::session::Session;
 use crate::settings::config::Config;
 use smol_str::SmolStr;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub people: Vec<(Arc<Person>, Option<Arc<Participation>>)>,
     /// Sessions in order of their beginning.
     pub sessions: Vec<Arc<Session>>,
+    /// What subscribers of the participants node have not been told yet, in order of ids.
+    pub untold: Vec<Untold>,
     /// See [`Roster::next_person`].
     pub next_person: u32,
     /// See [`Roster::next_session`].
@@ -64,6 +67,9 @@ impl Roster {
         for (person, _) in &parts.people {
             roster.settle(person.no);
         }
+        for untold in parts.untold {
+            roster.listing.put(untold);
+        }
         roster.next_person = parts.next_person;
         roster.next_session = parts.next_session;
         roster
@@ -87,6 +93,7 @@ impl Roster {
                 .map(|m| (Arc::clone(&m.person), m.participation.clone()))
                 .collect(),
             sessions: self.sessions.values().cloned().collect(),
+            untold: self.listing.iter().cloned().collect(),
             next_person: self.next_person,
             next_session: self.next_session,
         }

@@ -3,6 +3,7 @@
 use crate::command::View;
 use crate::people::participation::{Node, Participation};
 use crate::people::{affiliation::Affiliation, person::Person, role::Role};
+use crate::presence::listing::Told;
 use crate::presence::session::{Session, Show};
 use crate::roster::Roster;
 use crate::settings::config::Config;
@@ -48,6 +49,8 @@ pub struct Delta {
     pub everybody: Vec<PersonView>,
     /// The roster as it was, when the channel was destroyed.
     pub ended: Option<Arc<Roster>>,
+    /// What subscribers of the participants node are told now, in order of ids.
+    pub told: Vec<Told>,
 }
 
 impl PersonView {
@@ -63,8 +66,7 @@ impl PersonView {
 
     /// Whether the MUC view shows an occupant, and the MIX view a participant: both show the same people (MAP-11, 12).
     ///
-    /// That an item of the participants node outlives the last MUC session by a linger time (MAP-12), and that several
-    /// changes of it are told together, is a matter of what is sent when, not of state: front-ends do it.
+    /// When subscribers of the participants node are told is [`crate::presence::listing`]'s.
     #[must_use]
     pub fn present(&self) -> bool {
         self.participation.is_some() || self.muc_sessions().next().is_some()

@@ -20,6 +20,7 @@ mod ghost;
 mod history;
 mod iq;
 mod leave;
+mod listing;
 mod message;
 mod mix_join;
 mod mix_nodes;

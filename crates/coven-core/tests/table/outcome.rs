@@ -136,6 +136,7 @@ pub const fn word(event: &Event) -> &'static str {
         Event::Message(_) => "message",
         Event::Private(_) => "private",
         Event::Configured { .. } => "configured",
+        Event::Announced => "announced",
         Event::Destroyed { .. } => "destroyed",
     }
 }

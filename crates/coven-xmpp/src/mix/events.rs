@@ -1,6 +1,6 @@
 //! PubSub notifications: participants and info (XEP-0369 §4.7, §7.1; MIX-NODE-19, MIX-PART-01, 08, MIX-LEAVE-02, 06).
 //!
-//! What participants are told follows from the difference of what the participants node showed before and shows after.
+//! What of the participants node is told when is the core's ([`coven_core::presence::listing`]).
 
 use super::addresses::Addresses;
 use super::subscriber;
@@ -14,25 +14,42 @@ use bytes::Bytes;
 use coven_core::event::{Cause, Event, Subject};
 use coven_core::people::participation::Node;
 use coven_core::people::visibility::Visibility;
+use coven_core::presence::listing::Told;
 use coven_core::presence::participate::SUBSCRIBABLE;
-use coven_core::{Config, Person, PersonView, Roster, Timestamp};
+use coven_core::{Config, Person, Roster, StableId, Timestamp};
 use std::sync::Arc;
 
-/// What subscribers of the participants node get when a person changed.
-pub(crate) fn participants(names: &Addresses, change: &Change<'_>, sink: &mut impl Sink) {
-    let listed = |view: &Option<PersonView>| view.clone().filter(PersonView::present);
-    let visible = change.roster.config().visibility == Visibility::Visible;
-    let items = match (listed(&change.delta.before), listed(&change.delta.after)) {
-        (Some(before), None) => retract(&before.person),
-        (None, Some(after)) => publish(&after.person, visible),
-        (Some(before), Some(after)) if before.person.nick != after.person.nick => {
-            publish(&after.person, visible)
-        }
-        _ => return,
+/// What subscribers of the participants node are told of those who came, left, or have another nick (MAP-12). One
+/// notification holds either items or retracts (XEP-0060, schema of `#event`): of both there are two, what is gone first.
+pub(crate) fn told(names: &Addresses, change: &Change<'_>, sink: &mut impl Sink) {
+    let roster = change.roster;
+    let gone = change.delta.told.iter().filter_map(|told| match told {
+        Told::Gone(id) => Some(retract(*id)),
+        Told::Is(_) => None,
+    });
+    items(names, roster, gone, sink);
+    let are = change.delta.told.iter().filter_map(|told| match told {
+        Told::Is(person) => Some(person),
+        Told::Gone(_) => None,
+    });
+    publish(names, roster, are, sink);
+}
+
+/// Who is removed by another's act is told at once, subscribed or not: nothing else tells it (MIX-LEAVE-06).
+pub(crate) fn removed(names: &Addresses, change: &Change<'_>, sink: &mut impl Sink) {
+    let by_others = match change.record.event {
+        Event::Removed { .. } => true,
+        Event::Departed { cause, .. } => cause != Cause::Left,
+        _ => false,
     };
-    let event = notification(names, Node::Participants, &items);
-    send(&event, change.roster, Node::Participants, sink);
-    removed_too(change, &event, sink);
+    let Some(before) = change.delta.before.as_ref().filter(|_| by_others) else {
+        return;
+    };
+    if let Some(p) = &before.participation {
+        let retract = retract(before.person.id);
+        let event = notification(names, Node::Participants, &retract);
+        sink.send(&event, subscriber(&before.person, p));
+    }
 }
 
 /// What the settings changed: the info node has a new item, and if others see real JIDs now, every item of participants
@@ -47,7 +64,8 @@ pub(crate) fn settings(names: &Addresses, change: &Change<'_>, sink: &mut impl S
     }
     let visible = |c: &Config| c.visibility == Visibility::Visible;
     if visible(before) != visible(now) {
-        republish(names, change.roster, sink);
+        let listed = change.roster.listed();
+        publish(names, change.roster, listed.into_iter(), sink);
     }
 }
 
@@ -124,40 +142,46 @@ fn subject_text(subject: &Subject) -> Option<String> {
     payload.text("subject").map(|text| text.into_owned())
 }
 
-fn publish(person: &Person, visible: bool) -> Bytes {
+fn retract(id: StableId) -> Bytes {
     let mut xml = Builder::new();
-    participant_item(person, visible, &mut xml);
+    xml.open("retract").attr("id", &id.to_string()).close();
     xml.finish()
 }
 
-fn retract(person: &Person) -> Bytes {
-    let mut xml = Builder::new();
-    xml.open("retract")
-        .attr("id", &person.id.to_string())
-        .close();
-    xml.finish()
-}
-
-fn republish(names: &Addresses, roster: &Roster, sink: &mut impl Sink) {
+/// Items of these people, as they are now, to the subscribers of participants.
+fn publish<'a>(
+    names: &Addresses,
+    roster: &Roster,
+    people: impl Iterator<Item = &'a Arc<Person>>,
+    sink: &mut impl Sink,
+) {
     let visible = roster.config().visibility == Visibility::Visible;
-    for view in roster.people().filter(PersonView::present) {
-        let event = notification(names, Node::Participants, &publish(&view.person, visible));
-        send(&event, roster, Node::Participants, sink);
-    }
+    let xml = people.map(|person| {
+        let mut xml = Builder::new();
+        participant_item(person, visible, &mut xml);
+        xml.finish()
+    });
+    items(names, roster, xml, sink);
 }
 
-/// Who is removed by another's act is told as well, subscribed or not: nothing else tells it (MIX-LEAVE-06).
-fn removed_too(change: &Change<'_>, event: &Template, sink: &mut impl Sink) {
-    let by_others = match change.record.event {
-        Event::Removed { .. } => true,
-        Event::Departed { cause, .. } => cause != Cause::Left,
-        _ => false,
-    };
-    let Some(before) = change.delta.before.as_ref().filter(|_| by_others) else {
-        return;
-    };
-    if let Some(p) = &before.participation {
-        sink.send(event, subscriber(&before.person, p));
+/// All of these in as few notifications as stanzas may be large.
+fn items(
+    names: &Addresses,
+    roster: &Roster,
+    all: impl Iterator<Item = Bytes>,
+    sink: &mut impl Sink,
+) {
+    let node = Node::Participants;
+    let mut batch = Vec::new();
+    for item in all {
+        if !batch.is_empty() && batch.len() + item.len() > BATCH_BYTES {
+            send(&notification(names, node, &batch), roster, node, sink);
+            batch.clear();
+        }
+        batch.extend_from_slice(&item);
+    }
+    if !batch.is_empty() {
+        send(&notification(names, node, &batch), roster, node, sink);
     }
 }
 
@@ -169,6 +193,10 @@ fn notification(names: &Addresses, node: Node, items: &[u8]) -> Template {
         .close();
     message(names, &xml.finish())
 }
+
+/// Bytes of the items of one notification: with the rest below the smallest bound of a stanza that can be configured
+/// (10,000; I9).
+const BATCH_BYTES: usize = 8 * 1024;
 
 /// Of type normal, not to be stored nor copied: who was away reads the node when back (MIX-NODE-19, MIX-PAMC-08).
 fn message(names: &Addresses, event: &[u8]) -> Template {

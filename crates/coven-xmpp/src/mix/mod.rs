@@ -3,8 +3,8 @@
 //! The functions here are all that the rest of the crate asks of this view. On the way in: [`request`], [`pubsub`]. On
 //! the way out: [`mod@message`], [`events`] (PubSub notifications), [`mod@presence`], [`mod@answer`], [`mod@refused`].
 //!
-//! Participants events leave at once: each carries one item. Combining those of a second, and keeping a MUC-only person
-//! listed for a while after its last session (MAP-12), would need time, which rendering does not have.
+//! What subscribers of participants are told when is the core's ([`coven_core::presence::listing`]); all else is rendered
+//! from the event that it is of.
 
 mod addresses;
 mod answer;
@@ -52,7 +52,8 @@ impl Mix {
                 self.destroyed(change, alternate.as_deref(), sink);
             }
             _ => {
-                events::participants(&self.names, change, sink);
+                events::told(&self.names, change, sink);
+                events::removed(&self.names, change, sink);
                 presence::changed(&self.names, change, sink);
             }
         }

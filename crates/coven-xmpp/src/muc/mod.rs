@@ -57,7 +57,7 @@ impl Muc {
     /// What MUC sessions get of an event.
     pub(crate) fn event(&mut self, change: &Change<'_>, sink: &mut impl Sink) {
         match &change.record.event {
-            Event::Created { .. } | Event::Unlocked => {}
+            Event::Created { .. } | Event::Unlocked | Event::Announced => {}
             Event::Message(message) => self.message(change.roster, message, sink),
             Event::Private(message) => self.private(change.roster, message, sink),
             Event::Configured { .. } => self.configured(change, sink),

@@ -45,6 +45,8 @@ pub struct World {
     pub page: usize,
     /// Bare JIDs that nobody else may learn without being entitled (I8).
     pub watched: Vec<String>,
+    /// Each act shows all that it leads to: time leaps to when subscribers of participants are told (MAP-12).
+    pub leaps: bool,
     /// The domain whose server has the quirk `ejabberd-pam`.
     pub quirky: Option<String>,
     service: Arc<Service>,
@@ -136,6 +138,7 @@ impl World {
             max_stanza: render::MAX_STANZA,
             page: 100,
             watched: Vec::new(),
+            leaps: true,
             quirky: None,
             service,
             rooms: BTreeMap::new(),
@@ -254,6 +257,45 @@ impl World {
 
     /// Does a command as somebody would who needs no XML for it.
     pub fn command(
+        &mut self,
+        name: &ChannelName,
+        sender: &Sender,
+        command: &coven_core::Command,
+        origin: &Origin,
+    ) -> Stanzas {
+        let mut out = self.act(name, sender, command, origin);
+        let now = self.now;
+        while let Some(due) = self.room(name).channel.roster().listing_due()
+            && self.leaps
+        {
+            self.now = due;
+            out = Stanzas::new(out.iter().chain(self.tick(name).iter()).cloned().collect());
+        }
+        self.now = now;
+        out
+    }
+
+    /// A deadline of a room has passed.
+    pub fn tick(&mut self, name: &ChannelName) -> Stanzas {
+        let nobody = Sender {
+            bare: coven_core::BareJid::from_normalised(""),
+            full: None,
+            group: Group::default(),
+        };
+        let origin = Origin {
+            kind: coven_core::StanzaKind::Iq,
+            from: "".into(),
+            to: "".into(),
+            id: None,
+            lang: None,
+            view: coven_core::View::Muc,
+            group: Group::default(),
+            payload: Bytes::new(),
+        };
+        self.act(name, &nobody, &coven_core::Command::Timer, &origin)
+    }
+
+    fn act(
         &mut self,
         name: &ChannelName,
         sender: &Sender,

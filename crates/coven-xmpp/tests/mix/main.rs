@@ -18,6 +18,7 @@ mod channel;
 mod discovery;
 mod join;
 mod leave;
+mod listing;
 mod mapping;
 mod messages;
 mod nodes;
