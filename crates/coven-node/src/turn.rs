@@ -377,7 +377,12 @@ impl Room {
         let Soundness::Sound(state) = &self.condition else {
             return None;
         };
-        let same = |r: &Arc<Record>| matches!(r.event, Event::Message(_) | Event::Private(_));
+        let same = |r: &Arc<Record>| {
+            matches!(
+                r.event,
+                Event::Message(_) | Event::Private(_) | Event::Announced
+            )
+        };
         let changes = !records.iter().all(same);
         changes.then(|| Box::new(directory::listing(state)))
     }

@@ -24,6 +24,8 @@ pub(crate) struct HeldStore {
     claims: AtomicUsize,
     deaf: AtomicBool,
     damaged: AtomicBool,
+    /// How many commits were refused because it is full.
+    refused: AtomicUsize,
 }
 
 impl HeldStore {
@@ -43,6 +45,11 @@ impl HeldStore {
     /// Acknowledgements are refused.
     pub(crate) fn deaf(&self, deaf: bool) {
         self.deaf.store(deaf, Ordering::SeqCst);
+    }
+
+    /// How many commits were refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::SeqCst)
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -90,6 +97,7 @@ impl HeldStore {
 impl Store for HeldStore {
     fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
         if self.full.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             return Pending::ready(Err(Error::Full("test".into())));
         }
         if let Some(error) = self.answers.lock().unwrap().pop() {
