@@ -2,10 +2,10 @@
 //! decide, by the sender's sessions (MAP-03).
 
 use crate::dispatch::Inbound;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, reread};
 use crate::ns;
 use crate::stanza::strip::{self, Ours, Place};
-use crate::stanza::{Child, Payload, unescape};
+use crate::stanza::{Builder, Child, Payload, unescape};
 use bytes::{Bytes, BytesMut};
 use coven_core::command::{Post, Reference, Traits};
 use coven_core::{Command, Condition};
@@ -43,7 +43,41 @@ pub(crate) fn stripped(incoming: &Incoming<'_>, place: Place) -> Payload {
     } else {
         Ours::default()
     };
-    strip::strip(payload, place, &ours)
+    without_holders(&strip::strip(payload, place, &ours))
+}
+
+/// Delays stay (MUC-MSG-15), but none says by whose real address it was: who may see that is not for a payload to decide
+/// (MUC-ANON-02, MIX-ANON-09). What a delay says otherwise is its stamp.
+fn without_holders(payload: &Payload) -> Payload {
+    if !payload.children().any(|child| names_holder(&child)) {
+        return payload.clone();
+    }
+    let mut xml = Builder::with_capacity(payload.bytes().len());
+    for child in payload.children() {
+        if names_holder(&child) {
+            let is_legacy = child.namespace == ns::DELAY_LEGACY;
+            let (name, namespace) = match is_legacy {
+                true => ("x", ns::DELAY_LEGACY),
+                false => ("delay", ns::DELAY),
+            };
+            let stamp = child.attr("stamp");
+            xml.open_ns(name, namespace)
+                .attr_opt("stamp", stamp.as_deref())
+                .close();
+        } else {
+            xml.raw(child.xml);
+        }
+    }
+    reread(&xml.finish())
+}
+
+/// Whether a delay names somebody's address, not only a server's.
+fn names_holder(child: &Child<'_>) -> bool {
+    let is_delay = matches!(child.namespace, ns::DELAY | ns::DELAY_LEGACY);
+    is_delay
+        && child
+            .attr("from")
+            .is_some_and(|from| from.contains(['@', '/']))
 }
 
 /// Whether the element might claim to be from an address of ours.

@@ -103,6 +103,16 @@ fn muc_msg_15_a_delay_of_others_stays_and_live_copies_get_none() {
         .filter(|c| c.is("delay", ns::DELAY))
         .count();
     assert_eq!(delays, 1);
+    assert!(
+        !out.to(WICCA).one().xml.contains("crone1"),
+        "no real address"
+    );
+    let presence = w.send(&format!(
+        "<presence from='{HAG}' to='{ROOM}/thirdwitch'>{}</presence>",
+        delay.replace("crone1", "hag66")
+    ));
+    assert!(presence.to(WICCA).one().child("delay", ns::DELAY).is_some());
+    assert!(!presence.to(WICCA).one().xml.contains("hag66"));
     let out = w.say(CRONE, "m2", "live");
     assert!(out[0].child("delay", ns::DELAY).is_none());
 }
