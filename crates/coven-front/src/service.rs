@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
 
 use crate::connection::{Attach, Ids};
 use crate::fanout::Worker;
@@ -134,7 +133,6 @@ impl Service {
 
 /// Takes nothing away from anybody: what was read is answered, what was answered is with the servers.
 async fn drain(front: &Front) {
-    info!(event = "draining");
     pass_barriers(front).await;
     let end = Instant::now() + UNREST;
     let (mut seen, mut since) = (front.activity.count(), Instant::now());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::Bench;
 use common::room::Room;
 use common::server::{Server, message};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_drain_answers_what_still_comes_in_and_closes_the_stream() {
@@ -56,6 +57,50 @@ async fn a_drain_is_bounded_when_the_server_answers_nothing() {
     );
 }
 
+/// The node goes on while the front-end drains, as under load: all that the server was given is acknowledged, so none of
+/// it comes again after the next start; the rest was never given.
+#[tokio::test]
+async fn i3_what_is_written_before_the_end_is_acknowledged_and_nothing_after() {
+    let (bench, _server, mut stream) = Bench::attached().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    bench.send(&room, base).await;
+    bench.stop();
+    let (node, mut heard) = (bench.node.clone(), 0);
+    let talk = async {
+        while !bench.has_ended() {
+            let said = room.say("hag66", "and on");
+            bench.commit(&room, room.head().0, said).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let listen = async {
+        stream.answers = false;
+        let mut answered = now();
+        loop {
+            match timeout(ANSWERS, stream.next()).await {
+                Ok(Some(_)) => heard += 1,
+                Ok(None) => return drop(stream),
+                Err(_) => {}
+            }
+            if answered.elapsed() >= ANSWERS {
+                stream.release().await;
+                answered = now();
+            }
+        }
+    };
+    tokio::join!(talk, listen);
+    let first = Room::with("coven", &["hag66"]).0.head().0;
+    let acknowledged = node.acknowledged().pop().unwrap();
+    assert!(heard > 100, "{heard}");
+    let given = first + heard;
+    assert_eq!(
+        (acknowledged.sequence.0, acknowledged.commit),
+        (given, given)
+    );
+    assert!(room.head().0 > given, "nothing was left out");
+    bench.ended().await.unwrap();
+}
+
 #[tokio::test]
 async fn without_a_stream_the_end_comes_at_once() {
     let mut server = Server::start().await;
@@ -70,6 +115,9 @@ async fn without_a_stream_the_end_comes_at_once() {
         begin.elapsed()
     );
 }
+
+/// How long a busy server takes to answer a barrier.
+const ANSWERS: Duration = Duration::from_millis(50);
 
 #[expect(clippy::disallowed_methods, reason = "how long the end takes")]
 fn now() -> Instant {

@@ -145,16 +145,18 @@ impl Attach {
         );
     }
 
-    /// Logged once for each reason, not for each attempt.
+    /// Logged once for each reason, not for each attempt. The end of a drain is nothing to be warned of.
     fn is_down(&self, down: Down) {
-        let reason = down.to_string();
-        if self.reporter.report(UpstreamState::Down(down)) {
-            warn!(
-                event = "upstream-down",
-                upstream = self.connection.upstream().address(),
-                domain = %self.connection.domain(),
-                reason,
-            );
+        let (reason, is_drained) = (down.to_string(), down == Down::Drained);
+        if !self.reporter.report(UpstreamState::Down(down)) {
+            return;
+        }
+        let upstream = self.connection.upstream().address();
+        let domain = self.connection.domain();
+        if is_drained {
+            info!(event = "upstream-down", upstream, %domain, reason);
+        } else {
+            warn!(event = "upstream-down", upstream, %domain, reason);
         }
     }
 

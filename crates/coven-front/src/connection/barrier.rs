@@ -105,6 +105,11 @@ impl Pace {
         !self.with_pings || open + self.asked_for < WINDOW_BYTES
     }
 
+    /// Whether the server has answered for all that was written. Where barriers are off, it never has to.
+    pub(crate) const fn is_covered(&self) -> bool {
+        !self.with_pings || (self.open.is_none() && self.asked.is_none())
+    }
+
     /// What is due. `heard`: when something last came from the server, or it last took something. `wanted`: a barrier
     /// is to follow at once.
     pub(crate) fn due(&self, now: Instant, heard: Instant, wanted: bool) -> Due {
@@ -214,6 +219,22 @@ mod tests {
         assert!(matches!(due, Due::Nothing(_)));
         pace.answered();
         assert_eq!(pace.due(now, now, true), Due::Ping);
+    }
+
+    #[test]
+    fn all_is_covered_when_the_last_ping_is_answered() {
+        let (mut pace, now) = start();
+        assert!(pace.is_covered());
+        pace.wrote(100, now);
+        assert!(!pace.is_covered());
+        pace.pinged(now);
+        assert!(!pace.is_covered());
+        pace.wrote(100, now);
+        pace.answered();
+        assert!(!pace.is_covered(), "what was written behind it");
+        let mut without = Pace::new(now, false);
+        without.wrote(100, now);
+        assert!(without.is_covered());
     }
 
     #[test]

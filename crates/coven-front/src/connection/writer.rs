@@ -2,6 +2,10 @@
 //!
 //! Owns the socket's writing half. Bounds (I9): a batch is at most [`BATCH_BYTES`] and one chunk; a server that takes
 //! nothing for [`STALL`], or owes an answer for too long, loses the stream.
+//!
+//! The end of a stream is sealed by a barrier: once all that waits is written, nothing more is taken, and the stream is
+//! closed when the server has answered for all of it. What is decided meanwhile was never written, and leaves with the
+//! next start; so nothing comes twice.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -31,6 +35,8 @@ const DIRECT_SHARE: usize = 64 * 1024;
 const BATCH_PIECES: usize = 64;
 /// A server that takes nothing for so long is dead: channels that share a worker wait for it.
 const STALL: Duration = Duration::from_secs(10);
+/// At the end of a stream, the server is waited for no longer than this to answer for what was written.
+const SEAL: Duration = Duration::from_secs(1);
 /// Ends our side of a stream.
 const CLOSE: &[u8] = b"</stream:stream>";
 
@@ -44,6 +50,8 @@ pub(super) struct Outflow {
     /// The lane that comes first, so that none starves.
     first: usize,
     batch: Vec<Bytes>,
+    /// Since when nothing more is taken, because the stream ends.
+    sealed: Option<Instant>,
 }
 
 impl Outflow {
@@ -55,6 +63,7 @@ impl Outflow {
             ids,
             first: 0,
             batch: Vec::new(),
+            sealed: None,
         }
     }
 
@@ -69,23 +78,39 @@ impl Outflow {
     async fn pump(&mut self, closing: &CancellationToken) -> Result<(), Down> {
         loop {
             let is_open = self.connection.barriers().pace.is_open();
-            let bytes = if is_open { self.fill() } else { 0 };
+            let takes = is_open && self.sealed.is_none();
+            let bytes = if takes { self.fill() } else { 0 };
+            if takes && bytes == 0 && closing.is_cancelled() {
+                self.sealed = Some(Instant::now());
+            }
             let next = self.add_due(bytes, is_open)?;
             if !self.batch.is_empty() {
                 self.write().await?;
                 self.wrote();
-            } else if closing.is_cancelled() && is_open {
+            } else if self.is_over() {
                 return self.close().await;
             } else {
                 let woken = async {
                     tokio::select! {
                         () = self.connection.wake.notified() => {}
-                        () = closing.cancelled(), if is_open => {}
+                        () = closing.cancelled(), if takes => {}
                     }
                 };
-                let _ = timeout_at(next, woken).await;
+                let _ = timeout_at(next.min(self.seal_ends(next)), woken).await;
             }
         }
+    }
+
+    /// Whether the stream may be closed: the server has answered for all of it, or has had its time.
+    fn is_over(&self) -> bool {
+        let ends = self.sealed.map(|since| since + SEAL);
+        ends.is_some_and(|ends| {
+            self.connection.barriers().pace.is_covered() || Instant::now() >= ends
+        })
+    }
+
+    fn seal_ends(&self, otherwise: Instant) -> Instant {
+        self.sealed.map_or(otherwise, |since| since + SEAL)
     }
 
     /// Takes what waits, up to the bound.
@@ -114,7 +139,8 @@ impl Outflow {
             barriers.pace.wrote(bytes, now);
         }
         let all = is_open && bytes == 0;
-        let wanted = all && barriers.wanted > *self.connection.passed.borrow();
+        let is_last = self.sealed.is_some() && !barriers.pace.is_covered();
+        let wanted = is_last || all && barriers.wanted > *self.connection.passed.borrow();
         if wanted && self.connection.upstream.barrier == Barrier::Off {
             self.connection.pass(barriers.wanted);
         }
