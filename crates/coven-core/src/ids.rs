@@ -101,11 +101,17 @@ impl StableId {
     pub fn parse(text: &str) -> Option<Self> {
         base32_decode::<20>(text).map(Self)
     }
+
+    /// The text form, as [`Self::parse`] reads it.
+    #[must_use]
+    pub fn text(&self) -> IdText {
+        IdText::of(&self.0)
+    }
 }
 
 impl fmt::Display for StableId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        base32(&self.0, f)
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -125,11 +131,17 @@ impl ArchiveId {
     pub fn parse(text: &str) -> Option<Self> {
         base32_decode::<16>(text).map(Self)
     }
+
+    /// The text form, as [`Self::parse`] reads it.
+    #[must_use]
+    pub fn text(&self) -> IdText {
+        IdText::of(&self.0)
+    }
 }
 
 impl fmt::Display for ArchiveId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        base32(&self.0, f)
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -163,7 +175,7 @@ impl ProbeMark {
 
 impl fmt::Display for ProbeMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        base32(&self.0, f)
+        f.write_str(IdText::of(&self.0).as_str())
     }
 }
 
@@ -175,29 +187,37 @@ impl fmt::Debug for ProbeMark {
 
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
-/// RFC 4648 base32 in lower case, without padding.
-fn base32(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut text = [0u8; 32];
-    let mut len = 0;
-    let (mut bits, mut held) = (0u32, 0u32);
-    for byte in bytes {
-        bits = (bits << 8) | u32::from(*byte);
-        held += 8;
-        while held >= 5 {
-            held -= 5;
-            push(&mut text, &mut len, bits >> held);
-        }
-    }
-    if held > 0 {
-        push(&mut text, &mut len, bits << (5 - held));
-    }
-    f.write_str(std::str::from_utf8(text.split_at(len).0).unwrap_or_default())
+/// The text form of an id: RFC 4648 base32 in lower case, without padding.
+#[derive(Debug, Clone, Copy)]
+pub struct IdText {
+    text: [u8; 32],
+    len: usize,
 }
 
-fn push(text: &mut [u8; 32], len: &mut usize, bits: u32) {
-    if let (Some(slot), Some(c)) = (text.get_mut(*len), ALPHABET.get((bits & 31) as usize)) {
-        *slot = *c;
-        *len += 1;
+impl IdText {
+    /// Of at most 20 bytes.
+    fn of(bytes: &[u8]) -> Self {
+        let mut text = [0; 32];
+        for (five, eight) in bytes.chunks(5).zip(text.chunks_mut(8)) {
+            let mut group = [0; 8];
+            for (slot, byte) in group.iter_mut().skip(3).zip(five) {
+                *slot = *byte;
+            }
+            let bits = u64::from_be_bytes(group);
+            for (slot, place) in eight.iter_mut().zip((0..40).step_by(5).rev()) {
+                let letter = ALPHABET.get((bits >> place & 31) as usize);
+                *slot = letter.copied().unwrap_or_default();
+            }
+        }
+        let len = (bytes.len() * 8).div_ceil(5).min(text.len());
+        Self { text, len }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.text.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
 }
 
@@ -228,6 +248,22 @@ fn base32_decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_written_as_rfc_4648_says() {
+        let vectors = [
+            "",
+            "my",
+            "mzxq",
+            "mzxw6",
+            "mzxw6yq",
+            "mzxw6ytb",
+            "mzxw6ytboi",
+        ];
+        for (len, text) in vectors.into_iter().enumerate() {
+            assert_eq!(IdText::of(b"foobar".split_at(len).0).as_str(), text);
+        }
+    }
 
     #[test]
     // covers: MIX-PART-04

@@ -33,7 +33,8 @@ pub use command::HistoryRequest;
 pub use command::{Command, Sender, View};
 pub use event::{Event, Record};
 pub use ids::{
-    ArchiveId, ChannelName, Epoch, PersonNo, ProbeMark, Sequence, SessionNo, StableId, Timestamp,
+    ArchiveId, ChannelName, Epoch, IdText, PersonNo, ProbeMark, Sequence, SessionNo, StableId,
+    Timestamp,
 };
 pub use jid::{BareJid, FullJid, Group};
 pub use origin::{Origin, StanzaKind};

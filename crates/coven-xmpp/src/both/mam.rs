@@ -189,7 +189,7 @@ pub(crate) fn metadata(ends: Option<((ArchiveId, Timestamp), (ArchiveId, Timesta
     if let Some((first, last)) = ends {
         for (name, (id, time)) in [("start", first), ("end", last)] {
             xml.open(name)
-                .attr("id", &id.to_string())
+                .attr("id", id.text().as_str())
                 .attr("timestamp", &datetime::format(time))
                 .close();
         }
@@ -234,7 +234,7 @@ fn result(
     let mut xml = Builder::with_capacity(message.payload.len() + 768);
     xml.open_ns("result", ns::MAM)
         .attr_opt("queryid", query_id)
-        .attr("id", &message.archive_id.to_string());
+        .attr("id", message.archive_id.text().as_str());
     xml.open_ns("forwarded", ns::FORWARD);
     xml.open_ns("delay", ns::DELAY)
         .attr("stamp", &datetime::format(record.stamp))

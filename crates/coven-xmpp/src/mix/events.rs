@@ -97,7 +97,7 @@ pub(crate) fn destroyed(
 
 /// `<item/>` of a participant.
 pub(crate) fn participant_item(person: &Person, visible: bool, xml: &mut Builder) {
-    xml.open("item").attr("id", &person.id.to_string());
+    xml.open("item").attr("id", person.id.text().as_str());
     xml.open_ns("participant", ns::MIX_CORE);
     if let Some(nick) = &person.nick {
         xml.leaf("nick", nick.as_str());

@@ -93,7 +93,7 @@ fn payload(m: &Message, xml: &mut Builder) {
     match parts {
         Some((before, id, after)) => {
             let mut whole = before.to_vec();
-            whole.extend_from_slice(id.to_string().as_bytes());
+            whole.extend_from_slice(id.text().as_str().as_bytes());
             whole.extend_from_slice(after);
             xml.raw(&whole);
         }
@@ -104,5 +104,5 @@ fn payload(m: &Message, xml: &mut Builder) {
 }
 
 fn id(m: &Message) -> SmolStr {
-    smol_str::format_smolstr!("{}", m.archive_id)
+    m.archive_id.text().as_str().into()
 }

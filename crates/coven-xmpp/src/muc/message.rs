@@ -161,7 +161,7 @@ pub(crate) fn archived(names: &Names, page: &ArchivePage, message: &Message, xml
 fn marks(xml: &mut Builder, room: &str, message: &Message) {
     if message.archived {
         xml.open_ns("stanza-id", ns::SID)
-            .attr("id", &message.archive_id.to_string())
+            .attr("id", message.archive_id.text().as_str())
             .attr("by", room)
             .close();
     }
@@ -198,6 +198,6 @@ fn address(room: &str, message: &Message) -> SmolStr {
 fn own_id(message: &Message) -> SmolStr {
     match &message.own_id {
         Some(id) => id.clone(),
-        None => format_smolstr!("{}", message.archive_id),
+        None => message.archive_id.text().as_str().into(),
     }
 }

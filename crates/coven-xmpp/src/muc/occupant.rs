@@ -83,7 +83,7 @@ pub(super) fn item(xml: &mut Builder, affiliation: Affiliation, role: Role) -> &
 /// `<occupant-id/>` (XEP-0421).
 pub(super) fn occupant_id(xml: &mut Builder, id: StableId) {
     xml.open_ns("occupant-id", ns::OCCUPANT_ID)
-        .attr("id", &format_smolstr!("{id}"))
+        .attr("id", id.text().as_str())
         .close();
 }
 
