@@ -365,7 +365,7 @@ fn reserved(channel: &Channel, sender: &Sender) -> Option<Nick> {
         .roster
         .participation(person.no)
         .and_then(|_| person.nick.clone());
-    person.reserved.clone().or(mix)
+    person.reserved.as_deref().cloned().or(mix)
 }
 
 /// Whether the sender, as what it is now, may see real JIDs; also of somebody the channel does not know.

@@ -71,6 +71,7 @@ struct Counts {
     occupants: usize,
     online: usize,
     owners: usize,
+    outcasts: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -253,6 +254,12 @@ impl Roster {
         self.counts.owners
     }
 
+    /// How many people are banned.
+    #[must_use]
+    pub const fn outcasts(&self) -> usize {
+        self.counts.outcasts
+    }
+
     /// Whether nobody is an occupant.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -342,7 +349,7 @@ impl Roster {
     }
 
     fn reserved_key(&self, no: PersonNo) -> Option<&SmolStr> {
-        self.person(no)?.reserved.as_ref().map(Nick::key)
+        self.person(no)?.reserved.as_deref().map(Nick::key)
     }
 
     fn own_affiliation(&self, bare: &str) -> Affiliation {

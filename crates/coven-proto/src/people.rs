@@ -100,6 +100,10 @@ pub(crate) fn person_to(person: &Person) -> wire::Person {
     }
 }
 
+fn boxed_nick(text: &str) -> Box<Nick> {
+    Box::new(Nick::from_clean(text))
+}
+
 pub(crate) fn person_from(person: Option<wire::Person>) -> Result<Arc<Person>, Error> {
     let person = person.ok_or(Error::Missing("person"))?;
     Ok(Arc::new(Person {
@@ -107,7 +111,7 @@ pub(crate) fn person_from(person: Option<wire::Person>) -> Result<Arc<Person>, E
         jid: BareJid::from_normalised(person.jid),
         id: stable_id(&person.id)?,
         nick: person.nick.as_deref().map(Nick::from_clean),
-        reserved: person.reserved.as_deref().map(Nick::from_clean),
+        reserved: person.reserved.as_deref().map(boxed_nick),
         affiliation: affiliation_from(person.affiliation)?,
         granted: person.granted.map(role_from).transpose()?,
     }))

@@ -97,7 +97,7 @@ pub(crate) fn free(channel: &Channel, nick: &Nick, for_person: &Person) -> Resul
 ///
 /// Source: MUC-ENTER-27; XEP-0045 §7.2.2 has the service put it in place of the one asked for.
 pub(crate) fn imposed<'a>(person: &'a Person, facts: &Facts) -> Option<&'a Nick> {
-    let held = person.nick.as_ref().or(person.reserved.as_ref());
+    let held = person.nick.as_ref().or(person.reserved.as_deref());
     held.filter(|_| facts.service.lock_nicks)
 }
 

@@ -18,8 +18,8 @@ pub struct Person {
     pub id: StableId,
     /// The one nick of the person while it is there, in both views (MAP-10); `None` for a participant that has chosen none.
     pub nick: Option<Nick>,
-    /// Nick reserved by registration or member list, kept while away (MUC-NICK-13).
-    pub reserved: Option<Nick>,
+    /// Nick reserved by registration or member list, kept while away (MUC-NICK-13). Boxed: few have one.
+    pub reserved: Option<Box<Nick>>,
     /// The lasting affiliation.
     pub affiliation: Affiliation,
     /// A role set by a moderator, where it is not that of the affiliation. Ends when the person is no longer there; that of

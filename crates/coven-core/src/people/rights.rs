@@ -42,7 +42,7 @@ pub(crate) fn set_affiliation(
     may_set_affiliation(channel, sender, &old, grant.affiliation)?;
     facts.service.bounds(grant.reason)?;
     let new = Person {
-        reserved: reservation(channel, &old, grant, facts)?,
+        reserved: reservation(channel, &old, grant, facts)?.map(Box::new),
         ..old.clone()
     };
     let act = Act::new(channel, sender, grant.reason);
@@ -70,7 +70,7 @@ fn reservation(
         .nick
         .filter(|_| grant.affiliation >= Affiliation::Member)
     else {
-        return Ok(person.reserved.clone());
+        return Ok(person.reserved.as_deref().cloned());
     };
     if raw.is_empty() {
         return Ok(None);

@@ -115,7 +115,11 @@ pub fn set_nick(
     let raw = raw.filter(|raw| !raw.is_empty());
     let nick = match raw {
         Some(raw) => cleaned(raw, facts)?,
-        None => person.reserved.clone().ok_or_else(nick_needed)?,
+        None => person
+            .reserved
+            .as_deref()
+            .cloned()
+            .ok_or_else(nick_needed)?,
     };
     nick::changeable(person, &nick, facts)?;
     nick::free(channel, &nick, person)?;
@@ -233,7 +237,12 @@ fn named(
 ) -> Result<Person, Refusal> {
     let asked = asked.filter(|raw| !raw.is_empty());
     let asked = asked.map(|raw| cleaned(raw, facts)).transpose()?;
-    let held = || known.nick.clone().or_else(|| known.reserved.clone());
+    let held = || {
+        known
+            .nick
+            .clone()
+            .or_else(|| known.reserved.as_deref().cloned())
+    };
     let imposed = nick::imposed(known, facts).cloned();
     let nick = imposed.or(asked).or_else(held);
     if nick.is_none() && channel.roster.config().mandatory_nicks {

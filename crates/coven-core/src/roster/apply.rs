@@ -200,11 +200,13 @@ impl Roster {
             !member.sessions.as_slice().is_empty(),
         );
         let participates = member.participation.is_some();
-        let owner = member.person.affiliation == Affiliation::Owner;
+        let affiliation = member.person.affiliation;
         change(&mut self.counts.occupants, there);
         change(&mut self.counts.online, online);
         change(&mut self.counts.participants, participates);
-        change(&mut self.counts.owners, owner);
+        change(&mut self.counts.owners, affiliation == Affiliation::Owner);
+        let outcast = affiliation == Affiliation::Outcast;
+        change(&mut self.counts.outcasts, outcast);
     }
 
     pub(super) fn put_person(&mut self, person: &Arc<Person>) {

@@ -1,4 +1,4 @@
-//! The sessions of one person: nearly always one, which then costs no allocation.
+//! The sessions of one person: nearly always one, which then costs no allocation, and no place for a list.
 
 use crate::ids::SessionNo;
 
@@ -11,7 +11,11 @@ pub(super) enum List {
     /// One.
     One(SessionNo),
     /// Several.
-    Many(Vec<SessionNo>),
+    #[allow(
+        clippy::box_collection,
+        reason = "a list is three words, in each person"
+    )]
+    Many(Box<Vec<SessionNo>>),
 }
 
 impl List {
@@ -19,7 +23,7 @@ impl List {
     pub(super) fn push(&mut self, no: SessionNo) {
         match self {
             Self::Empty => *self = Self::One(no),
-            Self::One(first) => *self = Self::Many(vec![*first, no]),
+            Self::One(first) => *self = Self::Many(Box::new(vec![*first, no])),
             Self::Many(numbers) => numbers.push(no),
         }
     }

@@ -133,7 +133,7 @@ impl Table {
         };
         let event = Event::Changed {
             person: Arc::new(Person {
-                reserved: Nick::new(nick),
+                reserved: Nick::new(nick).map(Box::new),
                 ..person
             }),
             by: None,
