@@ -42,15 +42,17 @@ impl Directory {
             let of_shard = shards.entry(channel.shard()).or_default();
             of_shard.push((channel, listing));
         }
-        for (shard, listings) in shards {
+        // All are asked for before any is awaited: the store writes them together.
+        let write = |(shard, listings): (ShardId, Vec<(Channel, Listed)>)| {
             let epoch = Epoch(shared.epoch(shard).0);
             let named =
                 |(channel, listing): &(Channel, Listed)| (convert::key(channel), listing.clone());
-            let written = shared.store.list(
-                convert::shard(shard),
-                epoch,
-                listings.iter().map(named).collect(),
-            );
+            let named = listings.iter().map(named).collect();
+            let written = shared.store.list(convert::shard(shard), epoch, named);
+            (shard, listings, written)
+        };
+        let writing: Vec<_> = shards.into_iter().map(write).collect();
+        for (shard, listings, written) in writing {
             if let Err(error) = written.await {
                 warn!(shard = shard.0, %error, "the directory was not written yet");
                 self.put_back(listings);
@@ -109,10 +111,7 @@ pub(crate) fn listing(state: &State) -> Listed {
         return None;
     }
     let config = roster.config();
-    let banned = roster
-        .persons()
-        .any(|p| p.affiliation == coven_core::Affiliation::Outcast);
-    let details = if config.members_only || banned {
+    let details = if config.members_only || roster.outcasts() > 0 {
         RESTRICTED
     } else {
         b""
