@@ -305,8 +305,8 @@ fn lacking(channels: &mut Channels, connection: usize) -> Vec<Channel> {
 /// The way in wants to know which channels are here.
 fn note_rosters(front: &Front, channel: &Channel, delivery: &Delivery) {
     match delivery {
-        Delivery::Base { .. } => front.rosters.insert(channel.name()),
-        Delivery::Forget => front.rosters.remove(channel.name()),
+        Delivery::Base { .. } => front.rosters.insert(channel),
+        Delivery::Forget => front.rosters.remove(channel),
         _ => {}
     }
 }

@@ -165,8 +165,9 @@ impl Intake {
     }
 
     fn operation(&self, asked: Asked) -> Box<Operation> {
+        let known = self.front.rosters.get(&asked.name);
         Box::new(Operation {
-            channel: Channel::new(asked.name, self.front.shards),
+            channel: known.unwrap_or_else(|| Channel::new(asked.name, self.front.shards)),
             sender: asked.sender,
             request: match asked.request {
                 dispatch::Request::Command(command) => Request::Command(command),

@@ -3,8 +3,9 @@
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use coven_cluster::Channel;
 use coven_core::ChannelName;
-use hashbrown::HashSet;
+use hashbrown::{HashSet, HashTable};
 
 type Set<T> = HashSet<T, foldhash::fast::RandomState>;
 
@@ -19,8 +20,13 @@ pub(crate) struct Recent {
 const GENERATION: usize = 64 * 1024;
 
 /// The channels whose roster is here. Bounded by what nodes hold in memory.
+///
+/// Gives out what is known of a channel by its name: the shard is a SHA-256, which would be computed for each stanza.
 #[derive(Debug, Default)]
-pub(crate) struct Rosters(Mutex<Set<ChannelName>>);
+pub(crate) struct Rosters {
+    hasher: foldhash::fast::RandomState,
+    channels: Mutex<HashTable<Channel>>,
+}
 
 impl Recent {
     /// Remembers `what`.
@@ -55,20 +61,34 @@ impl Recent {
 }
 
 impl Rosters {
-    pub(crate) fn insert(&self, channel: &ChannelName) {
-        self.set().insert(channel.clone());
+    pub(crate) fn insert(&self, channel: &Channel) {
+        let hash = |channel: &Channel| self.hasher.hash_one(channel.name());
+        let mut channels = self.channels();
+        let entry = channels.entry(hash(channel), |other| other == channel, hash);
+        entry.or_insert_with(|| channel.clone());
     }
 
-    pub(crate) fn remove(&self, channel: &ChannelName) {
-        self.set().remove(channel);
+    pub(crate) fn remove(&self, channel: &Channel) {
+        let hash = self.hasher.hash_one(channel.name());
+        if let Ok(entry) = self.channels().find_entry(hash, |other| other == channel) {
+            entry.remove();
+        }
     }
 
     pub(crate) fn contains(&self, channel: &ChannelName) -> bool {
-        self.set().contains(channel)
+        self.get(channel).is_some()
     }
 
-    fn set(&self) -> MutexGuard<'_, Set<ChannelName>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The channel of this name, if its roster is here.
+    pub(crate) fn get(&self, name: &ChannelName) -> Option<Channel> {
+        let hash = self.hasher.hash_one(name);
+        self.channels()
+            .find(hash, |channel| channel.name() == name)
+            .cloned()
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashTable<Channel>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,6 +103,25 @@ mod tests {
         assert!(recent.contains(&("a", 1)) && !recent.contains(&("a", 2)));
         recent.remove(&("a", 1));
         assert!(!recent.contains(&("a", 1)));
+    }
+
+    #[test]
+    fn a_channel_is_known_by_its_name_while_its_roster_is_here() {
+        let channel = |local: &str| {
+            let name = ChannelName {
+                space: "chat.example".into(),
+                local: local.into(),
+            };
+            Channel::new(name, 1024)
+        };
+        let (rosters, coven) = (Rosters::default(), channel("coven"));
+        rosters.insert(&coven);
+        rosters.insert(&channel("coven"));
+        assert_eq!(rosters.get(coven.name()), Some(coven.clone()));
+        assert!(!rosters.contains(channel("heath").name()));
+        rosters.remove(&channel("heath"));
+        rosters.remove(&channel("coven"));
+        assert!(!rosters.contains(coven.name()));
     }
 
     #[test]
