@@ -298,7 +298,7 @@ struct LogRow {
 }
 
 /// Newest blobs are kept in memory up to this many bytes, for packing and for reading the tail.
-const CACHE: usize = 8 << 20;
+const CACHE: usize = 4 << 20;
 
 impl LogRows {
     /// An empty log whose next row is `next`.

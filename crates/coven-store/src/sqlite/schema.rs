@@ -69,7 +69,7 @@ pub(super) fn open_writer(path: &Path, must_exist: bool) -> Result<Connection, E
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
     let db = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, error))?;
-    pragmas(&db, 8192)?;
+    pragmas(&db, 4096)?;
     db.pragma_update(None, "journal_mode", "wal")
         .map_err(failed)?;
     db.pragma_update(None, "synchronous", "full")
