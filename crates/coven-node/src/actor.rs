@@ -40,8 +40,9 @@ pub(crate) enum Message {
     Load(oneshot::Sender<bool>),
     /// Write a snapshot as soon as what it covers is acknowledged.
     Snapshot,
-    /// Nobody has asked for a while: leave memory if nothing is owed.
-    Idle,
+    /// Nobody has asked for a while, or the node ends: leave memory if nothing is owed. The sender is dropped when that is
+    /// done or not to be done.
+    Idle(Option<oneshot::Sender<()>>),
     /// A deadline has passed.
     Timer,
 }
@@ -118,7 +119,7 @@ impl ChannelActor {
     /// One message. In a box of its own while it lasts: an actor at rest keeps room for what it awaits, twice.
     async fn turn(&self, myself: ActorRef<Message>, message: Message, room: &mut Room) {
         let mailbox = self.shared.table.get(&self.channel);
-        if let (Message::Idle, Some(mailbox)) = (&message, &mailbox) {
+        if let (Message::Idle(_done), Some(mailbox)) = (&message, &mailbox) {
             mailbox.done();
             return self.idle(myself, room).await;
         }
@@ -133,7 +134,7 @@ impl ChannelActor {
             } => Box::pin(room.reset(generation, base_lost)).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
-            Message::Idle => {}
+            Message::Idle(_) => {}
         }
         if let Some(mailbox) = mailbox {
             mailbox.done();

@@ -9,13 +9,13 @@ use crate::receipts::Unstored;
 use crate::shared::{Health, Link, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::{reconcile, start, upkeep};
+use crate::{receipts, reconcile, start, upkeep};
 use coven_cluster::FrontLink;
 use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -128,6 +128,8 @@ impl Service {
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         self.shared.sweeps.end();
+        // What the store did not take of the last acknowledgements: without them nothing can be written down.
+        receipts::again(&self.shared);
         self.emptied().await;
         self.last_call.cancel();
         if tokio::time::timeout(MOST_WAIT, &mut self.pipeline)
@@ -146,16 +148,22 @@ impl Service {
         }
     }
 
-    /// Writes snapshots of what is acknowledged. Waits, within bounds, until no channel has anything left to do.
+    /// Writes snapshots of what is acknowledged. Waits, within bounds, until each channel has left memory or has said
+    /// that it owes something: that one's journal is sent again after the next start.
     async fn emptied(&self) {
+        let mut leaving = Vec::new();
         for mailbox in self.shared.table.all() {
-            mailbox.tell(Message::Idle);
+            let (done, left) = oneshot::channel();
+            mailbox.tell(Message::Idle(Some(done)));
+            leaving.push(left);
         }
-        for _ in 0..100 {
-            if self.shared.table.all().is_empty() {
-                return;
+        let all_left = async {
+            for left in leaving {
+                let _ended = left.await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        if tokio::time::timeout(MOST_WAIT, all_left).await.is_err() {
+            info!("not every channel was written down: the next start reads more of the log");
         }
     }
 }

@@ -42,7 +42,7 @@ impl Mailbox {
         }
         self.actor.cast(message).map_err(|error| match error {
             ractor::MessagingErr::SendErr(message) => message,
-            _ => Message::Idle,
+            _ => Message::Idle(None),
         })
     }
 

@@ -87,11 +87,16 @@ pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = expire.tick() => expire_all(&shared).await,
+            _ = expire.tick() => {
+                let ended = stop.run_until_cancelled(expire_all(&shared)).await;
+                if ended.is_none() {
+                    return;
+                }
+            }
             _ = round.tick() => {
                 shared.directory.flush(&shared).await;
                 for mailbox in shared.table.idle(idle_ms) {
-                    mailbox.tell(Message::Idle);
+                    mailbox.tell(Message::Idle(None));
                 }
                 receipts::again(&shared);
                 want_snapshots(&shared);

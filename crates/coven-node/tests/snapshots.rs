@@ -14,6 +14,7 @@ use coven_cluster::Delivery;
 use coven_core::query::ArchiveQuery;
 use coven_core::{Condition, Query, View};
 use coven_node::Options;
+use coven_store::sqlite::{self, SqliteStore};
 use coven_store::{ChannelKey, Loaded, MemoryStore, ShardId, Store};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,4 +180,33 @@ fn history(deliveries: Vec<Delivery>) -> usize {
         Some(Delivery::Event { history, .. }) => history.len(),
         other => panic!("{other:?}"),
     }
+}
+
+/// What is acknowledged is written down at the end; what is not waits for nobody, and leaves with the next start.
+#[tokio::test]
+async fn i3_the_end_writes_down_what_is_acknowledged_and_does_not_wait_for_the_rest() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let open = || {
+        let options = sqlite::Options {
+            shards: 4,
+            ..sqlite::Options::new(folder.path().join("coven.db"))
+        };
+        Arc::new(SqliteStore::open(options).unwrap())
+    };
+    let mut node = Node::with(open(), options()).await;
+    let head = talkative(&mut node, 3).await;
+    node.acknowledge("coven", head, u64::MAX);
+    node.join("heath", HAG, "hag");
+    node.until(is_joined).await;
+    let ended = tokio::time::timeout(Duration::from_millis(900), node.service.shutdown());
+    assert!(ended.await.is_ok(), "it waits for what will not come");
+
+    let store = open();
+    assert_eq!(snapshot_at(&loaded(&*store).await), head);
+    let mut node = Node::with(store, options()).await;
+    let again = node.until(is_joined).await;
+    assert!(
+        !again.iter().any(|d| is_message(d, "3")),
+        "the coven's is not repeated"
+    );
 }

@@ -232,6 +232,14 @@ fn without_an_upstream_it_waits_and_ends_cleanly() {
     coven.signal("-TERM");
     coven.event("draining");
     coven.event("drained");
+    let draining = |line: &&Value| line["event"] == "draining";
+    let at = coven.seen.iter().position(|line| draining(&line)).unwrap();
+    let (before, end) = coven.seen.split_at(at);
+    assert_eq!(before.iter().chain(end).filter(draining).count(), 1);
+    assert!(
+        end.iter().all(|line| line["level"] == "INFO"),
+        "an ordinary end is nothing to be warned of: {end:?}"
+    );
     assert_eq!(coven.ends().code(), Some(0));
 }
 
