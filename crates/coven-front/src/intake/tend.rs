@@ -68,14 +68,17 @@ impl Intake {
         }
     }
 
-    /// Changes of presence that the rate allows now. Leaving has no rate, nor have bounces.
+    /// Changes of presence, and joins of who is in already, that the rates allow now. Leaving has none, nor have bounces.
     fn release(&self) {
         let may = |operation: &Operation| {
-            let bounce = matches!(operation.request, Request::Command(Command::Bounce(_)));
+            let kind = match &operation.request {
+                Request::Command(Command::Bounce(_)) => return true,
+                request if leaves(request) => return true,
+                Request::Command(Command::Join(_) | Command::Participate { .. }) => Kind::Join,
+                _ => Kind::Presence,
+            };
             let limiter = self.front.limiter.as_ref();
-            bounce
-                || leaves(&operation.request)
-                || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
+            limiter.is_none_or(|limiter| limiter.take(&operation.sender.bare, kind))
         };
         let due = lock(&self.deferred).due(|operation| may(operation));
         for operation in due {
