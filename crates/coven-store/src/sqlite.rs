@@ -5,8 +5,9 @@
 //! archive pages, states into snapshots, and the log is trimmed behind them (design §7).
 //!
 //! Where to read next: `writer` and `stage` for what a transaction does, `index` for how the log is found again, `upkeep`
-//! for packing and trimming, `replay` for opening, `reader`, `view` and `search` for reading, `schema` for the tables,
-//! `log`, `row`, `page` and `codec` for the bytes.
+//! for packing and trimming, `replay` for opening, `reader`, `view` and `search` for reading, `underway` for how a read
+//! sees index and database at the same transaction, `schema` for the tables, `log`, `row`, `page` and `codec` for the
+//! bytes.
 
 mod checkpoint;
 mod codec;
@@ -15,6 +16,7 @@ mod failure;
 mod index;
 mod lock;
 mod log;
+mod moments;
 mod page;
 mod paging;
 mod queue;
@@ -27,10 +29,13 @@ mod search;
 mod shared;
 mod stage;
 mod threads;
+mod underway;
 mod upkeep;
 mod verify;
 mod view;
 mod wal;
+#[cfg(test)]
+mod window;
 mod writer;
 
 use std::path::PathBuf;

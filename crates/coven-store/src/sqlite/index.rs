@@ -1,8 +1,9 @@
 //! The index in memory: which channels have something in the log, and where.
 //!
-//! Only durable things are in it. The writer changes it after each transaction; readers copy what they need under its
-//! lock, and begin their view of the database under the same lock, so that what the copy points to is there. A channel
-//! whose log is all folded into its row is not in it: an idle channel costs no memory.
+//! Only durable things are in it. It takes over each transaction once that is committed; readers copy what they need
+//! under its lock, and begin their view of the database under the same lock, so that what the copy points to is there
+//! (`underway` says how the two are kept together). A channel whose log is all folded into its row is not in it: an idle
+//! channel costs no memory.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +12,10 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as Slot;
 
+use super::page::PAGE;
 use super::row::{Core, Shard};
+use super::stage::Staged;
+use super::underway::{Full, Underway};
 use crate::{ChannelCommit, ChannelKey, Rewrite, Sequence, ShardId};
 
 /// All of the index.
@@ -20,6 +24,7 @@ pub(super) struct Index {
     channels: HashMap<ShardId, HashMap<ChannelKey, Live, RandomState>, RandomState>,
     pub(super) shards: BTreeMap<ShardId, Shard>,
     pub(super) log: LogRows,
+    pub(super) underway: Underway,
 }
 
 /// A channel with something in the log.
@@ -176,6 +181,7 @@ impl Index {
             channels: HashMap::default(),
             shards,
             log,
+            underway: Underway::Nothing,
         };
         for (key, mut live) in channels {
             let spans = live.spans.iter().map(|span| span.log);
@@ -225,14 +231,24 @@ impl Index {
             .collect()
     }
 
+    /// Makes a committed transaction visible. Answers which channels have enough messages for a page.
+    pub(super) fn take_over(&mut self, staged: Staged) -> Full {
+        let log = self.log.next();
+        if let Some(blob) = staged.blob {
+            self.log.push(Bytes::from(blob));
+        }
+        let mut full = Full::new();
+        for (shard, key, change) in staged.channels {
+            if self.publish(shard, &key, change, log) as usize >= PAGE {
+                full.push((shard, key));
+            }
+        }
+        self.shards.extend(staged.shards);
+        full
+    }
+
     /// Makes what a transaction did to a channel visible. Answers how many of its messages are in no page.
-    pub(super) fn publish(
-        &mut self,
-        shard: ShardId,
-        key: ChannelKey,
-        change: Change,
-        log: i64,
-    ) -> u32 {
+    fn publish(&mut self, shard: ShardId, key: &ChannelKey, change: Change, log: i64) -> u32 {
         let Self {
             channels,
             log: rows,
@@ -240,12 +256,12 @@ impl Index {
         } = self;
         let channels = channels.entry(shard).or_default();
         if change.afresh
-            && let Some(before) = channels.remove(&key)
+            && let Some(before) = channels.remove(key)
         {
             before.release(rows);
         }
         let Some(core) = change.core else { return 0 };
-        let mut slot = match channels.entry(key) {
+        let mut slot = match channels.entry(key.clone()) {
             Slot::Occupied(slot) => slot,
             Slot::Vacant(slot) => slot.insert_entry(Live::new(core.clone())),
         };
@@ -277,6 +293,14 @@ pub(super) struct Change {
     pub(super) logged: bool,
     /// Its row says all that the log does.
     pub(super) folded: bool,
+}
+
+impl Change {
+    /// Whether it changes anything at all: a channel may only have been looked at.
+    pub(super) const fn is_any(&self) -> bool {
+        let said = !self.spans.is_empty() || !self.overlay.is_empty();
+        self.afresh || said || self.logged || self.folded
+    }
 }
 
 /// The rows of the log: ids without gaps, each with its size and how much still refers to it.

@@ -1,11 +1,11 @@
 //! Reads, on a few threads with a connection each.
 //!
 //! A read copies what the index says of its channel and begins its view of the database under the index's lock: so the
-//! two fit, and what the writer deletes afterwards stays visible to this read.
+//! two are of the same transaction (`underway`), and what the writer deletes afterwards stays visible to this read.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use rusqlite::Connection;
 use smol_str::SmolStr;
@@ -20,7 +20,7 @@ use super::view::View;
 use super::{directory, rows, search, verify};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, DirectoryPage, DirectoryQuery, Error,
-    Loaded, Sent, Sequence, ShardId, Timestamp, UnknownChannel, UnknownPlace,
+    Loaded, Sent, ShardId, Timestamp, UnknownChannel, UnknownPlace,
 };
 
 /// A read, with its reply inside.
@@ -48,6 +48,12 @@ pub(super) fn run(db: Connection, shared: Arc<Shared>, queue: &Queue<Job>) {
 }
 
 impl Reader {
+    /// One that answers on the thread of a test.
+    #[cfg(test)]
+    pub(super) const fn new(db: Connection, shared: Arc<Shared>) -> Self {
+        Self { db, shared }
+    }
+
     pub(super) fn load(&self, shard: ShardId, key: &ChannelKey) -> Result<Option<Loaded>, Error> {
         let Some(trace) =
             self.trace(shard, key, |index, live| Trace::copy(index, live, |_| true))?
@@ -55,20 +61,10 @@ impl Reader {
             return Ok(None);
         };
         let journal = trace.journal(&self.db)?;
-        // The stored snapshot may be newer than the copy of the index, and what it covers may be gone already.
-        let expected = trace.core.snapshot.is_some();
-        let row = trace
-            .core
-            .row
-            .filter(|_| expected || trace.core.held > Sequence(0));
-        let snapshot = row.map_or(Ok(None), |row| rows::read_snapshot(&self.db, row, expected))?;
-        let covered = snapshot
-            .as_ref()
-            .map_or_else(Default::default, |snapshot| snapshot.sequence);
-        let journal = journal
-            .into_iter()
-            .filter(|entry| entry.sequence > covered)
-            .collect();
+        let row = trace.core.row.filter(|_| trace.core.snapshot.is_some());
+        let snapshot = row
+            .map(|row| rows::read_snapshot(&self.db, row))
+            .transpose()?;
         Ok(Some(trace.core.state.loaded(snapshot, journal)))
     }
 
@@ -135,8 +131,7 @@ impl Reader {
     ) -> Result<Vec<ChannelKey>, Error> {
         let after = after.map_or("", SmolStr::as_str);
         let mut found: BTreeMap<ChannelKey, bool> = {
-            let index = self.shared.index();
-            self.begin()?;
+            let index = self.begin_with_index()?;
             let sought = index
                 .all()
                 .filter(|(key, _)| key.space == *space && key.local.as_str() > after);
@@ -194,8 +189,7 @@ impl Reader {
         copy: impl FnOnce(&Index, &Live) -> Trace,
     ) -> Result<Option<Trace>, Error> {
         {
-            let index = self.shared.index();
-            self.begin()?;
+            let index = self.begin_with_index()?;
             if let Some(live) = index.live(shard, key) {
                 return Ok(Some(copy(&index, live)));
             }
@@ -212,8 +206,7 @@ impl Reader {
         part: impl Fn(&Core) -> Option<T>,
     ) -> Result<Vec<(ChannelKey, T)>, Error> {
         let live: BTreeMap<ChannelKey, Option<T>> = {
-            let index = self.shared.index();
-            self.begin()?;
+            let index = self.begin_with_index()?;
             index
                 .of_shard(shard)
                 .map(|(key, live)| (key.clone(), part(&live.core)))
@@ -234,6 +227,14 @@ impl Reader {
         Ok(all)
     }
 
+    /// Begins a view of the database, and gives the index that fits it.
+    fn begin_with_index(&self) -> Result<MutexGuard<'_, Index>, Error> {
+        let mut index = self.shared.index();
+        self.begin()?;
+        index.follow(&self.db)?;
+        Ok(index)
+    }
+
     /// Begins a view of the database. It is fixed by the first thing that is read.
     fn begin(&self) -> Result<(), Error> {
         self.db
@@ -247,7 +248,7 @@ impl Reader {
         fix.query_row([], |_| Ok(())).map_err(failed)
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if !self.db.is_autocommit()
             && let Err(error) = self
                 .db

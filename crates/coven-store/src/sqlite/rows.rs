@@ -181,12 +181,8 @@ pub(super) fn write_snapshot(db: &Connection, id: i64, snapshot: &Snapshot) -> R
     run(db, sql, params![id, row::encode_snapshot(id, snapshot)])
 }
 
-/// The snapshot of the channel in row `id`; `None` if there is none and `expected` does not say that there must be.
-pub(super) fn read_snapshot(
-    db: &Connection,
-    id: i64,
-    expected: bool,
-) -> Result<Option<Snapshot>, Error> {
+/// The snapshot of the channel in row `id`, which must be there.
+pub(super) fn read_snapshot(db: &Connection, id: i64) -> Result<Snapshot, Error> {
     let mut statement = db
         .prepare_cached("SELECT data FROM snapshots WHERE id = ?1")
         .map_err(failed)?;
@@ -194,11 +190,8 @@ pub(super) fn read_snapshot(
         .query_row([id], |row| row.get(0))
         .optional()
         .map_err(failed)?;
-    if data.is_none() && expected {
-        let why = Malformed("the row is missing");
-        return Err(corrupt(Table::Snapshots, id, why));
-    }
-    data.map(|data| row::decode_snapshot(id, data)).transpose()
+    let missing = || corrupt(Table::Snapshots, id, Malformed("the row is missing"));
+    row::decode_snapshot(id, data.ok_or_else(missing)?)
 }
 
 pub(super) fn write_shard(db: &Connection, shard: ShardId, state: &Shard) -> Result<(), Error> {
@@ -269,6 +262,14 @@ pub(super) fn read_log(db: &Connection, id: i64) -> Result<Bytes, Error> {
         Bytes::from(data.ok_or_else(|| corrupt(Table::Log, id, Malformed("the row is missing")))?);
     super::codec::Decoder::open(Table::Log, id, &blob)?;
     Ok(blob)
+}
+
+/// Whether there is a log row `id`.
+pub(super) fn has_log(db: &Connection, id: i64) -> Result<bool, Error> {
+    let mut statement = db
+        .prepare_cached("SELECT 1 FROM log WHERE id = ?1")
+        .map_err(failed)?;
+    statement.exists([id]).map_err(failed)
 }
 
 /// Deletes the log before row `first`.

@@ -192,6 +192,23 @@ pub(super) fn owner_token(db: &Connection) -> Result<i64, Error> {
     token.ok_or_else(|| Error::Corrupt("row 1 of table owner: the row is missing".to_owned()))
 }
 
+/// The number in the owner row, which grows with transactions that nothing else shows (see `underway`).
+pub(super) fn counted(db: &Connection) -> Result<i64, Error> {
+    let mut statement = db
+        .prepare_cached("SELECT healed FROM owner WHERE id = 1")
+        .map_err(failed)?;
+    statement.query_row([], |row| row.get(0)).map_err(failed)
+}
+
+/// Raises that number, and answers it.
+pub(super) fn count(db: &Connection) -> Result<i64, Error> {
+    let mut statement = db
+        .prepare_cached("UPDATE owner SET healed = healed + 1 WHERE id = 1")
+        .map_err(failed)?;
+    statement.execute([]).map_err(failed)?;
+    counted(db)
+}
+
 fn read_meta(db: &Connection) -> Result<Meta, Error> {
     let data: Option<Vec<u8>> = db
         .query_row("SELECT data FROM meta WHERE id = 1", [], |row| row.get(0))

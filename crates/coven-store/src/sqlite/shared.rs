@@ -11,6 +11,7 @@ use tracing::{error, info};
 use super::checkpoint::Signal;
 use super::index::{Index, Overlay, Span};
 use super::log;
+use super::moments::Moments;
 use super::row::Core;
 use super::{Options, rows};
 use crate::{Entry, Error};
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) checkpoints: Signal,
     pub(super) counters: Counters,
+    pub(super) moments: Moments,
     /// Nothing can be written.
     fails: AtomicBool,
     index: Mutex<Index>,
@@ -42,6 +44,7 @@ impl Shared {
             options,
             checkpoints: Signal::default(),
             counters: Counters::default(),
+            moments: Moments::default(),
             fails: AtomicBool::new(false),
             index: Mutex::new(index),
         }

@@ -19,7 +19,8 @@ use super::index::Change;
 use super::paging::Pages;
 use super::row::{Core, Shard};
 use super::shared::Shared;
-use super::{log, rows};
+use super::underway::Mark;
+use super::{log, rows, schema};
 use crate::{
     ChannelKey, Claim, Commit, Entry, Epoch, Error, Listing, Owner, Ownership, ProcessId, Receipts,
     Sequence, ShardId, Snapshot,
@@ -44,6 +45,8 @@ pub(super) struct Stage<'a> {
 /// What the index has to take over after the COMMIT.
 #[derive(Debug)]
 pub(super) struct Staged {
+    /// What shows that the COMMIT is done; `None` where there is nothing to take over.
+    pub(super) mark: Option<Mark>,
     /// The blob of the log row, unless nothing was logged.
     pub(super) blob: Option<Vec<u8>>,
     pub(super) channels: Vec<(ShardId, ChannelKey, Change)>,
@@ -359,7 +362,9 @@ impl<'a> Stage<'a> {
         let mut changes = Vec::with_capacity(channels.len());
         for ((shard, key), draft) in channels {
             let change = self.write_draft(&key, draft)?;
-            changes.push((shard, key, change));
+            if change.is_any() {
+                changes.push((shard, key, change));
+            }
         }
         for (key, listing) in &self.listings {
             rows::write_listing(self.db, key, listing.as_ref())?;
@@ -370,15 +375,21 @@ impl<'a> Stage<'a> {
         let doomed = self.pages.write(self.db)?;
         let blob =
             (!self.blob.is_empty()).then(|| self.blob.seal(super::codec::Table::Log, self.log));
-        if let Some(blob) = &blob {
-            rows::write_log(self.db, self.log, blob)?;
-        }
+        let mark = match &blob {
+            Some(blob) => {
+                rows::write_log(self.db, self.log, blob)?;
+                Some(Mark::Logged(self.log))
+            }
+            None if changes.is_empty() && self.shards.is_empty() => None,
+            None => Some(Mark::Counted(schema::count(self.db)?)),
+        };
         let shards = self
             .shards
             .into_iter()
             .map(|(shard, (state, _))| (shard, state))
             .collect();
         Ok(Staged {
+            mark,
             blob,
             channels: changes,
             shards,

@@ -64,10 +64,10 @@ impl Upkeep {
         }
     }
 
-    /// Takes note that a channel has `unpacked` messages in the log.
-    pub(super) fn note(&mut self, shard: ShardId, key: &ChannelKey, unpacked: u32) {
-        if unpacked as usize >= PAGE && self.queued.insert((shard, key.clone())) {
-            self.full.push_back((shard, key.clone()));
+    /// Takes note that a channel has enough messages in the log for a page.
+    pub(super) fn note(&mut self, shard: ShardId, key: ChannelKey) {
+        if self.queued.insert((shard, key.clone())) {
+            self.full.push_back((shard, key));
         }
     }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use rusqlite::Connection;
 use tracing::error;
 
 use super::failure::{failed, is_certain};
+use super::moments::Moment;
 use super::queue::{Queue, Work};
 use super::shared::Shared;
 use super::stage::{Stage, Staged};
@@ -122,7 +122,7 @@ impl Writer {
     }
 
     /// Does requests in transactions: as many as possible in one, but an expiry, which has to see the others, alone.
-    fn work(&mut self, jobs: Vec<Job>) {
+    pub(super) fn work(&mut self, jobs: Vec<Job>) {
         let mut group = Vec::with_capacity(jobs.len());
         for job in jobs {
             let alone = matches!(job, Job::Expire { .. });
@@ -145,7 +145,7 @@ impl Writer {
     }
 
     /// One transaction. All requests are answered, whatever happens.
-    fn transact(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
+    pub(super) fn transact(&mut self, jobs: Vec<Job>) -> Result<(), Error> {
         let done = self.try_to_transact(jobs);
         match &done {
             Ok(()) => self.shared.writing_succeeded(),
@@ -162,12 +162,14 @@ impl Writer {
         let mut answers = Vec::with_capacity(jobs.len());
         let done = self.stage(jobs, &mut answers).and_then(|staged| {
             crate::fail::point("store-before-commit");
-            self.commit().map(|()| staged)
+            let effort = Effort::of(&staged);
+            self.shared.index().announce(staged);
+            self.commit().map(|()| effort)
         });
         crate::fail::point("store-after-commit");
         match done {
-            Ok(staged) => {
-                self.publish(staged);
+            Ok(effort) => {
+                self.publish(&effort);
                 answers.into_iter().for_each(Answer::give);
                 Ok(())
             }
@@ -218,11 +220,13 @@ impl Writer {
 
     /// Errors: `Unknown` where the transaction may become durable all the same.
     fn commit(&mut self) -> Result<(), Error> {
+        self.shared.moments.pass(Moment::BeforeCommit);
         let committed = self
             .db
             .prepare_cached("COMMIT")
             .and_then(|mut statement| statement.execute([]));
         let Err(error) = committed else { return Ok(()) };
+        self.shared.index().withdraw();
         let certain = is_certain(&error);
         let error = failed(error);
         self.roll_back();
@@ -236,9 +240,7 @@ impl Writer {
 
     /// Writes over what a failed transaction may have left at the end of the write-ahead log.
     fn heal(&mut self) -> Result<(), Error> {
-        self.db
-            .execute("UPDATE owner SET healed = healed + 1", [])
-            .map_err(failed)?;
+        schema::count(&self.db)?;
         self.wounded = false;
         Ok(())
     }
@@ -259,24 +261,36 @@ impl Writer {
         Ok(())
     }
 
-    fn publish(&mut self, staged: Staged) {
-        let mut written = TRANSACTION_BYTES;
-        let mut index = self.shared.index();
-        let log = index.log.next();
-        if let Some(blob) = staged.blob {
-            written += blob.len() as u64;
-            index.log.push(Bytes::from(blob));
+    fn publish(&mut self, effort: &Effort) {
+        self.shared.moments.pass(Moment::Committed);
+        let full = self.shared.index().settle();
+        self.shared.moments.pass(Moment::Published);
+        for (shard, key) in full {
+            self.upkeep.note(shard, key);
         }
-        for (shard, key, change) in staged.channels {
-            written += if change.folded { ROW_BYTES } else { 0 };
-            let unpacked = index.publish(shard, key.clone(), change, log);
-            self.upkeep.note(shard, &key, unpacked);
-        }
-        index.shards.extend(staged.shards);
-        drop(index);
-        self.upkeep.committed(staged.doomed);
+        self.upkeep.committed(effort.doomed);
         Shared::count(&self.shared.counters.transactions);
-        self.shared.checkpoints.written(written);
+        self.shared.checkpoints.written(effort.bytes);
+    }
+}
+
+/// What a transaction makes the other threads do.
+#[derive(Debug)]
+struct Effort {
+    /// Bytes in the write-ahead log, about.
+    bytes: u64,
+    /// Pages were doomed.
+    doomed: bool,
+}
+
+impl Effort {
+    fn of(staged: &Staged) -> Self {
+        let folded = staged.channels.iter().filter(|(_, _, it)| it.folded);
+        let logged = staged.blob.as_ref().map_or(0, Vec::len) as u64;
+        Self {
+            bytes: TRANSACTION_BYTES + logged + ROW_BYTES * folded.count() as u64,
+            doomed: staged.doomed,
+        }
     }
 }
 
