@@ -358,3 +358,35 @@ fn i7_a_list_of_channels_is_of_one_transaction() {
         format!("{found:?}")
     });
 }
+
+/// The last page is only half full, all of it is old, and the messages that fill it are packed while it expires.
+#[test]
+fn muc_mam_22_an_expiry_spares_what_is_packed_with_it() {
+    let mut desk = Desk::open();
+    for _ in 0..40 {
+        let job = desk.says(0, 1);
+        desk.work(vec![job]);
+    }
+    desk.idle();
+    desk.idle();
+    let packed = desk.count("SELECT max(last_sequence) FROM pages");
+    let last = desk.count("SELECT count FROM pages ORDER BY id DESC LIMIT 1");
+    assert!((1..32).contains(&last), "{last} messages in the last page");
+    assert!(packed < 40);
+
+    let retention = Retention {
+        not_before: Some(Timestamp(packed.unsigned_abs() + 1)),
+        max_count: None,
+    };
+    let (expire, gone) = desk.expire(retention);
+    let jobs = vec![desk.says(0, 40), expire];
+    desk.work(jobs);
+    assert_eq!(gone.wait(), Ok(packed.unsigned_abs()));
+    for _ in 0..3 {
+        let bounds = desk.reader().archive_bounds(SHARD, &key(0));
+        let bounds = bounds.unwrap().expect("the newer messages");
+        assert_eq!(bounds.first.sequence.0, packed.unsigned_abs() + 1);
+        assert_eq!(bounds.last.sequence, Sequence(80));
+        desk.idle();
+    }
+}
