@@ -152,10 +152,9 @@ impl Store for MemoryStore {
                 key: key.clone(),
                 sequence: snapshot.sequence,
             };
-            let channel = content
-                .channels
-                .get_mut(&(shard, key))
-                .ok_or_else(|| unacknowledged.clone())?;
+            let Some(channel) = content.channels.get_mut(&(shard, key)) else {
+                return Ok(());
+            };
             channel.take_snapshot(snapshot).ok_or(unacknowledged)
         })
     }

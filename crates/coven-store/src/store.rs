@@ -51,7 +51,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Replaces a channel's snapshot, and lets go of the journal that it covers.
     ///
-    /// One older than the stored snapshot is passed over.
+    /// One older than the stored snapshot is passed over, and so is one of a channel that the store does not hold: it was
+    /// destroyed, and forgotten with its last acknowledgement.
     ///
     /// Errors: `Unacknowledged` unless it covers at most the head, and either nothing is marked unsent, or some
     /// connection has acknowledged and all that have did so up to `snapshot.sequence`.

@@ -211,7 +211,9 @@ impl<'a> Stage<'a> {
             key: key.clone(),
             sequence: snapshot.sequence,
         };
-        let core = draft.core.as_mut().ok_or_else(refused)?;
+        let Some(core) = draft.core.as_mut() else {
+            return Ok(());
+        };
         if !core.state.admits_snapshot(snapshot.sequence) {
             return Err(refused());
         }

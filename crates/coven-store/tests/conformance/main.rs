@@ -73,6 +73,7 @@ suite! {
         nothing_unacknowledged_is_covered,
         a_snapshot_up_to_the_slowest_connection_is_taken,
         a_snapshot_ahead_of_the_head_is_refused,
+        a_snapshot_of_a_forgotten_channel_is_passed_over,
         an_older_snapshot_is_passed_over,
         the_journal_goes_on_after_a_snapshot,
         a_snapshot_does_not_touch_the_archive;

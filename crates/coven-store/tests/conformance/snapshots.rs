@@ -83,11 +83,19 @@ pub(crate) fn a_snapshot_ahead_of_the_head_is_refused(world: &mut World) {
         owner.snapshot(&channel.key, 2),
         Err(Error::Unacknowledged { .. })
     ));
+}
+
+pub(crate) fn a_snapshot_of_a_forgotten_channel_is_passed_over(world: &mut World) {
+    let owner = world.own(SHARD);
     let unknown = Channel::new("unknown").key;
-    assert!(matches!(
-        owner.snapshot(&unknown, 0),
-        Err(Error::Unacknowledged { .. })
-    ));
+    for sequence in [0, 7] {
+        owner.snapshot(&unknown, sequence).unwrap();
+        let loaded = world.store.load(SHARD, &unknown).wait().unwrap();
+        assert!(loaded.is_none(), "it makes no channel");
+    }
+    world.restart();
+    let loaded = world.store.load(SHARD, &unknown).wait().unwrap();
+    assert!(loaded.is_none());
 }
 
 pub(crate) fn an_older_snapshot_is_passed_over(world: &mut World) {
