@@ -1,8 +1,9 @@
 //! The store in one SQLite file: the default of a single process.
 //!
-//! One thread writes, and commits all that waits for it with one flush; a few threads read; one does checkpoints. What a
-//! transaction appends is one blob in the table `log`, which is journal and archive tail at once; messages move on into
-//! archive pages, states into snapshots, and the log is trimmed behind them (design §7).
+//! One thread writes, and commits all that waits for it with one flush; a few threads read, one of them only what
+//! channels are loaded from; one does checkpoints. What a transaction appends is one blob in the table `log`, which is
+//! journal and archive tail at once; messages move on into archive pages, states into snapshots, and the log is trimmed
+//! behind them (design §7).
 //!
 //! Where to read next: `writer` and `stage` for what a transaction does, `index` for how the log is found again, `upkeep`
 //! for packing and trimming, `replay` for opening, `reader`, `view` and `search` for reading, `underway` for how a read
@@ -67,7 +68,7 @@ pub struct Options {
     pub log_limit: u64,
     /// Bytes that the file may have; `None` for as many as the disk takes.
     pub max_bytes: Option<u64>,
-    /// Threads that read.
+    /// Threads that read archives and directories. One more loads channels.
     pub readers: usize,
 }
 
@@ -260,20 +261,20 @@ impl Store for SqliteStore {
 
     fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {
         let key = key.clone();
-        self.read(move |reader| reader.load(shard, &key))
+        self.threads.load(move |reader| reader.load(shard, &key))
     }
 
     fn exists(&self, shard: ShardId, key: &ChannelKey) -> Pending<bool> {
         let key = key.clone();
-        self.read(move |reader| reader.exists(shard, &key))
+        self.threads.load(move |reader| reader.exists(shard, &key))
     }
 
     fn unsent(&self, shard: ShardId) -> Pending<Vec<Sent>> {
-        self.read(move |reader| reader.unsent(shard))
+        self.threads.load(move |reader| reader.unsent(shard))
     }
 
     fn timers(&self, shard: ShardId) -> Pending<Vec<(Timestamp, ChannelKey)>> {
-        self.read(move |reader| reader.timers(shard))
+        self.threads.load(move |reader| reader.timers(shard))
     }
 
     fn archive_page(

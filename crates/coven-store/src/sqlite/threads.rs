@@ -30,6 +30,9 @@ const WANTED: usize = 64;
 pub(super) struct Threads {
     shared: Arc<Shared>,
     writes: Arc<Queue<Job>>,
+    /// What channels wait for to be loaded.
+    loads: Arc<Queue<reader::Job>>,
+    /// What takes as long as somebody asks for.
     reads: Arc<Queue<reader::Job>>,
     last: Mutex<Option<JoinHandle<()>>>,
     closing: Arc<Mutex<Closing>>,
@@ -55,9 +58,10 @@ impl Threads {
 
         let shared = Arc::new(Shared::new(options, index));
         let writes = Arc::new(Queue::new(WRITES, WRITE_BYTES));
+        let loads = Arc::new(Queue::new(READS, usize::MAX));
         let reads = Arc::new(Queue::new(READS, usize::MAX));
         let writer = Writer::new(db, Arc::clone(&shared), Arc::clone(&writes), token, meta)?;
-        let helpers = Helpers::start(&shared, &reads)?;
+        let helpers = Helpers::start(&shared, &loads, &reads)?;
         let closing: Arc<Mutex<Closing>> = Arc::default();
         let ended = Arc::clone(&closing);
         let queued = Arc::clone(&writes);
@@ -79,6 +83,7 @@ impl Threads {
             Self {
                 shared,
                 writes,
+                loads,
                 reads,
                 last: Mutex::new(Some(last)),
                 closing,
@@ -99,9 +104,25 @@ impl Threads {
         answer
     }
 
+    /// Hands a reader a question that is quick to answer. It waits for no archive query.
+    pub(super) fn load<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Pending<T> {
+        self.ask(&self.loads, read)
+    }
+
     /// Hands a reader a question.
     pub(super) fn read<T: Send + 'static>(
         &self,
+        read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Pending<T> {
+        self.ask(&self.reads, read)
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        queue: &Queue<reader::Job>,
         read: impl FnOnce(&Reader) -> Result<T, Error> + Send + 'static,
     ) -> Pending<T> {
         if self.writes.is_closed() {
@@ -109,7 +130,7 @@ impl Threads {
         }
         let (reply, answer) = Pending::channel();
         let job: reader::Job = Box::new(move |reader| reply.send(read(reader)));
-        match self.reads.push(job, 1) {
+        match queue.push(job, 1) {
             Ok(()) => answer,
             Err((_, Refused::Full)) => {
                 Pending::ready(Err(Error::Busy("too many reads are waiting")))
@@ -199,25 +220,24 @@ impl Drop for Threads {
 /// Readers and checkpoints: they end before the writer does.
 struct Helpers {
     shared: Arc<Shared>,
-    reads: Arc<Queue<reader::Job>>,
+    queues: [Arc<Queue<reader::Job>>; 2],
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Helpers {
-    fn start(shared: &Arc<Shared>, reads: &Arc<Queue<reader::Job>>) -> Result<Self, Error> {
+    fn start(
+        shared: &Arc<Shared>,
+        loads: &Arc<Queue<reader::Job>>,
+        reads: &Arc<Queue<reader::Job>>,
+    ) -> Result<Self, Error> {
         let mut helpers = Self {
             shared: Arc::clone(shared),
-            reads: Arc::clone(reads),
+            queues: [Arc::clone(loads), Arc::clone(reads)],
             threads: Vec::new(),
         };
+        helpers.read("store-loads", loads)?;
         for number in 0..shared.options.readers.max(1) {
-            let db = schema::open_reader(&shared.path)?;
-            let (shared, reads) = (Arc::clone(shared), Arc::clone(reads));
-            helpers
-                .threads
-                .push(spawn(&format!("store-reader-{number}"), move || {
-                    reader::run(db, shared, &reads)
-                })?);
+            helpers.read(&format!("store-reader-{number}"), reads)?;
         }
         let db = schema::open_checkpointer(&shared.path)?;
         let shared = Arc::clone(shared);
@@ -226,11 +246,19 @@ impl Helpers {
         })?);
         Ok(helpers)
     }
+
+    fn read(&mut self, name: &str, queue: &Arc<Queue<reader::Job>>) -> Result<(), Error> {
+        let db = schema::open_reader(&self.shared.path)?;
+        let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(queue));
+        let thread = spawn(name, move || reader::run(db, shared, &queue))?;
+        self.threads.push(thread);
+        Ok(())
+    }
 }
 
 impl Drop for Helpers {
     fn drop(&mut self) {
-        self.reads.close();
+        self.queues.iter().for_each(|queue| queue.close());
         self.shared.checkpoints.stop();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {

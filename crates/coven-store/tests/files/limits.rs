@@ -383,3 +383,38 @@ fn muc_mam_23_the_pages_of_a_destroyed_channel_are_deleted() {
     assert_eq!(count("SELECT count(DISTINCT id >> 24) FROM pages"), 4);
     assert!(count("SELECT sum(count) FROM pages") <= 4 * (40 + 31));
 }
+
+/// Whoever makes archives be searched keeps nobody from being loaded.
+#[test]
+fn i9_archive_queries_do_not_hold_up_loads() {
+    let folder = TempDir::new().unwrap();
+    let store = SqliteStore::open(file(&folder)).unwrap();
+    let mut rooms = Rooms::claim(&store).unwrap();
+    (0..10).for_each(|_| rooms.commit().unwrap());
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let slow = || {
+        let wait = std::sync::Arc::clone(&wait);
+        coven_store::ArchiveQuery {
+            filter: Some(std::sync::Arc::new(move |_| {
+                let _until = wait.lock().unwrap().recv();
+                true
+            })),
+            max: 10,
+            ..Default::default()
+        }
+    };
+    let asked: Vec<_> = (0..8)
+        .map(|_| store.archive_page(SHARD, &key(1), slow()))
+        .collect();
+    let (loaded, came) = std::sync::mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| loaded.send(store.load(SHARD, &key(2)).wait().is_ok()));
+        let came = came.recv_timeout(std::time::Duration::from_secs(5));
+        drop(go);
+        assert_eq!(came, Ok(true));
+    });
+    for page in asked {
+        assert!(page.wait().unwrap().is_ok());
+    }
+}
