@@ -168,41 +168,11 @@ impl Channel {
             Command::PresenceSubscription { wanted } => {
                 Ok(subscription::decide(self, sender, *wanted))
             }
-            Command::Destroy {
-                alternate,
-                reason,
-                password,
-            } => destroy::decide(
-                self,
-                sender,
-                destroy::Wanted {
-                    alternate: alternate.as_ref(),
-                    reason: reason.as_ref(),
-                    password: password.as_ref(),
-                },
-                facts,
-            ),
+            Command::Destroy(end) => destroy::decide(self, sender, end, facts),
             Command::Configure(settings) => form::submit(self, sender, settings, facts),
             Command::CancelConfiguration => form::cancel(self, sender),
-            Command::SetAffiliation {
-                jid,
-                affiliation,
-                nick,
-                reason,
-            } => rights::set_affiliation(
-                self,
-                sender,
-                rights::Grant {
-                    jid,
-                    affiliation: *affiliation,
-                    nick: nick.as_ref(),
-                    reason: reason.as_ref(),
-                },
-                facts,
-            ),
-            Command::SetRole { nick, role, reason } => {
-                rights::set_role(self, sender, nick, *role, reason.as_ref(), facts)
-            }
+            Command::SetAffiliation(grant) => rights::set_affiliation(self, sender, grant, facts),
+            Command::SetRole(change) => rights::set_role(self, sender, change, facts),
             Command::Timer => Ok(self.timer(facts)),
         }
     }

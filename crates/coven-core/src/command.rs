@@ -97,40 +97,52 @@ pub enum Command {
         wanted: bool,
     },
     /// Destroy, from either view ([`crate::life::destroy`]).
-    Destroy {
-        /// Where to go instead: a bare JID as the client gave it.
-        alternate: Option<SmolStr>,
-        /// Text for people.
-        reason: Option<SmolStr>,
-        /// Password of the alternative.
-        password: Option<SmolStr>,
-    },
+    Destroy(End),
     /// MUC owner form, submitted ([`crate::settings::form`]).
     Configure(Box<Settings>),
     /// MUC owner form, cancelled (MUC-CREATE-07, MUC-CONF-05).
     CancelConfiguration,
-    /// Set the affiliation of a bare JID or domain. On the wire with a later step.
-    SetAffiliation {
-        /// Whose.
-        jid: BareJid,
-        /// To what.
-        affiliation: Affiliation,
-        /// The nick to reserve for it, raw; an empty one ends the reservation, `None` leaves it (MUC-NICK-14).
-        nick: Option<SmolStr>,
-        /// Text for people.
-        reason: Option<SmolStr>,
-    },
-    /// Set the role of the occupant of this nick; [`Role::None`] kicks. On the wire with a later step.
-    SetRole {
-        /// Whose.
-        nick: SmolStr,
-        /// To what.
-        role: Role,
-        /// Text for people.
-        reason: Option<SmolStr>,
-    },
+    /// Set the affiliation of a bare JID or domain ([`crate::people::rights`]). On the wire with a later step.
+    SetAffiliation(Grant),
+    /// Set the role of an occupant ([`crate::people::rights`]). On the wire with a later step.
+    SetRole(RoleChange),
     /// A deadline of [`crate::Channel::next_timer`] has passed.
     Timer,
+}
+
+/// What an owner gives for the end of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Where to go instead: a bare JID as the client gave it.
+    pub alternate: Option<SmolStr>,
+    /// Text for people.
+    pub reason: Option<SmolStr>,
+    /// Password of the alternative.
+    pub password: Option<SmolStr>,
+}
+
+/// A new affiliation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Whose.
+    pub jid: BareJid,
+    /// To what.
+    pub affiliation: Affiliation,
+    /// The nick to reserve for it, raw; an empty one ends the reservation, `None` leaves it (MUC-NICK-14).
+    pub nick: Option<SmolStr>,
+    /// Text for people.
+    pub reason: Option<SmolStr>,
+}
+
+/// A new role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleChange {
+    /// Whose: the nick, raw.
+    pub nick: SmolStr,
+    /// To what; [`Role::None`] kicks.
+    pub role: Role,
+    /// Text for people.
+    pub reason: Option<SmolStr>,
 }
 
 /// MUC join.

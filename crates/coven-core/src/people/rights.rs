@@ -7,7 +7,7 @@ use super::person::{self, Person};
 use super::role::{self, Role};
 use super::{affiliation::Affiliation, nick, nick::Nick};
 use crate::channel::{Channel, Decision, Facts};
-use crate::command::Sender;
+use crate::command::{Grant, RoleChange, Sender};
 use crate::event::{By, Cause, Event};
 use crate::ids::{PersonNo, Timestamp};
 use crate::life::persistence::{self, Ending};
@@ -16,41 +16,28 @@ use crate::{BareJid, Condition, Refusal};
 use smol_str::SmolStr;
 use std::sync::Arc;
 
-/// What is to be set of a bare JID or domain.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Grant<'a> {
-    /// Whose.
-    pub jid: &'a BareJid,
-    /// To what.
-    pub affiliation: Affiliation,
-    /// The nick to reserve, raw; empty for none, `None` for the one there is.
-    pub nick: Option<&'a SmolStr>,
-    /// Text for people.
-    pub reason: Option<&'a SmolStr>,
-}
-
 /// Sets the affiliation of a bare JID or domain. Who may: MUC-AFF-04..09. Who is no longer let in leaves (MUC-AFF-12, 13,
 /// 18; MAP-16, 18); setting what holds already changes nothing but a reservation (MUC-AFF-28).
 pub(crate) fn set_affiliation(
     channel: &Channel,
     sender: &Sender,
-    grant: Grant<'_>,
+    grant: &Grant,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
     channel.must_exist_for(sender)?;
-    let old = person::known(channel, grant.jid, facts);
+    let old = person::known(channel, &grant.jid, facts);
     may_set_affiliation(channel, sender, &old, grant.affiliation)?;
-    facts.service.bounds(grant.reason)?;
+    facts.service.bounds(grant.reason.as_ref())?;
     let new = Person {
         reserved: reservation(channel, &old, grant, facts)?.map(Box::new),
         ..old.clone()
     };
-    let act = Act::new(channel, sender, grant.reason);
+    let act = Act::new(channel, sender, grant.reason.as_ref());
     if new.affiliation == grant.affiliation {
         let changed = (new != old).then(|| act.changed(Arc::new(new)));
         return Ok(act.done(channel, Vec::from_iter(changed), &[]));
     }
-    person::has_place(channel, grant.jid, facts)?;
+    person::has_place(channel, &grant.jid, facts)?;
     let affected = affected(channel, &new);
     let (events, removed) = act.affiliate(channel, new, grant.affiliation, affected);
     Ok(act.done(channel, events, &removed))
@@ -63,13 +50,11 @@ pub(crate) fn set_affiliation(
 fn reservation(
     channel: &Channel,
     person: &Person,
-    grant: Grant<'_>,
+    grant: &Grant,
     facts: &Facts,
 ) -> Result<Option<Nick>, Refusal> {
-    let Some(raw) = grant
-        .nick
-        .filter(|_| grant.affiliation >= Affiliation::Member)
-    else {
+    let grants = grant.affiliation >= Affiliation::Member;
+    let Some(raw) = grant.nick.as_ref().filter(|_| grants) else {
         return Ok(person.reserved.as_deref().cloned());
     };
     if raw.is_empty() {
@@ -90,18 +75,17 @@ fn reservation(
 pub fn set_role(
     channel: &Channel,
     sender: &Sender,
-    nick: &str,
-    role: Role,
-    reason: Option<&SmolStr>,
+    change: &RoleChange,
     facts: &Facts,
 ) -> Result<Decision, Refusal> {
+    let (role, reason) = (change.role, change.reason.as_ref());
     channel.must_exist_for(sender)?;
     let actor = channel
         .roster
         .person_of(&sender.bare)
         .filter(|p| channel.roster.role(p) == Role::Moderator)
         .ok_or_else(|| Refusal::usual(Condition::Forbidden))?;
-    let target = Nick::new(nick)
+    let target = Nick::new(&change.nick)
         .and_then(|nick| channel.roster.holder(&nick))
         .ok_or_else(|| Refusal::usual(Condition::ItemNotFound))?;
     may_set_role(channel, actor, target, role)?;

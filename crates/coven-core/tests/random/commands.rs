@@ -233,23 +233,27 @@ fn content() -> impl Strategy<Value = Command> {
 fn rights() -> impl Strategy<Value = Command> {
     let reserved = prop::option::weighted(0.3, nick());
     let affiliate = (target(), affiliation(), reserved).prop_map(|(jid, affiliation, nick)| {
-        Command::SetAffiliation {
+        Command::SetAffiliation(coven_core::command::Grant {
             jid: bare(jid),
             affiliation,
             nick,
             reason: None,
-        }
+        })
     });
-    let role = (nick(), role()).prop_map(|(nick, role)| Command::SetRole {
-        nick,
-        role,
-        reason: None,
+    let role = (nick(), role()).prop_map(|(nick, role)| {
+        Command::SetRole(coven_core::command::RoleChange {
+            nick,
+            role,
+            reason: None,
+        })
     });
     let alternate = prop::option::of(Just(SmolStr::from("heath@chat.example")));
-    let destroy = alternate.prop_map(|alternate| Command::Destroy {
-        alternate,
-        reason: None,
-        password: None,
+    let destroy = alternate.prop_map(|alternate| {
+        Command::Destroy(coven_core::command::End {
+            alternate,
+            reason: None,
+            password: None,
+        })
     });
     prop_oneof![
         9 => affiliate,

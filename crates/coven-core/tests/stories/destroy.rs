@@ -11,11 +11,11 @@ fn muc_dest_01_04_mix_des_01_an_owner_destroys_joined_or_not() {
     let mut t = Table::room();
     t.joins(HAG, "thirdwitch").ok();
     t.participates(WITCH, "secondwitch").ok();
-    let command = Command::Destroy {
+    let command = Command::Destroy(coven_core::command::End {
         alternate: Some("heath@chat.example".into()),
         reason: Some("Macbeth doth come".into()),
         password: Some("drum".into()),
-    };
+    });
     let outcome = t.act(OWNER, command);
     let expected = Event::Destroyed {
         alternate: Some("heath@chat.example".into()),
@@ -123,11 +123,11 @@ fn map_41_mix_des_06_afterwards_it_is_gone_or_not_found() {
 fn muc_err_10_reason_too_long_violates_policy() {
     let mut t = Table::room();
     t.service.max_text_bytes = 8;
-    let command = Command::Destroy {
+    let command = Command::Destroy(coven_core::command::End {
         alternate: None,
         reason: Some("123456789".into()),
         password: None,
-    };
+    });
     t.act(OWNER, command)
         .refused(Condition::PolicyViolation, ErrorType::Modify);
     assert!(t.roster().exists());

@@ -188,12 +188,12 @@ fn muc_nick_13_a_reservation_follows_the_bare_jid() {
 
 /// An affiliation is given together with a nick.
 fn grant(jid: &str, affiliation: Affiliation, nick: Option<&str>) -> Command {
-    Command::SetAffiliation {
+    Command::SetAffiliation(coven_core::command::Grant {
         jid: crate::table::bare(jid),
         affiliation,
         nick: nick.map(Into::into),
         reason: None,
-    }
+    })
 }
 
 #[test]

@@ -132,11 +132,11 @@ fn muc_pres_17_18_a_new_role_is_one_event_with_actor_and_reason_and_lasts() {
     let mut t = Table::room();
     t.joins(OWNER, "firstwitch").ok();
     t.joins(HAG, "thirdwitch").ok();
-    let command = Command::SetRole {
+    let command = Command::SetRole(coven_core::command::RoleChange {
         nick: "thirdwitch".into(),
         role: Role::Visitor,
         reason: Some("too much cackling".into()),
-    };
+    });
     let outcome = t.act(OWNER, command);
     let Event::Changed { by, reason, .. } = outcome.event() else {
         panic!("{outcome:?}");

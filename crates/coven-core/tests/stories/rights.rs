@@ -101,12 +101,12 @@ fn muc_aff_12_map_18_a_ban_removes_the_person_from_both_views() {
         .ok();
     t.joins(HAG, "thirdwitch").ok();
     t.joins(HAG2, "thirdwitch").ok();
-    let command = Command::SetAffiliation {
+    let command = Command::SetAffiliation(coven_core::command::Grant {
         jid: crate::table::bare(HAG),
         affiliation: Outcast,
         nick: None,
         reason: Some("Treason".into()),
-    };
+    });
     let outcome = t.act(OWNER, command);
     let Event::Removed {
         cause,

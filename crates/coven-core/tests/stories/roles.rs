@@ -271,17 +271,17 @@ fn muc_err_10_reason_too_long_violates_policy() {
     t.joins(HAG, "thirdwitch").ok();
     let reason = Some("123456789".into());
     let commands = [
-        coven_core::Command::SetRole {
+        coven_core::Command::SetRole(coven_core::command::RoleChange {
             nick: "thirdwitch".into(),
             role: Role::None,
             reason: reason.clone(),
-        },
-        coven_core::Command::SetAffiliation {
+        }),
+        coven_core::Command::SetAffiliation(coven_core::command::Grant {
             jid: crate::table::bare(HAG),
             affiliation: Affiliation::Outcast,
             nick: None,
             reason,
-        },
+        }),
     ];
     for command in commands {
         t.act(OWNER, command)

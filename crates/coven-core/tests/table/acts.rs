@@ -154,12 +154,12 @@ impl Table {
     }
 
     pub fn affiliates(&mut self, by: &str, jid: &str, affiliation: Affiliation) -> Outcome {
-        let command = Command::SetAffiliation {
+        let command = Command::SetAffiliation(coven_core::command::Grant {
             jid: bare(jid),
             affiliation,
             nick: None,
             reason: None,
-        };
+        });
         self.act(by, command)
     }
 
@@ -169,11 +169,11 @@ impl Table {
     }
 
     pub fn gives(&mut self, by: &str, nick: &str, role: Role) -> Outcome {
-        let command = Command::SetRole {
+        let command = Command::SetRole(coven_core::command::RoleChange {
             nick: nick.into(),
             role,
             reason: None,
-        };
+        });
         self.act(by, command)
     }
 
@@ -182,11 +182,11 @@ impl Table {
     }
 
     pub fn destroys(&mut self, jid: &str, alternate: Option<&str>) -> Outcome {
-        let command = Command::Destroy {
+        let command = Command::Destroy(coven_core::command::End {
             alternate: alternate.map(SmolStr::from),
             reason: None,
             password: None,
-        };
+        });
         self.act(jid, command)
     }
 

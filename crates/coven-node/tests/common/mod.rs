@@ -100,11 +100,11 @@ impl Node {
     }
 
     pub(crate) fn destroy(&self, room: &str, jid: &str) {
-        let destroy = Command::Destroy {
+        let destroy = Command::Destroy(coven_core::command::End {
             reason: None,
             alternate: None,
             password: None,
-        };
+        });
         self.send(operation(room, jid, Request::Command(destroy)));
     }
 

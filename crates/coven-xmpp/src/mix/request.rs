@@ -7,6 +7,7 @@ use crate::dispatch::Inbound;
 use crate::incoming::Incoming;
 use crate::ns;
 use crate::stanza::{Address, Child, IqType, Kind, MessageType, PresenceType};
+use coven_core::command::End;
 use coven_core::life::create;
 use coven_core::people::participation::{Node, Nodes};
 use coven_core::{ChannelName, Command, Condition, Query, Sender, StableId, View};
@@ -296,11 +297,11 @@ fn destroy_here(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
 }
 
 const fn destroyed() -> Command {
-    Command::Destroy {
+    Command::Destroy(End {
         alternate: None,
         reason: None,
         password: None,
-    }
+    })
 }
 
 fn named(incoming: &Incoming<'_>, name: &str) -> Option<ChannelName> {

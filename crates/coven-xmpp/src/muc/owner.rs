@@ -6,7 +6,7 @@ use crate::incoming::Incoming;
 use crate::ns;
 use crate::stanza::{Address, Builder, Child, IqType};
 use bytes::Bytes;
-use coven_core::command::Settings;
+use coven_core::command::{End, Settings};
 use coven_core::people::visibility::Visibility;
 use coven_core::settings::config::Config;
 use coven_core::{Command, Condition, Query, View};
@@ -57,11 +57,11 @@ fn destroy(destroy: &Element) -> Result<Command, Condition> {
             Some(SmolStr::from(bare.as_str()))
         }
     };
-    Ok(Command::Destroy {
+    Ok(Command::Destroy(End {
         alternate,
         reason: text("reason"),
         password: text("password"),
-    })
+    }))
 }
 
 /// Errors: `bad-request` (MUC-CONF-03, 06), `not-acceptable` (MUC-CONF-04).

@@ -117,11 +117,13 @@ fn mix_mam_04_05_06_who_may_read_and_what_is_there() {
         let nowhere = format!("heath@{}", w.domain);
         let out = w.iq_to(&nowhere, HAG, "set", &query(NODE, "", ""));
         assert_eq!(out.one().error(), ("cancel", "item-not-found"));
-        let ban = |jid: &str, affiliation| Command::SetAffiliation {
-            jid: BareJid::from_normalised(jid),
-            affiliation,
-            nick: None,
-            reason: None,
+        let ban = |jid: &str, affiliation| {
+            Command::SetAffiliation(coven_core::command::Grant {
+                jid: BareJid::from_normalised(jid),
+                affiliation,
+                nick: None,
+                reason: None,
+            })
         };
         w.does(CRONE, ban("scotland.example", Affiliation::Outcast));
         let out = w.asks("macbeth@scotland.example/x", "set", &query(NODE, "", ""));

@@ -160,12 +160,12 @@ fn mix_dsc_06_mix_err_03_who_learns_that_a_channel_is_there() {
         w = w.created();
         w.does(
             CRONE,
-            Command::SetAffiliation {
+            Command::SetAffiliation(coven_core::command::Grant {
                 jid: BareJid::from_normalised(bare(WICCA)),
                 affiliation: Affiliation::Outcast,
                 nick: None,
                 reason: None,
-            },
+            }),
         );
         for query in [INFO_MIX, ITEMS_MIX] {
             assert_eq!(w.asks(HAG, "get", query).one().kind(), "result");

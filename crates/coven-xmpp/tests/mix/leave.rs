@@ -86,22 +86,22 @@ fn mix_leave_06_who_is_removed_by_others_is_told() {
             let out = if affiliation {
                 w.does(
                     CRONE,
-                    Command::SetAffiliation {
+                    Command::SetAffiliation(coven_core::command::Grant {
                         jid: BareJid::from_normalised(bare(HAG)),
                         affiliation: Affiliation::Outcast,
                         nick: None,
                         reason: None,
-                    },
+                    }),
                 )
             } else {
                 w.participates(CRONE, "firstwitch");
                 w.does(
                     CRONE,
-                    Command::SetRole {
+                    Command::SetRole(coven_core::command::RoleChange {
                         nick: "thirdwitch".into(),
                         role: Role::None,
                         reason: None,
-                    },
+                    }),
                 )
             };
             assert_eq!(told(&out, HAG), retracted(&id));

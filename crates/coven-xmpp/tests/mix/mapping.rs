@@ -212,17 +212,17 @@ fn map_18_map_19_who_is_banned_or_kicked_by_muc_is_retracted() {
             w.join(HAG, "thirdwitch");
             let id = w.id(HAG);
             let command = match role {
-                true => Command::SetRole {
+                true => Command::SetRole(coven_core::command::RoleChange {
                     nick: "thirdwitch".into(),
                     role: Role::None,
                     reason: None,
-                },
-                false => Command::SetAffiliation {
+                }),
+                false => Command::SetAffiliation(coven_core::command::Grant {
                     jid: BareJid::from_normalised(bare(HAG)),
                     affiliation: Affiliation::Outcast,
                     nick: None,
                     reason: None,
-                },
+                }),
             };
             let out = w.does(CRONE, command);
             let (events, presences) = sees(&out);

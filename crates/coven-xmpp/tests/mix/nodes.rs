@@ -268,12 +268,12 @@ fn mix_node_10_11_mix_err_02_who_reads_what() {
     for mut w in all() {
         w = w.created();
         w.participates(HAG, "thirdwitch");
-        let ban = Command::SetAffiliation {
+        let ban = Command::SetAffiliation(coven_core::command::Grant {
             jid: BareJid::from_normalised("macbeth@scotland.example"),
             affiliation: Affiliation::Outcast,
             nick: None,
             reason: None,
-        };
+        });
         w.does(CRONE, ban);
         for from in [HAG, CRONE] {
             assert_eq!(

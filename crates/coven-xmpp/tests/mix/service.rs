@@ -346,11 +346,11 @@ fn mix_des_06_map_41_afterwards_it_is_gone_and_ids_are_fresh() {
         let there = format!("heath@{}", w.domain);
         let out = w.does(
             CRONE,
-            Command::Destroy {
+            Command::Destroy(coven_core::command::End {
                 alternate: Some(there.as_str().into()),
                 reason: None,
                 password: None,
-            },
+            }),
         );
         let told = out.to(bare(HAG)).messages();
         for stanza in told.iter() {
@@ -443,12 +443,12 @@ fn mix_join_10_x_12_the_banned_and_those_not_let_in() {
         w = w.created();
         w.does(
             CRONE,
-            Command::SetAffiliation {
+            Command::SetAffiliation(coven_core::command::Grant {
                 jid: BareJid::from_normalised(bare(WICCA)),
                 affiliation: Affiliation::Outcast,
                 nick: None,
                 reason: None,
-            },
+            }),
         );
         w.configure(|s| s.members_only = Some(true));
         assert_eq!(w.participates(HAG, "thirdwitch").one().error(), condition);

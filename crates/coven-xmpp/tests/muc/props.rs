@@ -220,17 +220,19 @@ fn play(mut world: World, acts: Vec<Act>) {
                 }
                 continue;
             }
-            Act::Affiliate(who, affiliation) => Command::SetAffiliation {
-                jid: BareJid::from_normalised(PEOPLE[who]),
-                affiliation,
-                nick: None,
-                reason: None,
-            },
-            Act::Role(nick, role) => Command::SetRole {
+            Act::Affiliate(who, affiliation) => {
+                Command::SetAffiliation(coven_core::command::Grant {
+                    jid: BareJid::from_normalised(PEOPLE[who]),
+                    affiliation,
+                    nick: None,
+                    reason: None,
+                })
+            }
+            Act::Role(nick, role) => Command::SetRole(coven_core::command::RoleChange {
                 nick: nick.into(),
                 role,
                 reason: Some("because".into()),
-            },
+            }),
         };
         world.command(&coven(), &owner(), &command, &origin());
     }

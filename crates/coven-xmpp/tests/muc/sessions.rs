@@ -151,12 +151,12 @@ fn muc_nick_06_where_nicks_are_locked_a_change_is_not_acceptable() {
 fn muc_nick_14_muc_aff_28_a_reservation_is_shown_to_nobody() {
     let mut w = witches();
     affiliate(&mut w, HAG, Affiliation::Member);
-    let reserve = Command::SetAffiliation {
+    let reserve = Command::SetAffiliation(coven_core::command::Grant {
         jid: BareJid::parse(HAG).unwrap(),
         affiliation: Affiliation::Member,
         nick: Some("oldhag".into()),
         reason: None,
-    };
+    });
     let out = act(&mut w, CRONE, &reserve);
     assert_eq!((out.one().to(), out.one().kind()), (CRONE, "result"));
     let out = presence(&mut w, WICCA, "oldhag", "");

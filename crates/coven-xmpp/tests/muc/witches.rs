@@ -46,20 +46,20 @@ pub(super) fn act(w: &mut World, from: &str, command: &Command) -> Stanzas {
 }
 
 pub(super) fn affiliate(w: &mut World, jid: &str, affiliation: Affiliation) -> Stanzas {
-    let command = Command::SetAffiliation {
+    let command = Command::SetAffiliation(coven_core::command::Grant {
         jid: BareJid::parse(jid).unwrap(),
         affiliation,
         nick: None,
         reason: Some("Avaunt, you cullion!".into()),
-    };
+    });
     act(w, CRONE, &command)
 }
 
 pub(super) fn give_role(w: &mut World, nick: &str, role: Role) -> Stanzas {
-    let command = Command::SetRole {
+    let command = Command::SetRole(coven_core::command::RoleChange {
         nick: nick.into(),
         role,
         reason: Some("Avaunt, you cullion!".into()),
-    };
+    });
     act(w, CRONE, &command)
 }
