@@ -101,6 +101,21 @@ async fn i3_what_is_written_before_the_end_is_acknowledged_and_nothing_after() {
     bench.ended().await.unwrap();
 }
 
+/// What the server has still to write when it reads our close is read: it would drop it if the connection were half closed.
+#[tokio::test]
+async fn i5_what_the_server_still_writes_is_read_until_it_closes() {
+    let (bench, _server, mut stream) = Bench::attached().await;
+    bench.stop();
+    assert_eq!(stream.next().await, None);
+    stream.send(&message("hag66", "coven", "last words")).await;
+    let ended = timeout(Duration::from_millis(200), stream.is_ended()).await;
+    assert!(ended.is_err(), "the connection is half closed");
+    assert_eq!(bench.node.wait_commands(1).await.len(), 1);
+    stream.send("</stream:stream>").await;
+    drop(stream);
+    bench.ended().await.unwrap();
+}
+
 #[tokio::test]
 async fn without_a_stream_the_end_comes_at_once() {
     let mut server = Server::start().await;

@@ -138,6 +138,11 @@ impl Stream {
         }
     }
 
+    /// Waits until the other side sends nothing more, going past what it does.
+    pub async fn is_ended(&mut self) {
+        while self.socket.read_buf(&mut self.input).await.unwrap_or(0) > 0 {}
+    }
+
     /// Whatever comes within a moment.
     pub async fn drain(&mut self) -> Vec<String> {
         let mut stanzas = Vec::new();
