@@ -1,16 +1,20 @@
-"""Twenty people talk while coven is killed, again and again: nobody has to rejoin, nothing seen is lost (I2 to I6).
+"""Twenty people talk and read while coven ends, again and again: nobody has to rejoin, nothing seen is lost (I2 to I6).
 
-Fail points end the process at named places (a build with the cargo feature `fail-points`); random moments come on top.
+It is killed at random moments, ends at fail points (named places, in a build with the cargo feature `fail-points`), and
+by SIGTERM.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 import os
 import pathlib
 import random
+import re
+import signal
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,17 +22,17 @@ from typing import Any
 import pytest
 from harness.client import Client
 from harness.coven import Config, Coven, StartCoven
-from harness.history import Barrier, Crash, Heard, Witness, check
+from harness.history import Barrier, Crash, Heard, Read, Refused, Witness, check, tally
 from harness.muc import Occupant, read_whole_archive
 from harness.prosody import Prosody
-from harness.stanza import PING, Stanza, tag
+from harness.report import Report
+from harness.stanza import DISCO_INFO, MAM, PING, RSM, Stanza, tag, text
 
 DOMAIN = "chat.localhost"
 ROOM = f"coven@{DOMAIN}"
 QUIET_ROOM = f"quiet@{DOMAIN}"
 PEOPLE = 20
 #: Where the process ends; the number is how often it passes there first: claims at the start are commits too.
-#: `store-during-trimming` needs more log than a story makes: coven-store's own crash tests pass it.
 FAIL_POINTS = [
     "node-after-decide:40",
     "store-before-commit:1500",
@@ -38,8 +42,15 @@ FAIL_POINTS = [
     "front-after-write-before-ack:40",
     "store-during-snapshot:1",
     "store-during-packing:1",
+    "store-during-trimming:1",
 ]
+#: With a log as small as this, it is trimmed while people talk.
+LOG_LIMIT = 64 * 1024
 RANDOM_CRASHES = 20
+TERMINATIONS = 6
+#: After this silence (ms) nothing is on its way any more.
+SILENCE = 1_500
+MINUTE = 60_000
 
 
 def now() -> int:
@@ -47,55 +58,80 @@ def now() -> int:
 
 
 class Speaker:
-    """One session that talks, waits for its own words, and notes all that it hears."""
+    """One session that talks and reads, waits for its own words, and notes all that it hears."""
 
-    def __init__(self, occupant: Occupant) -> None:
+    def __init__(self, occupant: Occupant, server: Prosody) -> None:
         self.occupant = occupant
         self.witness = Witness(occupant.nick)
         self.quiet: list[str] = []
+        self._server = server
         self._said: dict[str, str] = {}
+        self._asked: dict[str, Read] = {}
         self._news = asyncio.Event()
         self._count = 0
-        occupant.client.inbox.put = self._hear  # type: ignore[method-assign]
+        occupant.client.inbox.listen(self._hear)
 
     @property
     def client(self) -> Client:
         return self.occupant.client
 
     async def talk(self, stop: asyncio.Event, pause: float) -> None:
-        """Says something, waits for it to come back or for half a second, and so on."""
+        """Says something, reads something, waits for its words to come back or for half a second, and so on."""
         while not stop.is_set():
             self._count += 1
             body = f"{self.occupant.nick} {self._count}"
-            self._said[await self.occupant.say(body)] = body
+            id_ = self.client.next_id()
+            self._said[id_], self.witness.said[body] = body, now()
+            await self.occupant.say(body, id_)
+            await self._read()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await self._until(body)
+                    await self.until(lambda: body in self.witness.reflected | self.witness.refused)
             await asyncio.sleep(random.uniform(0, pause))
 
-    async def _until(self, body: str) -> None:
-        while body not in self.witness.reflected and body not in self.witness.refused:
+    async def _read(self) -> None:
+        """One of three reads in turn; nobody waits for the answer here."""
+        kind = self._count % 3
+        id_ = self.client.next_id()
+        read = self._asked[id_] = Read(f"read {self._count}", now(), ordered=kind != 2)
+        self.witness.reads.append(read)
+        if kind == 0:
+            iq = tag("iq", tag("ping", xmlns=PING), to=self.occupant.jid, type_="get", id_=id_)
+        elif kind == 1:
+            iq = tag("iq", tag("query", xmlns=DISCO_INFO), to=ROOM, type_="get", id_=id_)
+        else:
+            last = tag("set", text("max", "1") + "<before/>", xmlns=RSM)
+            iq = tag("iq", tag("query", last, xmlns=MAM), to=ROOM, type_="set", id_=id_)
+        await self.client.send(iq)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until `condition()` holds; it is looked at whenever something was heard."""
+        while not condition():
             self._news.clear()
             await self._news.wait()
 
-    async def heard_all(self, ids: set[str], timeout: float = 20.0) -> None:
-        """Waits until everything has arrived."""
+    async def heard_all(self, ids: set[str], since: int, timeout: float = 20.0) -> None:
+        """Waits until everything has arrived, and all that was asked since then is answered."""
+
+        def done() -> bool:
+            asked = [r for r in self.witness.reads if r.sent > since]
+            refused = {e.what for e in self.witness.errors}
+            return ids <= {h.id for h in self.witness.heard} and all(r.answered or r.what in refused for r in asked)
+
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not ids <= {h.id for h in self.witness.heard}:
-                    self._news.clear()
-                    await self._news.wait()
+                await self.until(done)
 
     def _hear(self, stanza: Stanza) -> None:
         self._note(stanza)
-        type(self.client.inbox).put(self.client.inbox, stanza)
         self._news.set()
 
     def _note(self, stanza: Stanza) -> None:
         room, _, nick = stanza.sender.partition("/")
-        if stanza.type == "error" and stanza.id in self._said:
-            # What coven may have done is not "refused": only `remote-server-timeout` of its own making says so.
-            self.witness.refused.add(self._said[stanza.id])
+        if stanza.type == "error":
+            self._note_error(stanza)
+        elif stanza.kind == "iq" and stanza.id in self._asked:
+            self._asked[stanza.id].answered = now()
         elif stanza.kind == "presence" and stanza.type == "unavailable" and nick == self.occupant.nick:
             self.witness.thrown_out = True
         elif stanza.kind == "message" and stanza.type == "groupchat" and stanza.body:
@@ -107,15 +143,30 @@ class Speaker:
             if nick == self.occupant.nick:
                 self.witness.reflected.add(stanza.body)
 
+    def _note_error(self, stanza: Stanza) -> None:
+        """Every error is noted: the checker says which of them are explained."""
+        id_ = stanza.id or ""
+        if id_ in self._said:
+            self.witness.refused.add(self._said[id_])
+        elif id_ not in self._asked:
+            return
+        what = self._said.get(id_) or self._asked[id_].what
+        condition = (stanza.error or ("none", ""))[0]
+        by_server = self._server.says_nobody_is_attached(stanza)
+        self.witness.errors.append(Refused(what, now(), condition, by_server))
+
 
 class Crowd:
-    """Everybody, on one Prosody, with the coven that is killed."""
+    """Everybody, on one Prosody, with the coven that ends."""
 
     def __init__(self, prosody: Prosody, coven: Coven) -> None:
         self.prosody = prosody
         self.coven = coven
         self.speakers: list[Speaker] = []
         self.crashes: list[Crash] = []
+        #: When something was said in the quiet room, for the last time.
+        self.quiet_since = 0
+        self._archive: list[tuple[str, str]] = []
         self._trace = coven.folder / "barriers.jsonl"
         coven.env["COVEN_BARRIER_TRACE"] = str(self._trace)
 
@@ -126,8 +177,9 @@ class Crowd:
             quiet = Occupant(client, QUIET_ROOM, f"n{n}")
             await (occupant.create() if n == 0 else occupant.join())
             await (quiet.create() if n == 0 else quiet.join())
-            self.speakers.append(Speaker(occupant))
+            self.speakers.append(Speaker(occupant, self.prosody))
         await Occupant(self.speakers[0].client, QUIET_ROOM, "n0").say("said once, long ago")
+        self.quiet_since = now()
         await self._taken_in(now())
 
     async def _taken_in(self, said: int) -> None:
@@ -138,32 +190,71 @@ class Crowd:
 
     async def crash(self, fail_point: str | None, after: float, talk_on: bool) -> None:
         """Everybody talks; the process ends; it comes back. Then they talk on, or nobody says a word."""
-        stop = asyncio.Event()
-        talk = [asyncio.create_task(s.talk(stop, 0.05)) for s in self.speakers]
+        stop, talk = self._talk()
         assert self.coven.process is not None
         if fail_point is None:
             await asyncio.sleep(after)
+            alive = now()
             await self.coven.kill()
         else:
-            if fail_point.startswith("store-during-"):
+            if fail_point.startswith("store-during-snapshot") or fail_point.startswith("store-during-packing"):
                 # Snapshots are written and messages packed when a room goes quiet.
                 await asyncio.sleep(1.5)
                 stop.set()
+            alive = now()
             async with asyncio.timeout(60):
                 while self.coven.process.exit_code is None:
+                    alive = now()
                     await asyncio.sleep(0.01)
-        ended, barriers = now(), tuple(self._barriers())
+            assert self.coven.process.exit_code == -signal.SIGABRT, f"it did not end at {fail_point}"
+        await self._come_back(stop, talk, talk_on, Crash(now(), tuple(self._barriers()), alive=alive))
+        assert self.crashes[-1].last_safe() > 0, "no barrier was answered before the crash"
+
+    async def terminate(self, after: float, talk_on: bool) -> None:
+        """Everybody talks; SIGTERM; it comes back. It ends without a word of warning."""
+        stop, talk = self._talk()
+        await asyncio.sleep(after)
+        began = self._log_size()
+        assert await self.coven.terminate() == 0
+        lines = [json.loads(line) for line in self._log(began)]
+        assert [line for line in lines if line["level"] in ("WARN", "ERROR")] == []
+        assert [line["event"] for line in lines if "event" in line] == ["draining", "upstream-down", "drained"]
+        closed = next(line for line in lines if line.get("event") == "upstream-down")
+        # The stream is closed at most a second before that: it is sealed by a barrier first.
+        alive = unix_ms(closed["timestamp"]) - 1_000
+        # Long enough for words and reads that find nobody.
+        await asyncio.sleep(0.3)
+        await self._come_back(stop, talk, talk_on, Crash(now(), alive=alive, clean=True))
+
+    def _talk(self) -> tuple[asyncio.Event, list[asyncio.Task[None]]]:
+        stop = asyncio.Event()
+        return stop, [asyncio.create_task(s.talk(stop, 0.05)) for s in self.speakers]
+
+    async def _come_back(
+        self, stop: asyncio.Event, talk: list[asyncio.Task[None]], talk_on: bool, crash: Crash
+    ) -> None:
         if not talk_on:
             stop.set()
             await asyncio.gather(*talk)
         self.coven.env.pop("COVEN_FAILPOINT", None)
         await self._all_read()
-        self.crashes.append(Crash(ended, barriers, now()))
+        back = now()
         await self.coven.start()
+        self.crashes.append(Crash(crash.at, crash.barriers, back, crash.began, now(), crash.clean))
         if talk_on:
             await asyncio.sleep(0.5)
         stop.set()
         await asyncio.gather(*talk)
+        if not talk_on:
+            await self._silent()
+
+    async def restart(self) -> None:
+        """Ends and starts it while nobody says anything, such as with another environment."""
+        alive = now()
+        assert await self.coven.terminate() == 0
+        ended = now()
+        await self.coven.start()
+        self.crashes.append(Crash(ended, (), ended, alive, now(), clean=True))
 
     async def _all_read(self) -> None:
         """Waits until what the dead process had sent has reached the clients: the server has seen the end of its stream,
@@ -175,6 +266,23 @@ class Crowd:
                     break
         await asyncio.gather(*(s.client.barrier(s.client.account.host) for s in self.speakers))
 
+    async def _silent(self) -> None:
+        """Waits until nothing is on its way any more, without asking coven anything."""
+        up = self.crashes[-1].up
+
+        def last() -> int:
+            return max(up, *(s.witness.heard[-1].at for s in self.speakers if s.witness.heard))
+
+        async with asyncio.timeout(30):
+            while now() - last() < SILENCE:
+                await asyncio.sleep(0.1)
+
+    def _log(self, begin: int) -> list[str]:
+        return (self.coven.folder / "coven.log").read_bytes()[begin:].decode().splitlines()
+
+    def _log_size(self) -> int:
+        return (self.coven.folder / "coven.log").stat().st_size
+
     def _barriers(self) -> list[Barrier]:
         lines = self._trace.read_text().splitlines() if self._trace.exists() else []
         found = []
@@ -184,23 +292,42 @@ class Crowd:
                 found.append(Barrier(record["sent"], record["answered"]))
         return found[-200:]
 
-    async def faults(self) -> list[str]:
-        """What is broken by now."""
-        reader = self.speakers[0].client
-        results = await read_whole_archive(reader, ROOM)
-        archive = [(r.get("mam:result", "id") or "", r.text(FORWARDED_BODY) or "") for r in results]
-        await asyncio.gather(*(s.heard_all({i for i, _ in archive}) for s in self.speakers))
-        faults = check(archive, [s.witness for s in self.speakers], self.crashes)
+    async def faults(self, nobody_asked: bool) -> list[str]:
+        """What is broken by now. `nobody_asked`: since coven is back nobody has sent anything, and still everything has
+        come."""
+        asked = now()
+        pings = await asyncio.gather(*(s.occupant.self_ping() for s in self.speakers))
+        faults = [f"{s.occupant.nick}: self-ping says {a}" for s, a in zip(self.speakers, pings) if a.type != "result"]
+        results = await read_whole_archive(self.speakers[0].client, ROOM)
+        self._archive = [(r.get("mam:result", "id") or "", r.text(FORWARDED_BODY) or "") for r in results]
+        ids, up = {id_ for id_, _ in self._archive}, self.crashes[-1].up
+        await asyncio.gather(*(s.heard_all(ids, up) for s in self.speakers))
+        faults += check(self._archive, [s.witness for s in self.speakers], self.crashes)
         for speaker in self.speakers:
-            answer = await speaker.occupant.self_ping()
-            if answer.type != "result":
-                faults.append(f"{speaker.occupant.nick}: self-ping says {answer}")
             if len(speaker.quiet) != len(set(speaker.quiet)) or len(set(speaker.quiet)) > 1:
                 faults.append(f"{speaker.occupant.nick}: repeated in the quiet room: {speaker.quiet}")
+            if nobody_asked:
+                late = [h.id for h in speaker.witness.heard if h.at > asked]
+                faults += [f"{speaker.occupant.nick}: came only when somebody asked: {id_}" for id_ in late]
         return faults
+
+    def tally(self) -> str:
+        """What was no fault of coven's, in words."""
+        counted = tally(self._archive, [s.witness for s in self.speakers], self.crashes)
+        reads = sum(len(s.witness.reads) for s in self.speakers)
+        return f"{len(self.crashes)} ends, {len(self._archive)} messages to {PEOPLE}, {reads} reads: {counted}"
+
+    async def quiet_for_a_minute(self) -> None:
+        """Waits until the quiet room has been so for a minute: the crash that follows repeats nothing there."""
+        await asyncio.sleep(max(0, self.quiet_since + MINUTE - now()) / 1000)
 
 
 FORWARDED_BODY = "mam:result/forward:forwarded/client:message/client:body"
+
+
+def unix_ms(timestamp: str) -> int:
+    """Of a log line."""
+    return int(datetime.datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 @pytest.fixture
@@ -220,25 +347,63 @@ async def crowd(own_server: Callable[..., Any], start_coven: StartCoven) -> Crow
     return crowd
 
 
-@pytest.mark.timeout(900)
-async def test_muc_leave_13_muc_ping_01_crashes_at_random_moments_lose_nobody_and_nothing(crowd: Crowd) -> None:
-    """Kill at random moments under load, room going quiet after every second one."""
+@pytest.fixture
+def seed() -> int:
+    """Of the random moments: a failure names it, and `COVEN_SEED` repeats them."""
     seed = int(os.environ.get("COVEN_SEED") or time.time_ns())
     print(f"the moments are those of COVEN_SEED={seed}")
     random.seed(seed)
-    for n in range(RANDOM_CRASHES):
-        await crowd.crash(None, random.uniform(0.2, 1.2), talk_on=n % 2 == 0)
-        last = crowd.crashes[-1]
-        assert await crowd.faults() == [], f"after crash {n + 1}: {last.at} to {last.back}, COVEN_SEED={seed}"
+    return seed
 
 
 @pytest.mark.timeout(900)
-async def test_muc_mam_06_muc_comp_12_fail_points_lose_nobody_and_nothing(crowd: Crowd) -> None:
+async def test_muc_leave_13_muc_ping_01_crashes_at_random_moments_lose_nobody_and_nothing(
+    crowd: Crowd, seed: int, report: Report
+) -> None:
+    """Kill at random moments under load, room going quiet after every second one."""
+    for n in range(RANDOM_CRASHES):
+        talk_on = n % 2 == 0
+        if n == RANDOM_CRASHES - 1:
+            await crowd.quiet_for_a_minute()
+        await crowd.crash(None, random.uniform(0.2, 1.2), talk_on)
+        last = crowd.crashes[-1]
+        faults = await crowd.faults(nobody_asked=not talk_on)
+        assert faults == [], f"after crash {n + 1}: {last.at} to {last.back}, COVEN_SEED={seed}"
+    report(crowd.tally())
+
+
+@pytest.mark.timeout(900)
+async def test_muc_mam_06_muc_comp_12_fail_points_lose_nobody_and_nothing(crowd: Crowd, report: Report) -> None:
     """The process ends at each named place once, with load on it."""
+    assert {point.partition(":")[0] for point in FAIL_POINTS} == named_in_the_source()
+    crowd.coven.env["COVEN_FAILPOINT_LOG_LIMIT"] = str(LOG_LIMIT)
     for n, point in enumerate(FAIL_POINTS):
-        await crowd.coven.stop()
-        crowd.crashes.append(Crash(now(), ()))
+        talk_on = n % 2 == 0
         crowd.coven.env["COVEN_FAILPOINT"] = point
-        await crowd.coven.start()
-        await crowd.crash(point, 0, talk_on=n % 2 == 0)
-        assert await crowd.faults() == [], f"after {point}"
+        await crowd.restart()
+        await crowd.crash(point, 0, talk_on)
+        assert await crowd.faults(nobody_asked=not talk_on) == [], f"after {point}"
+    report(crowd.tally())
+
+
+@pytest.mark.timeout(300)
+async def test_muc_leave_13_sigterm_under_load_makes_no_error_and_repeats_nothing(
+    crowd: Crowd, seed: int, report: Report
+) -> None:
+    """Words and reads that come too late are the server's to answer, or lie in the stream: counted apart."""
+    for n in range(TERMINATIONS):
+        talk_on = n % 2 == 0
+        await crowd.terminate(random.uniform(0.2, 1.0), talk_on)
+        faults = await crowd.faults(nobody_asked=not talk_on)
+        assert faults == [], f"after SIGTERM {n + 1}, COVEN_SEED={seed}"
+    report(crowd.tally())
+
+
+def named_in_the_source() -> set[str]:
+    """The names of all fail points: where they are passed, or in `fail.rs` where that does more than end the process."""
+    found: set[str] = set()
+    for source in (pathlib.Path(__file__).resolve().parents[2] / "crates").glob("*/src/**/*.rs"):
+        found |= set(re.findall(r'fail::point\("([a-z-]+)"\)', source.read_text()))
+        if source.name == "fail.rs":
+            found |= set(re.findall(r'const NAME: &str = "([a-z-]+)"', source.read_text()))
+    return found

@@ -2,6 +2,8 @@
 //!
 //! With the cargo feature `fail-points`, and `COVEN_FAILPOINT=name` or `name:nth` in the environment, the process
 //! aborts when it passes the place for the nth time (from 1). Without the feature [`point`] is nothing.
+//!
+//! With the feature, `COVEN_FAILPOINT_LOG_LIMIT=bytes` makes logs small, so that they are trimmed within a story.
 
 /// Passes the place `name`: comes back unless a crash test chose this passing of this place.
 #[cfg(not(feature = "fail-points"))]
@@ -21,6 +23,19 @@ pub fn point(name: &'static str) {
     if chosen == name && PASSED.fetch_add(1, Ordering::Relaxed) + 1 == *nth {
         std::process::abort();
     }
+}
+
+/// How large a log may be, unless something else is said: `usual`.
+#[cfg(not(feature = "fail-points"))]
+pub(crate) const fn log_limit(usual: u64) -> u64 {
+    usual
+}
+
+/// How large a log may be, unless something else is said: what the environment says, else `usual`.
+#[cfg(feature = "fail-points")]
+pub(crate) fn log_limit(usual: u64) -> u64 {
+    let said = std::env::var("COVEN_FAILPOINT_LOG_LIMIT").ok();
+    said.and_then(|bytes| bytes.parse().ok()).unwrap_or(usual)
 }
 
 /// `name` or `name:nth`; a count that is no number means nothing is chosen.

@@ -51,6 +51,7 @@ use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
     DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
     Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel, UnknownPlace,
+    fail,
 };
 
 /// How to open a store in a file.
@@ -114,7 +115,7 @@ impl Options {
             durability: Durability::Sync,
             shards: 1024,
             must_exist: false,
-            log_limit: 64 << 20,
+            log_limit: fail::log_limit(64 << 20),
             max_bytes: None,
             readers: 2,
         }

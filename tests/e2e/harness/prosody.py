@@ -9,6 +9,7 @@ import pathlib
 from .client import Account
 from .process import Process, free_ports, listens
 from .server import ServerOptions, XmppServer
+from .stanza import Stanza
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -56,6 +57,12 @@ class Prosody(XmppServer):
             "prosody", ["prosody", "-F", "--config", config], log=self.folder / "prosody.log", cwd=self.folder
         )
         await self.process.wait_until(lambda: listens(self._c2s) and listens(self._components), 20.0)
+
+    @staticmethod
+    def says_nobody_is_attached(stanza: Stanza) -> bool:
+        """Whether an error is Prosody's own: it bounces what is for a component that is not connected."""
+        text = stanza.text("client:error/stanzas:text")
+        return stanza.error == ("remote-server-timeout", "wait") and text == "Component unavailable"
 
     async def _register(self, account: Account) -> None:
         file = self.folder / "data" / _escape(account.host) / "accounts" / f"{_escape(account.user)}.dat"
