@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use coven_xmpp::ns;
-use coven_xmpp::stanza::strip::{Ours, Place, strip};
+use coven_xmpp::stanza::strip::{Ours, strip};
 use coven_xmpp::stanza::{Echo, Payload, Scope, Stanza, StanzaError};
 use coven_xmpp::stream::Limits;
 use libfuzzer_sys::fuzz_target;
@@ -70,7 +70,7 @@ fn check(xml: &[u8], stanza: &Stanza) {
 
 fn check_answers(stanza: &Stanza) {
     let ours = Ours::new(stanza.to.bare_jid());
-    let _ = strip(&stanza.payload, Place::Groupchat, &ours);
+    let _ = strip(&stanza.payload, &ours);
     let _ = StanzaError::read(&stanza.payload);
     let error = coven_xmpp::stanza::Condition::BadRequest.into();
     if let Some(reply) = coven_xmpp::stanza::error_reply(stanza, &error, Echo::UpTo(100_000)) {

@@ -141,6 +141,7 @@ impl Channel {
         facts: &Facts,
     ) -> Result<Decision, Refusal> {
         let facts = &facts.not_before(self.roster.stamp());
+        self.must_not_be_hidden(sender, command, facts)?;
         match command {
             Command::Join(request) => join::decide(self, sender, request, facts),
             Command::Update { nick, presence } => {
@@ -162,7 +163,7 @@ impl Channel {
                 participate::set_nick(self, sender, nick.as_deref(), facts)
             }
             Command::Online { presence } => update::bare(self, sender, presence, facts),
-            Command::Offline => update::offline(self, sender, facts),
+            Command::Offline { payload } => update::offline(self, sender, payload, facts),
             Command::Create => create::mix(self, sender, facts),
             Command::CreateAdHoc => create::ad_hoc(self, sender, facts),
             Command::PresenceSubscription { wanted } => {
@@ -175,6 +176,28 @@ impl Channel {
             Command::SetRole(change) => rights::set_role(self, sender, change, facts),
             Command::Timer => Ok(self.timer(facts)),
         }
+    }
+
+    /// Refuses what is asked of a channel that is hidden from the sender, as if there were none (MIX-ERR-03). What is
+    /// answered alike for channels that are there and that are not passes, as does creation, which cannot hide it.
+    fn must_not_be_hidden(
+        &self,
+        sender: &Sender,
+        command: &Command,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        let tells = matches!(
+            command,
+            Command::Post(_)
+                | Command::Participate { .. }
+                | Command::Subscribe { .. }
+                | Command::SetNick { .. }
+                | Command::Destroy { .. }
+        );
+        if facts.service.muc || !tells {
+            return Ok(());
+        }
+        crate::query::not_concealed(self, sender)
     }
 
     /// The answer to a read, or why it is refused.

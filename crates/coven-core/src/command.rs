@@ -84,7 +84,10 @@ pub enum Command {
         presence: Arc<Presence>,
     },
     /// MIX: the client went offline, or shares its presence no longer.
-    Offline,
+    Offline {
+        /// What it said, as in [`Self::Leave`].
+        payload: Bytes,
+    },
     /// MIX: create this channel ([`crate::life::create`]).
     Create,
     /// MIX: create an ad hoc channel of this generated name: closed to strangers, not listed (MIX-CRE-03). The name is
@@ -252,7 +255,7 @@ pub struct Reference {
 /// Both names of the message that a [`Reference`] means. Found by the node before `decide`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The sender's own id: what the MUC view says.
+    /// What the MUC view says: the sender's own id, or the archive id where it gave none.
     pub own_id: SmolStr,
     /// The archive id: what the MIX view says.
     pub archive_id: ArchiveId,

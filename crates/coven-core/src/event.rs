@@ -222,6 +222,26 @@ pub struct Message {
     pub reference: Option<(Reference, Resolved)>,
 }
 
+impl Message {
+    /// Its id in the MUC view: the sender's own; the archive id if it gave none, the same in all copies (MUC-MSG-03).
+    #[must_use]
+    pub fn muc_id(&self) -> SmolStr {
+        let own = self.own_id.clone();
+        own.unwrap_or_else(|| self.archive_id.text().as_str().into())
+    }
+
+    /// Both names of the message, if `id` is one of them: who is here in both views has seen it under both (MAP-26).
+    #[must_use]
+    pub fn called(&self, id: &str) -> Option<Resolved> {
+        let own_id = self.muc_id();
+        let is_it = own_id == id || ArchiveId::parse(id) == Some(self.archive_id);
+        is_it.then_some(Resolved {
+            own_id,
+            archive_id: self.archive_id,
+        })
+    }
+}
+
 /// A private message on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrivateMessage {

@@ -276,6 +276,9 @@ pub(crate) fn answer(
     query: &Query,
     service: &Service,
 ) -> Result<Answer, Refusal> {
+    if !service.muc {
+        not_concealed(channel, sender)?;
+    }
     if let Query::Ping { relay } = query {
         return selfping::answer(channel, sender, relay.as_deref());
     }
@@ -320,8 +323,9 @@ fn admitted(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// An unlisted channel does not exist for those who may not join it (MIX-DSC-06, MIX-ERR-03).
-fn not_concealed(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
+/// An unlisted channel does not exist for those who may not join it (MIX-DSC-06, MIX-ERR-03). MUC tells them why they may
+/// not enter, so where it is spoken as well only discovery asks here.
+pub(crate) fn not_concealed(channel: &Channel, sender: &Sender) -> Result<(), Refusal> {
     if !channel.roster.config().public && barred(channel, sender) {
         return Err(Refusal::usual(Condition::ItemNotFound));
     }

@@ -15,7 +15,7 @@ use coven_core::event::Message;
 use coven_core::ids::ChannelKey;
 use coven_core::query::{ArchivePage, ArchiveQuery, With};
 use coven_core::{
-    Answer, ArchiveId, Condition, Event, Nick, Query, Record, Refusal, Sender, StableId, View,
+    Answer, ArchiveId, Condition, Event, Nick, Query, Record, Refusal, Sender, StableId,
 };
 use coven_store as store;
 use std::sync::Arc;
@@ -310,18 +310,9 @@ pub(crate) async fn resolve(room: &mut Room, sender: &Sender, post: &Post) -> Op
         return None;
     };
     let key = *state.key()?;
-    let muc = sender.full.as_ref();
-    let muc = muc.is_some_and(|full| state.roster().session_of(View::Muc, full).is_some());
     let id = StableId::of(&key, sender.bare.as_str());
     let matches = |record: &Record| match &record.event {
-        Event::Message(m) if m.id == id => {
-            let named = if muc {
-                m.own_id.as_deref() == Some(reference.id.as_str())
-            } else {
-                ArchiveId::parse(&reference.id) == Some(m.archive_id)
-            };
-            named.then(|| resolved(m))
-        }
+        Event::Message(m) if m.id == id => m.called(&reference.id),
         _ => None,
     };
     if let Some(found) = state.tail().entries().rev().find_map(|r| matches(r)) {
@@ -346,13 +337,6 @@ pub(crate) async fn resolve(room: &mut Room, sender: &Sender, post: &Post) -> Op
         .iter()
         .rev()
         .find_map(|r| matches(r))
-}
-
-fn resolved(message: &coven_core::event::Message) -> Resolved {
-    Resolved {
-        own_id: message.own_id.clone().unwrap_or_default(),
-        archive_id: message.archive_id,
-    }
 }
 
 /// What is answered when the store cannot read.

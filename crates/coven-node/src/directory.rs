@@ -124,27 +124,60 @@ pub(crate) fn listing(state: &State) -> Listed {
     })
 }
 
+/// A page of what the requester may see. What it may not see is left out after a page was cut, so pages are read until there
+/// is something in one, or the list ends: a page without entries is an end to whoever reads on from its last one.
 async fn answer(shared: &Shared, request: &DirectoryRequest) -> Result<Listing, Refusal> {
     shared.directory.flush(shared).await;
-    let page = shared
-        .store
-        .directory(&request.space, query(&request.page))
-        .await;
-    let page = page.map_err(|_| crate::commit::wait())?;
-    let page = page.map_err(|_| Refusal::usual(Condition::ItemNotFound))?;
-    let mut items = Vec::with_capacity(page.channels.len());
-    for (local, listing) in page.channels {
-        if request.origin.view == View::Muc || admits(shared, request, &local, &listing).await {
-            items.push((local, SmolStr::from(listing.title)));
+    let mut query = query(&request.page);
+    loop {
+        let page = shared.store.directory(&request.space, query.clone()).await;
+        let page = page.map_err(|_| crate::commit::wait())?;
+        let page = page.map_err(|_| Refusal::usual(Condition::ItemNotFound))?;
+        let items = visible(shared, request, &page.channels).await;
+        let far_end = if query.from_end {
+            page.channels.first()
+        } else {
+            page.channels.last()
+        };
+        match far_end {
+            Some((local, _)) if items.is_empty() && !page.complete => go_on(&mut query, local),
+            _ => return Ok(listed(&page, items)),
         }
     }
-    let index = page.index.unwrap_or_default();
-    Ok(Listing {
+}
+
+/// Behind that channel, in the direction of the query.
+fn go_on(query: &mut DirectoryQuery, local: &SmolStr) {
+    let place = if query.from_end {
+        &mut query.before
+    } else {
+        &mut query.after
+    };
+    *place = Some(local.clone());
+}
+
+fn listed(page: &store::DirectoryPage, items: Vec<(SmolStr, SmolStr)>) -> Listing {
+    Listing {
         items,
         count: page.count,
-        index,
+        index: page.index.unwrap_or_default(),
         complete: page.complete,
-    })
+    }
+}
+
+/// Localpart and name of each channel that the requester may see.
+async fn visible(
+    shared: &Shared,
+    request: &DirectoryRequest,
+    channels: &[(SmolStr, store::Listing)],
+) -> Vec<(SmolStr, SmolStr)> {
+    let mut items = Vec::with_capacity(channels.len());
+    for (local, listing) in channels {
+        if request.origin.view == View::Muc || admits(shared, request, local, listing).await {
+            items.push((local.clone(), listing.title.as_str().into()));
+        }
+    }
+    items
 }
 
 fn query(page: &DirectoryPage) -> DirectoryQuery {

@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::Bytes;
-use coven_xmpp::stanza::strip::{Ours, Place, strip};
+use coven_xmpp::stanza::strip::{Ours, strip};
 use coven_xmpp::stanza::{Address, Head, Kind, Scope, Stanza, Template};
 use coven_xmpp::stream::{Frame, Framer, Limits, Writer};
 use rxml::{Event, Parse, Parser};
@@ -102,7 +102,7 @@ fn stripping() {
         .bare_jid()
         .expect("an address")]);
     measure("message: stripping", 20_000, || {
-        black_box(strip(black_box(&stanza.payload), Place::Groupchat, &ours));
+        black_box(strip(black_box(&stanza.payload), &ours));
     });
     measure("address: preparing", 20_000, || {
         black_box(black_box(&stanza.from).bare_jid().expect("an address"));

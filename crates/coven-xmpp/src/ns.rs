@@ -83,6 +83,10 @@ namespaces! {
     MIX_ROSTER = "urn:xmpp:mix:roster:0";
     /// XEP-0408: where the other view is.
     MIX_MUC = "urn:xmpp:mix:muc:0";
+    /// XEP-0408: form that names the MUC domain of a mirrored pair.
+    MUC_MIRROR = "urn:xmpp:mix:muc:0#muc-mirror";
+    /// XEP-0408: form that names the MIX domain of a mirrored pair.
+    MIX_MIRROR = "urn:xmpp:mix:muc:0#mix-mirror";
     /// XEP-0369 §4.3: node of messages.
     MIX_NODE_MESSAGES = "urn:xmpp:mix:nodes:messages";
     /// XEP-0369 §4.3: node of participants.

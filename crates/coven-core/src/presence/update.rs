@@ -66,10 +66,15 @@ pub fn bare(
 }
 
 /// Unavailable presence to the bare channel: a participant's client went offline; for others as in [`bare`].
-pub fn offline(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<Decision, Refusal> {
+pub fn offline(
+    channel: &Channel,
+    sender: &Sender,
+    payload: &Bytes,
+    facts: &Facts,
+) -> Result<Decision, Refusal> {
     if participant(channel, sender).is_none() {
         return if facts.service.shares_address() {
-            leave::decide(channel, sender, &Bytes::new())
+            leave::decide(channel, sender, payload)
         } else {
             Ok(Decision::default())
         };

@@ -11,6 +11,7 @@ use crate::people::participation::{Node, Nodes};
 use crate::presence::participate;
 use crate::{Affiliation, Condition, ErrorType, Person, Refusal, Sender, StableId, View};
 use smol_str::SmolStr;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -98,8 +99,9 @@ fn participants(
     sender: &Sender,
     wanted: Wanted<'_>,
 ) -> Result<NodeItems, Refusal> {
+    let named: BTreeSet<_> = wanted.ids.iter().map(|id| StableId::parse(id)).collect();
     let mut chosen = channel.roster.listed();
-    chosen.retain(|p| is_named(wanted.ids, p.id));
+    chosen.retain(|p| wanted.ids.is_empty() || named.contains(&Some(p.id)));
     if wanted.max_items > 0 {
         chosen.drain(..chosen.len().saturating_sub(wanted.max_items as usize));
     }
@@ -138,10 +140,6 @@ fn range(items: &[&Arc<Person>], page: &DirectoryPage) -> Result<Range<usize>, R
         return Ok(end.saturating_sub(most).max(start).min(end)..end);
     }
     Ok(start..end.min(start + most))
-}
-
-fn is_named(ids: &[SmolStr], id: StableId) -> bool {
-    ids.is_empty() || ids.iter().any(|named| StableId::parse(named) == Some(id))
 }
 
 fn place(items: &[&Arc<Person>], id: &str) -> Result<usize, Refusal> {

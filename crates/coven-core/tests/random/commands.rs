@@ -194,7 +194,7 @@ fn by_mix() -> impl Strategy<Value = Command> {
         1 => Just(Command::Depart),
         1 => prop::option::of(nick()).prop_map(|nick| Command::SetNick { nick }),
         3 => online,
-        1 => Just(Command::Offline),
+        1 => Just(Command::Offline { payload: Bytes::new() }),
         1 => any::<bool>().prop_map(|wanted| Command::PresenceSubscription { wanted }),
         1 => prop_oneof![Just(Command::Create), Just(Command::CreateAdHoc)],
     ]

@@ -101,7 +101,9 @@ fn genuine(table: &Table, step: &Step) -> Command {
 /// Whether the command is of those that are never refused, because errors are not answered and leaving always succeeds.
 pub fn never_refused(command: &Command) -> bool {
     match command {
-        Command::Leave { .. } | Command::Bounce(_) | Command::Depart | Command::Offline => true,
+        Command::Leave { .. } | Command::Bounce(_) | Command::Depart | Command::Offline { .. } => {
+            true
+        }
         Command::Private(private) => private.error,
         Command::Relay(relay) => matches!(relay.kind.as_str(), "result" | "error"),
         Command::Timer | Command::PresenceSubscription { .. } => true,

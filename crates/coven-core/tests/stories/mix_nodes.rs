@@ -1,7 +1,7 @@
 //! Reading nodes (XEP-0369 §4.7, §6; XEP-0060 §6.5).
 
-use crate::table::{HAG, OWNER, START, THANE, Table, WITCH};
-use coven_core::command::View;
+use crate::table::{HAG, OWNER, START, THANE, Table, WITCH, sender};
+use coven_core::command::{Command, View};
 use coven_core::people::participation::{Node, Nodes};
 use coven_core::people::visibility::Visibility;
 use coven_core::presence::participate::SUBSCRIBABLE;
@@ -323,4 +323,51 @@ fn mix_dsc_06_07_mix_err_03_what_strangers_learn_of_a_channel() {
         conditions(&Table::empty(), HAG),
         [Some(Condition::ItemNotFound); 4]
     );
+}
+
+/// A message to the channel.
+fn post() -> Command {
+    Command::Post(Box::new(crate::table::acts::post("x")))
+}
+
+#[test]
+fn mix_err_03_no_request_tells_a_stranger_of_a_hidden_channel() {
+    let asked = || {
+        [
+            post(),
+            Command::Participate {
+                nodes: SUBSCRIBABLE,
+                nick: Some("nobody".into()),
+            },
+            Command::Subscribe {
+                add: SUBSCRIBABLE,
+                remove: Nodes::default(),
+            },
+            Command::SetNick { nick: None },
+            Command::Destroy(coven_core::command::End {
+                alternate: None,
+                reason: None,
+                password: None,
+            }),
+            Command::Depart,
+        ]
+    };
+    let (mut hidden, mut nowhere) = (here(), Table::empty());
+    hidden.sets(|c| (c.members_only, c.public) = (true, false));
+    for table in [&mut hidden, &mut nowhere] {
+        table.service.muc = false;
+    }
+    for (there, not) in asked().into_iter().zip(asked()) {
+        let facts = hidden.facts();
+        let there_ = hidden.channel.decide(&sender(THANE), &there, &facts);
+        let not_ = nowhere.channel.decide(&sender(THANE), &not, &facts);
+        assert_eq!(there_.err(), not_.err(), "{there:?}");
+    }
+    let view = View::Mix;
+    for query in [Query::Ping { relay: None }, Query::ArchiveBounds { view }] {
+        let there = hidden.asks(THANE, query.clone()).map(|_| ());
+        assert_eq!(there, nowhere.asks(THANE, query).map(|_| ()));
+    }
+    let told = hidden.act(HAG, Command::SetNick { nick: None });
+    told.refused(Condition::NotAcceptable, ErrorType::Modify);
 }

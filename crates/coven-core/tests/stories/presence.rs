@@ -7,7 +7,6 @@ use coven_core::command::{Command, Join};
 use coven_core::event::Event;
 use coven_core::presence::session::{MAX_PAYLOAD_BYTES, Presence, Show};
 use coven_core::roster::Shown;
-use coven_core::settings::config::Broadcast;
 use coven_core::{Affiliation, Condition, ErrorType, Role};
 use std::sync::Arc;
 
@@ -81,31 +80,6 @@ fn muc_pres_14_muc_leave_04_subscriptions_never_change_occupancy() {
     }
     assert!(t.is_here(HAG));
     assert!(!t.is_here(WITCH));
-}
-
-#[test]
-// covers: MUC-PRES-06
-fn muc_pres_05_06_excluded_roles_are_shown_to_nobody_but_themselves() {
-    let mut t = Table::with(|c| {
-        c.moderated = true;
-        c.broadcast = Broadcast {
-            visitors: false,
-            ..Broadcast::default()
-        };
-    });
-    t.makes(WITCH, Affiliation::Member);
-    t.joins(OWNER, "firstwitch").ok();
-    t.joins(WITCH, "secondwitch").ok();
-    t.joins(HAG, "thirdwitch").ok();
-    let (owner, witch, hag) = (t.seen(OWNER), t.seen(WITCH), t.seen(HAG));
-    let shown = |viewer: &coven_core::PersonView, of: &coven_core::PersonView| {
-        t.roster()
-            .sees_presence(viewer.person.no, of.person.no, of.role)
-    };
-    assert!(!shown(&owner, &hag), "not even to moderators (I-16)");
-    assert!(!shown(&witch, &hag));
-    assert!(shown(&hag, &hag));
-    assert!(shown(&hag, &witch) && shown(&witch, &owner));
 }
 
 #[test]

@@ -136,7 +136,8 @@ impl Table {
     }
 
     pub fn is_offline(&mut self, jid: &str) -> Outcome {
-        self.act(jid, Command::Offline)
+        let payload = Bytes::new();
+        self.act(jid, Command::Offline { payload })
     }
 
     pub fn configures(&mut self, jid: &str, change: impl FnOnce(&mut Settings)) -> Outcome {

@@ -50,7 +50,7 @@ impl Gatekeeper<'_> {
     fn command(&self, sender: &Sender, channel: &ChannelName, command: &Command) -> Admission {
         match command {
             Command::Leave { .. }
-            | Command::Offline
+            | Command::Offline { .. }
             | Command::Depart
             | Command::Bounce(_)
             | Command::PresenceSubscription { .. }

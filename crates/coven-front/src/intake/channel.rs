@@ -183,7 +183,7 @@ impl Intake {
 pub(super) const fn leaves(request: &Request) -> bool {
     matches!(
         request,
-        Request::Command(Command::Leave { .. } | Command::Offline)
+        Request::Command(Command::Leave { .. } | Command::Offline { .. })
     )
 }
 
@@ -203,7 +203,7 @@ impl Presence {
         match command {
             Command::Join(_) => Some(Self::Begins),
             Command::Update { .. } | Command::Online { .. } => Some(Self::Changed),
-            Command::Leave { .. } | Command::Offline => Some(Self::Gone),
+            Command::Leave { .. } | Command::Offline { .. } => Some(Self::Gone),
             _ => None,
         }
     }

@@ -5,10 +5,10 @@ use crate::domains::{Domain, Domains, Names};
 use crate::incoming::{address_of, payload_of, stanza_of};
 use crate::ns;
 use crate::render::Sink;
-use crate::stanza::result_reply;
+use crate::stanza::{Echo, error_reply, result_reply};
 use crate::{mix, muc};
 use bytes::Bytes;
-use coven_core::{Answer, ChannelName, Origin, View};
+use coven_core::{Answer, ChannelName, Condition, Origin, View};
 
 /// See [`crate::render::answer`].
 pub(crate) fn answer(domains: &Domains, origin: &Origin, answer: &Answer, sink: &mut impl Sink) {
@@ -21,10 +21,10 @@ pub(crate) fn answer(domains: &Domains, origin: &Origin, answer: &Answer, sink: 
     });
     match answer {
         Answer::Relayed(relayed) => muc::relay(&names, relayed, sink),
-        Answer::Archive(page) => {
-            mam::page(&names, origin, page, sink);
-            result(origin, &mam::fin(page), sink);
-        }
+        Answer::Archive(page) => match mam::page(&names, origin, page, sink) {
+            Ok(fin) => result(origin, &fin, sink),
+            Err(condition) => refuse(origin, condition, sink),
+        },
         _ => match payload(domain, &names, origin, answer, sink) {
             Some(payload) => result(origin, &payload, sink),
             None => mix::answer(&names, origin, answer, sink),
@@ -36,6 +36,13 @@ pub(crate) fn answer(domains: &Domains, origin: &Origin, answer: &Answer, sink: 
 pub(crate) fn result(origin: &Origin, payload: &[u8], sink: &mut impl Sink) {
     if let Some(stanza) = result_reply(&stanza_of(origin), payload) {
         sink.answer(stanza, &origin.group);
+    }
+}
+
+fn refuse(origin: &Origin, condition: Condition, sink: &mut impl Sink) {
+    let error = error_reply(&stanza_of(origin), &condition.into(), Echo::Nothing);
+    if let Some(error) = error {
+        sink.answer(error, &origin.group);
     }
 }
 

@@ -134,6 +134,7 @@ pub(crate) fn service(domain: &Domain, may_create: bool) -> Bytes {
     if !domain.contacts.is_empty() {
         disco.form(contacts(&domain.contacts));
     }
+    mirror(domain, &mut disco);
     disco.write(None)
 }
 
@@ -147,7 +148,7 @@ pub(crate) fn channel(
 ) -> Bytes {
     let mut disco = Disco::default();
     if view == View::Muc {
-        muc::room_info(names, info, &mut disco);
+        muc::room_info(domain, names, info, &mut disco);
     }
     if domain.mix {
         mix::channel_info(names, info, &mut disco);
@@ -162,7 +163,23 @@ pub(crate) fn channel(
         ns::MAM_EXTENDED,
         ns::SID,
     ]);
+    mirror(domain, &mut disco);
     disco.write(node)
+}
+
+/// Of a mirrored pair each domain points to the other one (MIX-MUC-06, 07; MUC-MIX-04; MAP-80).
+fn mirror(domain: &Domain, disco: &mut Disco) {
+    let Some(other) = &domain.mirror else { return };
+    let (form_type, field) = if domain.muc {
+        (ns::MIX_MIRROR, "mix-mirror")
+    } else {
+        (ns::MUC_MIRROR, "muc-mirror")
+    };
+    let mut xml = Builder::with_capacity(384);
+    let mut form = Writer::begin(&mut xml, Kind::Result, form_type);
+    form.field(field, "jid-single", None, &[other]);
+    form.end();
+    disco.form(xml.finish());
 }
 
 /// The form of XEP-0157: a field for each kind of contact that is configured (MUC-DISCO-30).

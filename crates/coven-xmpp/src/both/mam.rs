@@ -21,6 +21,7 @@ use coven_core::{
     View,
 };
 use minidom::Element;
+use std::sync::Arc;
 
 /// Fields of the query form.
 const FIELDS: [&str; 7] = [
@@ -35,6 +36,8 @@ const FIELDS: [&str; 7] = [
 
 /// Most ids in one `ids` field (I9).
 const MAX_IDS: usize = 500;
+/// Most bytes of a `queryid`, which every result repeats (I9).
+const MAX_QUERY_ID: usize = 1024;
 
 /// A query of the archive.
 ///
@@ -49,6 +52,12 @@ pub(crate) fn query(incoming: &Incoming<'_>, child: &Child<'_>) -> Inbound {
     let Ok(element) = child.to_element() else {
         return incoming.refuse(Condition::BadRequest);
     };
+    if child
+        .attr("queryid")
+        .is_some_and(|id| id.len() > MAX_QUERY_ID)
+    {
+        return incoming.refuse(Condition::PolicyViolation);
+    }
     match read(incoming, &element) {
         Ok(query) => {
             let query = Query::Archive(Box::new(ArchiveQuery { view, ..query }));
@@ -199,26 +208,43 @@ pub(crate) fn metadata(ends: Option<((ArchiveId, Timestamp), (ArchiveId, Timesta
 }
 
 /// A page: one message for each entry, then the result of the IQ (MUC-MAM-10).
-pub(crate) fn page(names: &Names, origin: &Origin, page: &ArchivePage, sink: &mut impl Sink) {
-    let Some(room) = names.bare(page.view) else {
-        return;
-    };
+///
+/// Errors: `resource-constraint` where an entry with all that is around it is larger than a stanza may be: a page that
+/// left it out would say that it was never there.
+pub(crate) fn page(
+    names: &Names,
+    origin: &Origin,
+    page: &ArchivePage,
+    sink: &mut impl Sink,
+) -> Result<Bytes, Condition> {
+    let max = sink.max_stanza(&origin.group);
+    let mut stanzas = results(names, origin, page);
+    if stanzas
+        .iter()
+        .any(|s| s.template.len_without_to() + 6 * s.to.len() > max)
+    {
+        return Err(Condition::ResourceConstraint);
+    }
+    if page.flip {
+        stanzas.reverse();
+    }
+    for stanza in stanzas {
+        sink.answer(stanza, &origin.group);
+    }
+    Ok(fin(page))
+}
+
+/// The messages of a page, oldest first.
+fn results(names: &Names, origin: &Origin, page: &ArchivePage) -> Vec<Outgoing> {
+    let room = names.bare(page.view).unwrap_or_default();
     let payload = payload_of(origin);
     let asked = payload.children().next();
     let query_id = asked.and_then(|query| query.attr("queryid"));
-    let max = sink.max_stanza(&origin.group);
-    let mut send = |record: &Record| {
-        let stanza = result(names, &room, origin, query_id.as_deref(), page, record);
-        let stanza = stanza.filter(|s| s.template.len_without_to() + 6 * s.to.len() <= max);
-        if let Some(stanza) = stanza {
-            sink.answer(stanza, &origin.group);
-        }
+    let result = |record: &Arc<Record>| {
+        let query_id = query_id.as_deref();
+        result(names, &room, origin, query_id, page, record)
     };
-    if page.flip {
-        page.entries.iter().rev().for_each(|record| send(record));
-    } else {
-        page.entries.iter().for_each(|record| send(record));
-    }
+    page.entries.iter().filter_map(result).collect()
 }
 
 /// One entry as a message (MUC-MAM-08, 09).
@@ -248,7 +274,7 @@ fn result(
 }
 
 /// The `<fin/>` of a page (MUC-MAM-10).
-pub(crate) fn fin(page: &ArchivePage) -> Bytes {
+fn fin(page: &ArchivePage) -> Bytes {
     let ids: Vec<String> = [page.entries.first(), page.entries.last()]
         .into_iter()
         .flatten()

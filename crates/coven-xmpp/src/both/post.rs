@@ -4,7 +4,7 @@
 use crate::dispatch::Inbound;
 use crate::incoming::{Incoming, reread};
 use crate::ns;
-use crate::stanza::strip::{self, Ours, Place};
+use crate::stanza::strip::{self, Ours};
 use crate::stanza::{Builder, Child, Payload, unescape};
 use bytes::{Bytes, BytesMut};
 use coven_core::command::{Post, Reference, Traits};
@@ -13,13 +13,18 @@ use jid::BareJid;
 
 /// The message as a command.
 ///
+/// Errors: `bad-request` where nothing but what only the service may say is in it (MUC-MSG-06).
+///
 /// Source: XEP-0045 §7.4, §17.3. Requirements MUC-MSG-04 to 06, 12, 18; MUC-SUBJ-01; MUC-COMP-13, 14.
 pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
     let stanza = incoming.stanza;
     if incoming.has_long_id() {
         return incoming.refuse(Condition::PolicyViolation);
     }
-    let payload = stripped(incoming, Place::Groupchat);
+    let payload = stripped(incoming);
+    if payload.is_empty() && !stanza.payload.is_empty() {
+        return incoming.refuse(Condition::BadRequest);
+    }
     let content = Content::of(&payload);
     let domain = incoming.domain;
     let post = Post {
@@ -36,14 +41,14 @@ pub(crate) fn dispatch(incoming: &Incoming<'_>) -> Inbound {
 }
 
 /// The stanza's payload without what only the service may say.
-pub(crate) fn stripped(incoming: &Incoming<'_>, place: Place) -> Payload {
+pub(crate) fn stripped(incoming: &Incoming<'_>) -> Payload {
     let payload = &incoming.stanza.payload;
     let ours = if payload.children().any(|child| may_claim(&child)) {
         ours(incoming)
     } else {
         Ours::default()
     };
-    without_holders(&strip::strip(payload, place, &ours))
+    without_holders(&strip::strip(payload, &ours))
 }
 
 /// Delays stay (MUC-MSG-15), but none says by whose real address it was: who may see that is not for a payload to decide
@@ -104,8 +109,8 @@ struct Content {
     traits: Traits,
     /// The `<subject/>` elements alone, in all languages.
     subject: Option<BytesMut>,
-    /// The message that this one corrects, or whose receipt it is: payloads that name another message by its sender's
-    /// own id (MAP-26, MAP-31). The first one counts.
+    /// The message that this one corrects (MAP-26). The first one counts. A receipt names what somebody else said, which is
+    /// not looked for: it passes as it stands.
     reference: Option<Reference>,
 }
 
@@ -119,7 +124,7 @@ impl Content {
                     let subject = content.subject.get_or_insert_default();
                     subject.extend_from_slice(child.xml);
                 }
-                (ns::CORRECT, "replace") | (ns::RECEIPTS, "received") => {
+                (ns::CORRECT, "replace") => {
                     content.reference = content.reference.or_else(|| reference(payload, &child));
                 }
                 _ => {}

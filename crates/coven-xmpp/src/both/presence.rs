@@ -3,7 +3,6 @@
 use super::post::stripped;
 use crate::incoming::Incoming;
 use crate::ns;
-use crate::stanza::strip::Place;
 use crate::stanza::{Payload, escape_attribute};
 use bytes::Bytes;
 use coven_core::presence::session::{Presence, Show};
@@ -11,7 +10,7 @@ use std::sync::Arc;
 
 /// The presence without what only the service may say (MUC-PRES-09 to 11, MUC-ENTER-30).
 pub(crate) fn presence(incoming: &Incoming<'_>) -> Arc<Presence> {
-    let payload = stripped(incoming, Place::Presence);
+    let payload = stripped(incoming);
     let show = match payload.text("show").as_deref().map(str::trim) {
         Some("chat") => Show::Chat,
         Some("away") => Show::Away,
@@ -27,7 +26,7 @@ pub(crate) fn presence(incoming: &Incoming<'_>) -> Arc<Presence> {
 
 /// What a client says in an unavailable presence: mostly `<status/>` (MUC-LEAVE-02).
 pub(crate) fn farewell(incoming: &Incoming<'_>) -> Bytes {
-    let payload = stripped(incoming, Place::Presence);
+    let payload = stripped(incoming);
     in_its_language(incoming, &payload)
 }
 

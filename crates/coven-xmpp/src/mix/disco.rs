@@ -1,7 +1,7 @@
 //! What MIX adds to discovery (MIX-SVC-01..06, MIX-DSC-01..05).
 
 use crate::both::disco::Disco;
-use crate::domains::Domain;
+use crate::domains::{Domain, Names};
 use crate::ns;
 use coven_core::query::Info;
 
@@ -23,9 +23,11 @@ pub(crate) fn service(domain: &Domain, may_create: bool, disco: &mut Disco) {
     }
 }
 
-/// On a channel.
-pub(crate) fn channel(info: &Info, disco: &mut Disco) {
-    disco.identity("conference", "mix", &info.config.name);
+/// On a channel. One without a name is called by its localpart, as in the MUC view.
+pub(crate) fn channel(names: &Names, info: &Info, disco: &mut Disco) {
+    let name = &info.config.name;
+    let name = if name.is_empty() { &names.local } else { name };
+    disco.identity("conference", "mix", name);
     disco.features(&[
         ns::MIX_CORE,
         ns::MAM,

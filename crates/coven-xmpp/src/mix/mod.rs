@@ -103,8 +103,8 @@ pub(crate) fn service_info(domain: &Domain, may_create: bool, disco: &mut Disco)
 
 /// What MIX adds to disco#info on a channel: all of it with node `mix`, its part of the merged one without (MIX-DSC,
 /// MIX-MUC-04).
-pub(crate) fn channel_info(_names: &Names, info: &Info, disco: &mut Disco) {
-    disco::channel(info, disco);
+pub(crate) fn channel_info(names: &Names, info: &Info, disco: &mut Disco) {
+    disco::channel(names, info, disco);
 }
 
 /// Answers that only MIX has, of IQs ([`crate::both::result`] sends one) and of presence subscriptions.

@@ -2,7 +2,7 @@
 
 use super::addresses::split_encoded;
 use super::pubsub;
-use crate::both::presence::presence as content;
+use crate::both::presence::{farewell, presence as content};
 use crate::dispatch::Inbound;
 use crate::incoming::Incoming;
 use crate::ns;
@@ -55,7 +55,9 @@ pub(crate) fn presence(incoming: &Incoming<'_>) -> Option<Inbound> {
             presence: content(incoming),
         },
         PresenceType::Probe => return Some(refresh(incoming)),
-        PresenceType::Unavailable => Command::Offline,
+        PresenceType::Unavailable => Command::Offline {
+            payload: farewell(incoming),
+        },
         PresenceType::Error => return Some(bounce(incoming)),
         PresenceType::Subscribe => Command::PresenceSubscription { wanted: true },
         PresenceType::Unsubscribe | PresenceType::Unsubscribed => {

@@ -6,10 +6,11 @@ use crate::domains::{Domain, Names};
 use crate::ns;
 use crate::stanza::Builder;
 use bytes::Bytes;
-use coven_core::Nick;
+use coven_core::content::history;
 use coven_core::people::visibility::Visibility;
 use coven_core::query::Info;
 use coven_core::settings::config::{Config, PrivateMessages};
+use coven_core::{Nick, Service};
 
 /// What MUC adds to disco#info on the service (MUC-DISCO-01, 02).
 pub(crate) fn service_info(domain: &Domain, disco: &mut Disco) {
@@ -18,7 +19,7 @@ pub(crate) fn service_info(domain: &Domain, disco: &mut Disco) {
 }
 
 /// What MUC adds to disco#info on a room (MUC-DISCO-07 to 10, 13 to 22).
-pub(crate) fn room_info(names: &Names, info: &Info, disco: &mut Disco) {
+pub(crate) fn room_info(domain: &Domain, names: &Names, info: &Info, disco: &mut Disco) {
     let config = &info.config;
     let name = if config.name.is_empty() {
         &names.local
@@ -35,7 +36,7 @@ pub(crate) fn room_info(names: &Names, info: &Info, disco: &mut Disco) {
         ns::OCCUPANT_ID,
     ]);
     disco.features(&kinds(config));
-    disco.form(roominfo(info));
+    disco.form(roominfo(&domain.service, info));
 }
 
 /// One feature of each pair (MUC-DISCO-08).
@@ -57,12 +58,12 @@ fn kinds(config: &Config) -> [&'static str; 6] {
 }
 
 /// The form of extended information.
-fn roominfo(info: &Info) -> Bytes {
+fn roominfo(service: &Service, info: &Info) -> Bytes {
     let config = &info.config;
     let mut xml = Builder::with_capacity(2048);
     let mut form = Writer::begin(&mut xml, Kind::Result, ns::MUC_ROOMINFO);
     let occupants = info.occupants.to_string();
-    let history = config.max_history.to_string();
+    let history = history::limit(config, service).to_string();
     let change = flag(config.change_subject);
     form.field(
         "muc#roominfo_description",

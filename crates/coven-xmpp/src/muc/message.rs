@@ -127,7 +127,7 @@ pub(super) fn template(room: &str, message: &Message, kept: Option<Kept<'_>>) ->
             .attr("stamp", &datetime::format(kept.stamp))
             .close();
     }
-    let (from, id) = (address(room, message), own_id(message));
+    let (from, id) = (address(room, message), message.muc_id());
     let head = Head {
         type_: Some("groupchat"),
         id: Some(&id),
@@ -143,7 +143,7 @@ pub(crate) fn archived(names: &Names, page: &ArchivePage, message: &Message, xml
     xml.open_ns("message", ns::CLIENT)
         .attr("from", &address(&room, message))
         .attr("type", "groupchat")
-        .attr("id", &own_id(message))
+        .attr("id", &message.muc_id())
         .attr_opt("xml:lang", message.lang.as_deref());
     content(xml, message);
     if page.may_show_jid(message) {
@@ -192,12 +192,4 @@ fn content(xml: &mut Builder, message: &Message) {
 
 fn address(room: &str, message: &Message) -> SmolStr {
     format_smolstr!("{room}/{}", message.nick)
-}
-
-/// The sender's id; one of ours if it gave none, the same in all copies (MUC-MSG-03).
-fn own_id(message: &Message) -> SmolStr {
-    match &message.own_id {
-        Some(id) => id.clone(),
-        None => message.archive_id.text().as_str().into(),
-    }
 }

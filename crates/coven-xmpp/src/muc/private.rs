@@ -7,7 +7,6 @@ use crate::dispatch::Inbound;
 use crate::incoming::Incoming;
 use crate::ns;
 use crate::render::{Recipient, Sink};
-use crate::stanza::strip::Place;
 use crate::stanza::{Builder, Head, Kind, MessageType, StanzaError, Template};
 use bytes::Bytes;
 use coven_core::command::Private;
@@ -43,7 +42,7 @@ fn command(incoming: &Incoming<'_>, nick: &str, kind: &'static str, payload: Byt
 }
 
 fn payload(incoming: &Incoming<'_>) -> Bytes {
-    let payload = post::stripped(incoming, Place::Private);
+    let payload = post::stripped(incoming);
     Bytes::copy_from_slice(payload.bytes())
 }
 

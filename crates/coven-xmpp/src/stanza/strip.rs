@@ -1,7 +1,8 @@
 //! What only the service may say: removed when a client says it.
 //!
 //! Owns the list of elements that a client may not put into what the service passes on (S-21 to S-29), as direct
-//! children, all copies of them. What stands deeper is content and inert: it stays untouched (MUC-MSG-04, MIX-MSG-11).
+//! children, all copies of them. What stands deeper is content and inert: it stays untouched (MUC-MSG-04, MIX-MSG-11), as
+//! does what a client forwards by itself (S-25): nobody takes it for the service's without a copy or result around it.
 //! It does not own what the service adds instead; [`SERVICE_ADDED`] names it, so that both lists can be held together.
 
 use jid::BareJid;
@@ -31,17 +32,6 @@ impl Ours {
             .bare_jid()
             .is_ok_and(|bare| self.addresses.contains(&bare))
     }
-}
-
-/// What kind of stanza the payload is passed on in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// A message to all of a channel, in either view.
-    Groupchat,
-    /// A message to one person through the channel.
-    Private,
-    /// A presence shared with the channel.
-    Presence,
 }
 
 /// What the service itself adds to stanzas that it passes on: nothing in these may come from a client.
@@ -85,18 +75,17 @@ const OWNED: &[&str] = &[
 /// MUC-MSG-06, MUC-PRES-10, MUC-PRES-11, MUC-PM-08, MIX-MSG-08, MIX-MSG-10, S-21 to S-29.
 /// Cost: one look per child; a `by` or `from` is normalised only where there is one.
 #[must_use]
-pub fn strip(payload: &Payload, place: Place, ours: &Ours) -> Payload {
-    payload.without(|child| is_service_only(child, place, ours))
+pub fn strip(payload: &Payload, ours: &Ours) -> Payload {
+    payload.without(|child| is_service_only(child, ours))
 }
 
 /// Whether only the service may say this.
 #[must_use]
-pub fn is_service_only(child: &Child<'_>, place: Place, ours: &Ours) -> bool {
+pub fn is_service_only(child: &Child<'_>, ours: &Ours) -> bool {
     match child.namespace {
         ns::SID => child.name == "stanza-id" && claims(child, "by", ours),
         ns::DELAY | ns::DELAY_LEGACY => claims(child, "from", ours),
         ns::CARBONS => matches!(child.name, "sent" | "received"),
-        ns::FORWARD => place == Place::Groupchat,
         ns::RETRACT | ns::RETRACT_0 | ns::FASTEN => is_forged_moderation(child),
         namespace => is_archive(namespace) || OWNED.contains(&namespace),
     }

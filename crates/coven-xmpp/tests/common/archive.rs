@@ -73,16 +73,9 @@ impl Room {
         sender: &Sender,
         id: &str,
     ) -> Option<coven_core::command::Resolved> {
-        let of = |r: &&Arc<Record>| {
-            let m = message(r);
-            let named = m.own_id.as_deref() == Some(id) || m.archive_id.to_string() == id;
-            named && m.jid == sender.bare
-        };
-        let message = message(self.archive.iter().rev().find(of)?);
-        Some(coven_core::command::Resolved {
-            own_id: message.own_id.clone().unwrap_or_default(),
-            archive_id: message.archive_id,
-        })
+        let said = self.archive.iter().rev().map(|r| message(r));
+        let mut own = said.filter(|m| m.jid == sender.bare);
+        own.find_map(|m| m.called(id))
     }
 }
 

@@ -372,3 +372,28 @@ fn map_29_map_84_map_06_one_archive_two_forms() {
     let out = w.iq(WICCA, "set", &query("", "", ""));
     assert!(out.messages().iter().all(|s| !s.xml.contains(MIX)));
 }
+
+#[test]
+fn mix_mam_03_i9_a_page_that_does_not_fit_is_refused_and_loses_nothing() {
+    for w in all() {
+        let mut w = w.created();
+        w.participates(HAG, "thirdwitch");
+        w.mix_says(HAG, "m1", &"x".repeat(1500));
+        w.max_stanza = 1500;
+        let out = w.asks(HAG, "set", &query("", "", ""));
+        assert_eq!(out.one().error(), ("wait", "resource-constraint"));
+        w.max_stanza = 3000;
+        assert_eq!(texts(&w.asks(HAG, "set", &query("", "", ""))).len(), 1);
+    }
+}
+
+#[test]
+fn mix_mam_03_i9_a_queryid_is_bounded() {
+    let mut w = one().created();
+    w.participates(HAG, "thirdwitch");
+    for (bytes, kind) in [(1024, "result"), (1025, "error")] {
+        let asked = query("", "", "").replace("q1", &"q".repeat(bytes));
+        let out = w.asks(HAG, "set", &asked);
+        assert_eq!(out.keep(|s| s.is_iq()).one().kind(), kind);
+    }
+}

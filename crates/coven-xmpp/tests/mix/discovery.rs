@@ -5,6 +5,7 @@ use crate::common::{CRONE, HAG, Sent, WICCA};
 use coven_core::people::participation::Node;
 use coven_core::{Affiliation, BareJid, Command};
 use coven_xmpp::ns;
+use minidom::Element;
 
 const INFO: &str = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
 const INFO_MIX: &str = "<query xmlns='http://jabber.org/protocol/disco#info' node='mix'/>";
@@ -301,6 +302,57 @@ fn mix_err_04_discovery_is_asked_for_by_get() {
         for query in [INFO_MIX, ITEMS_MIX] {
             let out = w.asks(HAG, "set", query);
             assert_eq!(out.one().error(), ("modify", "bad-request"));
+        }
+    }
+}
+
+#[test]
+fn mix_dsc_01_a_channel_without_a_name_is_called_by_its_localpart() {
+    for mut w in all() {
+        w = w.created();
+        let out = w.asks(HAG, "get", INFO_MIX);
+        assert_eq!(identities(out.one()), [["conference", "mix", "coven"]]);
+    }
+}
+
+/// `FORM_TYPE` and value of each form that points to another domain.
+fn mirrors(stanza: &Sent) -> Vec<[String; 2]> {
+    let query = stanza.child("query", ns::DISCO_INFO).unwrap();
+    let forms = query.children().filter(|c| c.is("x", ns::DATA_FORMS));
+    let value = |form: &Element, var: &str| {
+        let field = form.children().find(|f| f.attr("var") == Some(var))?;
+        Some(field.children().next()?.text())
+    };
+    let mirror = |form: &Element| {
+        let of = |var| Some([value(form, "FORM_TYPE")?, value(form, var)?]);
+        of("muc-mirror").or_else(|| of("mix-mirror"))
+    };
+    forms.filter_map(mirror).collect()
+}
+
+#[test]
+// covers: MIX-MUC-07
+fn mix_muc_06_07_muc_mix_04_map_80_each_of_a_pair_points_to_the_other() {
+    let mut w = pair().created();
+    let (muc, mix) = (
+        ["urn:xmpp:mix:muc:0#muc-mirror", "chat.example"],
+        ["urn:xmpp:mix:muc:0#mix-mirror", "mix.example"],
+    );
+    for (to, mirror, lacks) in [
+        ("mix.example", muc, ns::MUC),
+        ("coven@mix.example", muc, ns::MUC),
+        ("chat.example", mix, MIX),
+        ("coven@chat.example", mix, MIX),
+    ] {
+        let out = w.iq_to(to, HAG, "get", INFO);
+        assert_eq!(mirrors(out.one()), [mirror], "{to}");
+        assert!(!features(out.one()).contains(&lacks), "{to}");
+    }
+    for mut w in [alone(), one()] {
+        w = w.created();
+        let domain = w.domain;
+        for out in [w.asks(HAG, "get", INFO), w.iq_to(domain, HAG, "get", INFO)] {
+            assert!(mirrors(out.one()).is_empty());
         }
     }
 }

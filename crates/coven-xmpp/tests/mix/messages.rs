@@ -324,6 +324,33 @@ fn mix_msg_15_map_26_a_correction_names_what_each_reader_saw() {
 }
 
 #[test]
+fn mix_msg_15_map_26_a_correction_of_a_message_without_an_id() {
+    for w in shared() {
+        let mut w = people(w.created());
+        w.join(WICCA, "secondwitch");
+        let replaced = |s: &Sent| {
+            let replace = s.payload_of("replace", ns::CORRECT);
+            replace.attr("id").unwrap().to_owned()
+        };
+        let post = |from: &str, to: &str, payload: &str| {
+            format!("<message from='{from}' to='{to}' type='groupchat'>{payload}</message>")
+        };
+        let correct =
+            |id: &str| format!("<body>y</body><replace xmlns='{}' id='{id}'/>", ns::CORRECT);
+        for from in [HAG, WICCA] {
+            let to = if from == HAG { w.channel } else { ROOM };
+            let said = w.send(&post(from, to, "<body>x</body>"));
+            let in_mix = said.to(bare(HAG)).one().id().to_owned();
+            let in_muc = said.to(WICCA).one().id().to_owned();
+            let named = if from == HAG { &in_mix } else { &in_muc };
+            let out = w.send(&post(from, to, &correct(named)));
+            assert_eq!(replaced(out.to(bare(HAG)).one()), in_mix);
+            assert_eq!(replaced(out.to(WICCA).one()), in_muc);
+        }
+    }
+}
+
+#[test]
 fn mix_msg_16_what_comes_back_is_absorbed() {
     for w in all() {
         let mut w = people(w.created());

@@ -478,3 +478,16 @@ fn muc_disco_33_ping_of_service_and_room() {
         ("result", 0)
     );
 }
+
+#[test]
+fn muc_disco_20_muc_hist_08_the_history_that_can_really_be_fetched() {
+    let mut only = domain("chat.example", true, false);
+    only.service = std::sync::Arc::new(coven_core::Service {
+        max_history: 5,
+        ..coven_core::Service::default()
+    });
+    let mut w = World::of(vec![only]).with_room();
+    let sent = info(&mut w, ROOM, HAG, "");
+    let form = sent.payload().get_child("x", ns::DATA_FORMS).unwrap();
+    assert_eq!(field(form, "muc#maxhistoryfetch").unwrap(), ["5"]);
+}

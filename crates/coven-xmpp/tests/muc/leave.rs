@@ -1,6 +1,6 @@
 //! Leaving, being removed, ghosts.
 
-use crate::common::{CRONE, HAG, ROOM, WICCA};
+use crate::common::{CRONE, HAG, ROOM, WICCA, World};
 use crate::witches::{HAG2, affiliate, give_role, leave, witches};
 use coven_core::{Affiliation, Role};
 use coven_xmpp::ns;
@@ -218,4 +218,18 @@ fn muc_status_15_muc_status_16_muc_conf_11_members_only_rooms_lose_others() {
     assert_eq!(out.to(WICCA).one().codes(), [110, 321]);
     assert_eq!(out.to(WICCA).one().item("affiliation"), Some("none"));
     assert_eq!(out.to(CRONE).presences().one().codes(), [321]);
+}
+
+#[test]
+fn muc_leave_02_map_02_a_leave_by_the_bare_address_carries_its_status() {
+    let mut w = World::both().with_room();
+    w.join(HAG, "thirdwitch");
+    let out = w.send(&format!(
+        "<presence from='{HAG}' to='{ROOM}' type='unavailable'><status>gone to the heath</status></presence>"
+    ));
+    let seen = out.to(CRONE);
+    let seen = seen.one();
+    assert_eq!(seen.kind(), "unavailable");
+    let status = seen.child("status", ns::CLIENT).unwrap();
+    assert_eq!(status.text(), "gone to the heath");
 }

@@ -212,6 +212,25 @@ fn muc_msg_18_carbons_are_neither_made_nor_followed() {
 }
 
 #[test]
+fn s_25_muc_msg_04_what_a_client_forwards_reaches_everybody() {
+    let mut w = witches();
+    let forwarded = "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client' from='a@b'>\
+         <body>inner</body></message></forwarded>";
+    let out = w.send(&groupchat(HAG, "id='m1'", forwarded));
+    assert_eq!(out.len(), 3);
+    assert!(out.iter().all(|s| s.xml.contains(forwarded)), "{out:?}");
+}
+
+#[test]
+fn muc_msg_06_a_message_of_which_nothing_is_left_is_refused() {
+    let mut w = witches();
+    let result = "<result xmlns='urn:xmpp:mam:2' id='1'/>";
+    let out = w.send(&groupchat(HAG, "id='m1'", result));
+    assert_eq!(out.to(HAG).one().error(), ("modify", "bad-request"));
+    assert_eq!(out.len(), 1);
+}
+
+#[test]
 fn muc_mam_02_muc_mam_06_one_archive_id_for_live_history_and_archive() {
     let mut w = witches();
     let out = w.say(HAG, "m1", "Thrice.");

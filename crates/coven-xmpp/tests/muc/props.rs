@@ -57,7 +57,9 @@ const TYPES: [&str; 14] = [
     "bogus",
 ];
 
-const CHILDREN: [&str; 50] = [
+const CHILDREN: [&str; 52] = [
+    "<delay xmlns='urn:xmpp:delay' from='{me}' stamp='2020-01-01T00:00:00Z'/>",
+    "<x xmlns='jabber:x:delay' from='{me}' stamp='20200101T00:00:00'/>",
     "<x xmlns='http://jabber.org/protocol/muc'/>",
     "<x xmlns='http://jabber.org/protocol/muc'/>",
     "<x xmlns='http://jabber.org/protocol/muc'/>",
@@ -141,7 +143,10 @@ fn stanza() -> impl Strategy<Value = String> {
                 "" => String::new(),
                 type_ => format!("type='{type_}'"),
             };
-            let (from, children) = (PEOPLE[person], children.concat());
+            // Clients put their own address into a delay: nobody may learn it from there.
+            let from = PEOPLE[person];
+            let children = children.concat();
+            let children = children.replace("{me}", &format!("{from}{resource}"));
             format!("<{kind} from='{from}{resource}' to='{to}' id='m1' {type_}>{children}</{kind}>")
         })
 }

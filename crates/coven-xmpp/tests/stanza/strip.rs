@@ -1,7 +1,7 @@
 //! What only the service may say.
 
 use coven_xmpp::stanza::Address;
-use coven_xmpp::stanza::strip::{Ours, Place, SERVICE_ADDED, strip};
+use coven_xmpp::stanza::strip::{Ours, SERVICE_ADDED, strip};
 
 use super::message;
 
@@ -15,23 +15,19 @@ fn ours() -> Ours {
     Ours::new(addresses.map(|raw| Address::new(raw).bare_jid().unwrap()))
 }
 
-fn left(children: &str, place: Place) -> String {
-    super::text(&strip(&message(children).payload, place, &ours()))
+fn left(children: &str) -> String {
+    super::text(&strip(&message(children).payload, &ours()))
 }
 
-/// `children` are removed from every kind of stanza, and what stands around them is not.
+/// `children` are removed, and what stands around them is not.
 fn is_stripped(children: &str) {
-    for place in [Place::Groupchat, Place::Private, Place::Presence] {
-        let around = format!("<body>x</body>{children}<origin-id xmlns='urn:xmpp:sid:0' id='o'/>");
-        let expected = "<body>x</body><origin-id xmlns='urn:xmpp:sid:0' id='o'/>";
-        assert_eq!(left(&around, place), expected, "{children} in {place:?}");
-    }
+    let around = format!("<body>x</body>{children}<origin-id xmlns='urn:xmpp:sid:0' id='o'/>");
+    let expected = "<body>x</body><origin-id xmlns='urn:xmpp:sid:0' id='o'/>";
+    assert_eq!(left(&around), expected, "{children}");
 }
 
 fn is_kept(children: &str) {
-    for place in [Place::Groupchat, Place::Private, Place::Presence] {
-        assert_eq!(left(children, place), children, "{place:?}");
-    }
+    assert_eq!(left(children), children);
 }
 
 /// covers: MUC-MSG-04, MIX-MSG-11
@@ -104,8 +100,7 @@ fn s_25_muc_msg_06_copies_and_results_of_archives() {
     is_stripped("<mentions xmlns='urn:xmpp:mmn:0'/>");
     let forwarded =
         "<forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'/></forwarded>";
-    assert_eq!(left(forwarded, Place::Groupchat), "");
-    assert_eq!(left(forwarded, Place::Private), forwarded);
+    is_kept(forwarded);
 }
 
 #[test]
