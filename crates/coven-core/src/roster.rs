@@ -282,11 +282,12 @@ impl Roster {
     /// MUC-AFF-13, MIX-ACL-03). A domain's is never shown as that of its people (MUC-ENTER-26).
     #[must_use]
     pub fn affiliation(&self, bare: &BareJid) -> Affiliation {
-        let own = self.own_affiliation(bare.as_str());
-        if own == Affiliation::None {
-            self.own_affiliation(bare.domain())
-        } else {
-            own
+        match self.own_affiliation(bare.as_str()) {
+            Affiliation::None => match self.own_affiliation(bare.domain()) {
+                of_all @ (Affiliation::Outcast | Affiliation::Member) => of_all,
+                _ => Affiliation::None,
+            },
+            own => own,
         }
     }
 
@@ -311,13 +312,6 @@ impl Roster {
                 role,
             },
         )
-    }
-
-    /// Whether `viewer` is shown the MUC presence of somebody who has this role: always its own, others' as
-    /// `muc#roomconfig_presencebroadcast` says (MUC-PRES-05, 06). It is about MUC only (MAP-55).
-    #[must_use]
-    pub fn sees_presence(&self, viewer: PersonNo, of: PersonNo, role: Role) -> bool {
-        viewer == of || self.config.broadcast.shows(role)
     }
 
     /// What is shown in place of a client's own resource where real JIDs are hidden: the same as long as the session lasts,

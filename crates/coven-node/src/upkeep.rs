@@ -6,7 +6,7 @@ use crate::receipts;
 use crate::shared::{self, Shared};
 use coven_cluster::{Channel, ShardId};
 use coven_core::{ChannelName, Timestamp};
-use coven_store::{Epoch, Retention};
+use coven_store::{Epoch, Error, Retention};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,10 +135,14 @@ async fn expire_all(shared: &Shared) {
             .store
             .expire(coven_store::ShardId(shard), epoch, retention)
             .await;
-        if let Err(error) = expired {
-            // The other shards would fare no better, and fill the log.
-            warn!(shard, %error, "old messages were not removed: tried again in an hour");
-            return;
+        match expired {
+            Ok(_) => {}
+            Err(Error::Closed) => return,
+            Err(error) => {
+                // The other shards would fare no better, and fill the log.
+                warn!(shard, %error, "old messages were not removed: tried again in an hour");
+                return;
+            }
         }
     }
 }

@@ -151,6 +151,17 @@ fn muc_aff_13_a_ban_of_a_domain_removes_its_people_without_own_entry() {
     assert_eq!(*cause, Cause::Banned);
 }
 
+/// A component that has made a room owns it by its domain's name; the users of that domain do not.
+#[test]
+fn muc_aff_13_what_a_domain_owns_is_not_its_users() {
+    let mut t = Table::empty();
+    t.joins("scotland.example/bot", "bot").ok();
+    t.configures("scotland.example/bot", |_| ()).ok();
+    t.joins(THANE, "thane").ok();
+    t.affiliates(THANE, HAG, Member)
+        .refused(Condition::Forbidden, ErrorType::Auth);
+}
+
 #[test]
 fn muc_aff_14_a_lifted_ban_lets_in_again() {
     let mut t = Table::room();
