@@ -75,18 +75,12 @@ impl Gatekeeper<'_> {
         }
     }
 
-    /// Who is in it may join again: that is how clients make sure. Above the rate that is put off, since each time makes
-    /// the whole burst of presences once more; an error would say that one is out. A channel that is not in memory may be
-    /// one that the join creates.
+    /// Joining again counts as well, since it makes the whole burst of presences once more. Who is in the channel creates
+    /// none by it; else a channel that is not in memory may be one that the join creates.
     fn join(&self, sender: &Sender, channel: &ChannelName) -> Admission {
         let full = sender.full.as_ref();
-        if full.is_some_and(|full| self.joined.contains(&(full, channel))) {
-            return match self.limiter.take(&sender.bare, Kind::Join) {
-                true => Admission::Yes,
-                false => Admission::Later,
-            };
-        }
-        if !self.rosters.contains(channel) && !self.limiter.may_create(&sender.bare) {
+        let is_in = full.is_some_and(|full| self.joined.contains(&(full, channel)));
+        if !is_in && !self.rosters.contains(channel) && !self.limiter.may_create(&sender.bare) {
             return Admission::No(TOO_MANY_CHANNELS);
         }
         self.take(sender, Kind::Join, "too many joins at once")

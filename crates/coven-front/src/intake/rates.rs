@@ -32,7 +32,7 @@ pub struct Rates {
     pub messages: Rate,
     /// Changes of presence. Leaving is always free.
     pub presence: Rate,
-    /// Joins, in either view. To join again where one has joined is put off above it.
+    /// Joins, in either view, also where one has joined already.
     pub joins: Rate,
     /// New channels.
     pub creations: Rate,

@@ -68,17 +68,14 @@ impl Intake {
         }
     }
 
-    /// Changes of presence, and joins of who is in already, that the rates allow now. Leaving has none, nor have bounces.
+    /// Changes of presence that the rate allows now. Leaving has no rate, nor have bounces.
     fn release(&self) {
         let may = |operation: &Operation| {
-            let kind = match &operation.request {
-                Request::Command(Command::Bounce(_)) => return true,
-                request if leaves(request) => return true,
-                Request::Command(Command::Join(_) | Command::Participate { .. }) => Kind::Join,
-                _ => Kind::Presence,
-            };
+            let bounce = matches!(operation.request, Request::Command(Command::Bounce(_)));
             let limiter = self.front.limiter.as_ref();
-            limiter.is_none_or(|limiter| limiter.take(&operation.sender.bare, kind))
+            bounce
+                || leaves(&operation.request)
+                || limiter.is_none_or(|l| l.take(&operation.sender.bare, Kind::Presence))
         };
         let due = lock(&self.deferred).due(|operation| may(operation));
         for operation in due {

@@ -25,7 +25,7 @@ pub struct Limits {
     pub presence_rate: Rate,
     /// How many changes of presence may come at once.
     pub presence_burst: NonZeroU32,
-    /// Joins by one person in the long run. Above it, joining again where one is in is put off.
+    /// Joins by one person in the long run. Joining again where one is in counts as well.
     pub join_rate: Rate,
     /// How many joins may come at once: a client with many bookmarks joins them all when it connects.
     pub join_burst: NonZeroU32,
