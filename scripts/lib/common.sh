@@ -29,5 +29,10 @@ as_root() {
 }
 
 need_cargo() {
+	local wanted found
 	command -v cargo >/dev/null || die "cargo not found: install a Rust toolchain (https://rustup.rs)"
+	wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$COVEN_ROOT/Cargo.toml")
+	found=$(cargo --version | cut -d' ' -f2)
+	[ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" = "$wanted" ] ||
+		die "Rust $wanted or newer is needed, this is $found (https://rustup.rs)"
 }
