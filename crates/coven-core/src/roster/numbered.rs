@@ -1,8 +1,28 @@
 //! A map by numbers that are given out in ascending order and never again: people and sessions.
 //!
 //! A sorted vector, so that going over it is as fast as memory allows and a small room costs little. Entries that are
-//! taken out leave a gap; when half of it is gaps it is closed up. Looking up is a binary search, adding the next number
-//! and taking one out cost the same on average.
+//! taken out leave a gap; when half of it is gaps it is closed up. Looking up is one look as long as nothing was closed up,
+//! else a binary search; adding the next number and taking one out cost the same on average.
+
+use crate::ids::{PersonNo, SessionNo};
+
+/// A number that is given out in ascending order.
+pub(super) trait Number: Copy + Ord {
+    /// How far it is behind an earlier one.
+    fn behind(self, first: Self) -> usize;
+}
+
+impl Number for PersonNo {
+    fn behind(self, first: Self) -> usize {
+        self.0.saturating_sub(first.0) as usize
+    }
+}
+
+impl Number for SessionNo {
+    fn behind(self, first: Self) -> usize {
+        self.0.saturating_sub(first.0) as usize
+    }
+}
 
 /// Values by number, in ascending order.
 #[derive(Debug, Clone)]
@@ -20,7 +40,7 @@ impl<N, V> Default for Numbered<N, V> {
     }
 }
 
-impl<N: Copy + Ord, V> Numbered<N, V> {
+impl<N: Number, V> Numbered<N, V> {
     /// Puts a value in place of what was there.
     pub(super) fn insert(&mut self, no: N, value: V) {
         match self.place(no) {
@@ -69,10 +89,18 @@ impl<N: Copy + Ord, V> Numbered<N, V> {
         }
     }
 
-    /// The newest number is where people look most.
+    /// An entry stands no farther behind the first one than its number does.
     fn place(&self, no: N) -> Result<usize, usize> {
-        match self.entries.last() {
-            Some((last, _)) if *last < no => Err(self.entries.len()),
+        let (Some((first, _)), Some((last, _))) = (self.entries.first(), self.entries.last())
+        else {
+            return Err(0);
+        };
+        if *last < no {
+            return Err(self.entries.len());
+        }
+        let most = no.behind(*first);
+        match self.entries.get(most) {
+            Some((at, _)) if *at == no => Ok(most),
             _ => self.entries.binary_search_by_key(&no, |(no, _)| *no),
         }
     }
@@ -104,6 +132,13 @@ impl<N, V> ExactSizeIterator for Values<'_, N, V> {}
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Number for u32 {
+        fn behind(self, first: Self) -> usize {
+            self.saturating_sub(first) as usize
+        }
+    }
+
     use std::collections::BTreeMap;
 
     proptest! {
