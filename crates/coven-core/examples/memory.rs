@@ -80,6 +80,7 @@ fn act(channel: &mut Channel, occupant: usize, command: &Command) {
         random: [7; 32],
         service: Arc::new(Service::default()),
         resolved: None,
+        owned: 0,
     };
     let decision = channel.decide(&sender, command, &facts).expect("allowed");
     for record in channel.records(decision.events, facts.now, Epoch(1)) {

@@ -41,6 +41,8 @@ pub struct Facts {
     pub service: Arc<Service>,
     /// Both names of the message that the command's reference means, if it was found.
     pub resolved: Option<Resolved>,
+    /// How many channels of the space the sender owns; counted for creations, if there is a limit (MUC-ERR-09).
+    pub owned: u32,
 }
 
 /// What a command leads to: events to be committed, and outputs that leave with them.

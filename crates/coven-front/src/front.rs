@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use coven_core::{ChannelName, Delta, Event, Record, Session, Timestamp};
+use coven_core::{ChannelName, Delta, Event, PersonView, Record, Timestamp};
 use coven_xmpp::domains::Domains;
 use smol_str::SmolStr;
 use tokio::sync::Notify;
 
 use crate::clock;
 use crate::connection::Connection;
-use crate::intake::{Limiter, Recent, Rosters};
+use crate::intake::{Limiter, Recent, Rosters, Visits};
 use crate::metrics::{Counter, Counters};
 use crate::options::Options;
 use crate::routes::Routes;
@@ -32,6 +32,8 @@ pub(crate) struct Front {
     pub(crate) rosters: Rosters,
     /// Sessions that have joined lately.
     pub(crate) joined: Recent,
+    /// In how many rooms people are.
+    pub(crate) visits: Visits,
     pub(crate) counters: Counters,
     pub(crate) activity: Activity,
     /// When it began.
@@ -68,6 +70,7 @@ impl Front {
             limiter: options.rates.map(Limiter::new),
             rosters: Rosters::default(),
             joined: Recent::default(),
+            visits: Visits::new(options.rates.map_or(0, |rates| rates.rooms)),
             counters: Counters::default(),
             activity: Activity::default(),
             born: clock::now(),
@@ -100,23 +103,30 @@ impl Front {
             }
             Event::Joined { session, .. } => {
                 self.joined.insert(&(&session.jid, channel));
+                self.visits.joined(session.jid.bare_str(), channel);
             }
-            Event::Left { .. } => self.gone(channel, delta.session.iter()),
-            Event::Removed { .. } => {
-                let before = delta.before.iter();
-                self.gone(channel, before.flat_map(|person| &person.sessions));
+            Event::Left { .. } => {
+                if let Some(session) = &delta.session {
+                    self.joined.remove(&(&session.jid, channel));
+                }
+                let stays = |after: &PersonView| after.muc_sessions().next().is_some();
+                if !delta.after.as_ref().is_some_and(stays) {
+                    self.gone(channel, delta.before.as_ref());
+                }
             }
-            Event::Destroyed { .. } => {
-                let everybody = delta.everybody.iter();
-                self.gone(channel, everybody.flat_map(|person| &person.sessions));
-            }
+            Event::Removed { .. } => self.gone(channel, delta.before.as_ref()),
+            Event::Destroyed { .. } => self.gone(channel, &delta.everybody),
             _ => {}
         }
     }
 
-    fn gone<'a>(&self, channel: &ChannelName, sessions: impl Iterator<Item = &'a Arc<Session>>) {
-        for session in sessions {
-            self.joined.remove(&(&session.jid, channel));
+    /// These people are in the room no more.
+    fn gone<'a>(&self, channel: &ChannelName, people: impl IntoIterator<Item = &'a PersonView>) {
+        for view in people {
+            self.visits.left(view.person.jid.as_str(), channel);
+            for session in &view.sessions {
+                self.joined.remove(&(&session.jid, channel));
+            }
         }
     }
 }

@@ -156,6 +156,7 @@ async fn creations_that_come_again_are_not_charged_again() {
         joins: ample,
         creations: Rate { burst: 2, ..ample },
         archive_pages: ample,
+        rooms: 100,
     });
     let bench = plan.start();
     let mut stream = server.accept().await;
@@ -433,6 +434,7 @@ async fn limited(burst: u32) -> (Bench, common::server::Stream, Server) {
             ..rate
         },
         archive_pages: rate,
+        rooms: 100,
     });
     let bench = plan.start();
     let stream = server.accept().await;

@@ -7,6 +7,7 @@ use crate::commit::{Request, wait};
 use crate::directory;
 use crate::load::{self, Stored};
 use crate::operations::Outcomes;
+use crate::quota;
 use crate::shared::Shared;
 use coven_cluster::{Channel, Delivery, Operation};
 use coven_core::{Channel as State, Condition, Refusal, Roster, Sequence, Timestamp};
@@ -202,6 +203,7 @@ impl Room {
             // Whoever made this output may have died before the directory was written.
             let listing = directory::listing(&stored.state);
             self.shared.directory.note(&self.channel, listing);
+            quota::note(&self.shared, &self.channel, quota::owners(&stored.state));
         }
         self.condition = Soundness::Sound(Box::new(stored.state));
         if unsent {

@@ -15,6 +15,7 @@ mod mend;
 
 use crate::convert;
 use crate::directory::Listed;
+use crate::quota::{self, Owner};
 use crate::shared::Shared;
 use building::{Building, ToEnd};
 use coven_cluster::{Channel, Delivery, Output, ShardId};
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) deliveries: Vec<Delivery>,
     /// What the directory says of the channel once this is durable.
     pub(crate) listing: Option<Box<Listed>>,
+    /// Who owns the channel then, or no longer.
+    pub(crate) owners: Vec<Owner>,
     /// It ends with another output: that one, not this, is what the commit's acknowledgement stands for.
     pub(crate) more_follows: bool,
     /// Who is to be told when it could not be done.
@@ -72,6 +75,7 @@ impl Request {
             timer: TimerChange::Keep,
             deliveries,
             listing: None,
+            owners: Vec::new(),
             more_follows: false,
             origin: None,
             barrier: None,
@@ -90,6 +94,7 @@ struct Part {
     generation: u32,
     deliveries: Vec<Delivery>,
     listing: Option<Box<Listed>>,
+    owners: Vec<Owner>,
     more_follows: bool,
     origin: Option<Arc<Origin>>,
     barrier: Option<oneshot::Sender<()>>,
@@ -320,6 +325,9 @@ impl Committer {
         if let Some(listing) = part.listing {
             self.shared.directory.note(&part.channel, *listing);
         }
+        if !part.owners.is_empty() {
+            quota::note(&self.shared, &part.channel, part.owners);
+        }
         let (shard, barrier) = (part.channel.shard(), part.barrier);
         let output = (!part.deliveries.is_empty()).then_some(Output {
             channel: Some(part.channel),
@@ -342,6 +350,7 @@ impl Part {
             generation: request.generation,
             deliveries: request.deliveries,
             listing: request.listing,
+            owners: request.owners,
             more_follows: request.more_follows,
             origin: request.origin,
             barrier: request.barrier,

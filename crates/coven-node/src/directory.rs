@@ -8,7 +8,7 @@ use coven_cluster::link::DirectoryRequest;
 use coven_cluster::{Channel, Delivery, Output, ShardId};
 use coven_core::query::{DirectoryPage, Listing};
 use coven_core::{Answer, Channel as State, ChannelName, Condition, Query, Refusal, Sender, View};
-use coven_store::{self as store, DirectoryQuery, Epoch};
+use coven_store::{self as store, ChannelKey, DirectoryQuery, Epoch};
 use smol_str::SmolStr;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,49 +25,61 @@ pub(crate) type Listed = Option<store::Listing>;
 /// Listings that are to be written: of each channel the latest, so their number is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    changed: Mutex<BTreeMap<Channel, Listed>>,
+    changed: Mutex<Changed>,
 }
+
+/// By the shard under whose epoch it is written, and the key of the entry.
+type Changed = BTreeMap<(ShardId, ChannelKey), Listed>;
 
 impl Directory {
     /// Notes what the directory shall say about a channel from now on. Only of what is durable.
     pub(crate) fn note(&self, channel: &Channel, listing: Listed) {
-        self.lock().insert(channel.clone(), listing);
+        let key = (channel.shard(), convert::key(channel));
+        self.lock().insert(key, listing);
+    }
+
+    /// Notes whether the channel is to be in another space of the directory ([`crate::quota`]).
+    pub(crate) fn note_in(&self, space: &SmolStr, channel: &Channel, is_in: bool) {
+        let key = ChannelKey {
+            space: space.clone(),
+            local: channel.name().local.clone(),
+        };
+        let entry = is_in.then(store::Listing::default);
+        self.lock().insert((channel.shard(), key), entry);
     }
 
     /// Writes what has been noted. What the store does not take is written with the next call.
     pub(crate) async fn flush(&self, shared: &Shared) {
         let changed = std::mem::take(&mut *self.lock());
-        let mut shards: BTreeMap<ShardId, Vec<(Channel, Listed)>> = BTreeMap::new();
-        for (channel, listing) in changed {
-            let of_shard = shards.entry(channel.shard()).or_default();
-            of_shard.push((channel, listing));
+        let mut shards: BTreeMap<ShardId, Vec<(ChannelKey, Listed)>> = BTreeMap::new();
+        for ((shard, key), listing) in changed {
+            let of_shard = shards.entry(shard).or_default();
+            of_shard.push((key, listing));
         }
         // All are asked for before any is awaited: the store writes them together.
-        let write = |(shard, listings): (ShardId, Vec<(Channel, Listed)>)| {
+        let write = |(shard, listings): (ShardId, Vec<(ChannelKey, Listed)>)| {
             let epoch = Epoch(shared.epoch(shard).0);
-            let named =
-                |(channel, listing): &(Channel, Listed)| (convert::key(channel), listing.clone());
-            let named = listings.iter().map(named).collect();
-            let written = shared.store.list(convert::shard(shard), epoch, named);
+            let copy = listings.clone();
+            let written = shared.store.list(convert::shard(shard), epoch, copy);
             (shard, listings, written)
         };
         let writing: Vec<_> = shards.into_iter().map(write).collect();
         for (shard, listings, written) in writing {
             if let Err(error) = written.await {
                 warn!(shard = shard.0, %error, "the directory was not written yet");
-                self.put_back(listings);
+                self.put_back(shard, listings);
             }
         }
     }
 
-    fn put_back(&self, listings: Vec<(Channel, Listed)>) {
+    fn put_back(&self, shard: ShardId, listings: Vec<(ChannelKey, Listed)>) {
         let mut changed = self.lock();
-        for (channel, listing) in listings {
-            changed.entry(channel).or_insert(listing);
+        for (key, listing) in listings {
+            changed.entry((shard, key)).or_insert(listing);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Channel, Listed>> {
+    fn lock(&self) -> MutexGuard<'_, Changed> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,7 @@ mod handle;
 mod load;
 mod operations;
 mod options;
+mod quota;
 mod receipts;
 mod reconcile;
 mod service;

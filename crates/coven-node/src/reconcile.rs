@@ -4,7 +4,7 @@
 //! these are looked at: names are read by page, and a channel is loaded where the two differ, a few each second.
 
 use crate::shared::Shared;
-use crate::{convert, directory, load};
+use crate::{convert, directory, load, quota};
 use coven_cluster::Channel;
 use coven_core::ChannelName;
 use coven_store::{DirectoryQuery, Error};
@@ -84,15 +84,19 @@ async fn renew(shared: &Shared, space: &SmolStr, local: SmolStr) {
     }
     let shard = convert::shard(channel.shard());
     let exists = shared.store.exists(shard, &convert::key(&channel)).await;
-    let listing = match exists {
-        Ok(false) => None,
+    let (listing, owners) = match exists {
+        Ok(false) => (None, Vec::new()),
         Ok(true) => match load::load(shared, &channel).await {
-            Ok(stored) => directory::listing(&stored.state),
+            Ok(stored) => (
+                directory::listing(&stored.state),
+                quota::owners(&stored.state).collect(),
+            ),
             Err(_) => return,
         },
         Err(_) => return,
     };
     if shared.table.get(&channel).is_none() {
         shared.directory.note(&channel, listing);
+        quota::note(shared, &channel, owners);
     }
 }

@@ -6,6 +6,7 @@ use crate::commit::Request;
 use crate::directory::{self, Listed};
 use crate::entry;
 use crate::operations::Verdict;
+use crate::quota::{self, Owner};
 use crate::shared;
 use coven_cluster::{Delivery, Operation, Request as Asked};
 use coven_core::channel::{Decision, Facts, Output};
@@ -62,7 +63,7 @@ impl Room {
             group: coven_core::Group::default(),
         };
         let now = shared::now();
-        if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, None) {
+        if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
             self.carry_out(decision, now, None, None).await;
         }
     }
@@ -73,7 +74,9 @@ impl Room {
             Command::Post(post) => archive::resolve(self, &operation.sender, post).await,
             _ => None,
         };
-        match self.decide(&operation.sender, command, now, resolved) {
+        let owned = self.owned(&operation.sender, command).await;
+        let known = Known { resolved, owned };
+        match self.decide(&operation.sender, command, now, known) {
             Ok(Ok(decision)) => {
                 self.carry_out(decision, now, Some(&operation.origin), Some(operation))
                     .await;
@@ -113,7 +116,7 @@ impl Room {
         sender: &Sender,
         command: &Command,
         now: Timestamp,
-        resolved: Option<Resolved>,
+        known: Known,
     ) -> Result<Result<Decision, Refusal>, Panicked> {
         let Soundness::Sound(state) = &self.condition else {
             return Err(Panicked);
@@ -123,10 +126,26 @@ impl Room {
             now,
             random: random(),
             service,
-            resolved,
+            resolved: known.resolved,
+            owned: known.owned,
         };
         let decided = catch_unwind(AssertUnwindSafe(|| state.decide(sender, command, &facts)));
         decided.map_err(|_| self.panicked())
+    }
+
+    /// How many channels the sender owns, where that matters: in a creation, if there is a limit.
+    async fn owned(&self, sender: &Sender, command: &Command) -> u32 {
+        let Soundness::Sound(state) = &self.condition else {
+            return 0;
+        };
+        let max = self.shared.policies(&self.channel).max_owned;
+        match max.filter(|_| quota::creates(state, command)) {
+            Some(max) => {
+                let space = &self.channel.name().space;
+                quota::owned(&self.shared, space, &sender.bare, max).await
+            }
+            None => 0,
+        }
     }
 
     /// Applies the events, and hands them with all outputs to the commit pipeline.
@@ -151,9 +170,9 @@ impl Room {
             return self.failed(operation, Condition::ResourceConstraint).await;
         }
         let mut deliveries = self.base(&records, &decision.outputs);
-        if self.apply(&records, &mut deliveries).await.is_none() {
+        let Some(owners) = self.apply(&records, &mut deliveries).await else {
             return self.failed(operation, Condition::InternalServerError).await;
-        }
+        };
         for output in decision.outputs {
             deliveries.extend(self.delivery(output, origin).await);
         }
@@ -167,6 +186,7 @@ impl Room {
         let listing = self.listing(&records);
         self.send(Request {
             listing,
+            owners,
             expected,
             entries,
             outcomes,
@@ -208,23 +228,26 @@ impl Room {
         }]
     }
 
-    /// Applies events one by one. `None` if that panicked: the channel is in quarantine, nothing is committed.
+    /// Applies events one by one; who owns the channel by that, or no longer. `None` if it panicked: the channel is in
+    /// quarantine, nothing is committed.
     async fn apply(
         &mut self,
         records: &[Arc<Record>],
         deliveries: &mut Vec<Delivery>,
-    ) -> Option<()> {
+    ) -> Option<Vec<Owner>> {
+        let mut owners = Vec::new();
         for record in records {
             let history = self.history_of(record).await;
             let Soundness::Sound(state) = &mut self.condition else {
                 return None;
             };
-            if catch_unwind(AssertUnwindSafe(|| state.apply(record))).is_err() {
+            let Ok(delta) = catch_unwind(AssertUnwindSafe(|| state.apply(record))) else {
                 error!(event = "quarantined", channel = %self.channel, "an event could not be applied");
                 self.shared.health.panicked();
                 self.quarantine();
                 return None;
-            }
+            };
+            owners.extend(quota::changes(&delta));
             if matches!(record.event, Event::Created { .. }) {
                 state.tail_mut().fill([]);
             }
@@ -233,7 +256,7 @@ impl Room {
                 history,
             });
         }
-        Some(())
+        Some(owners)
     }
 
     async fn delivery(&mut self, output: Output, origin: Option<&Arc<Origin>>) -> Option<Delivery> {
@@ -415,6 +438,13 @@ pub(crate) fn answered(origin: &Arc<Origin>, answer: Answer) -> Delivery {
             answer: Box::new(answer),
         },
     }
+}
+
+/// What a decision needs from outside the channel, and the node has looked for.
+#[derive(Debug, Default)]
+struct Known {
+    resolved: Option<Resolved>,
+    owned: u32,
 }
 
 /// A turn panicked; it is counted and logged.

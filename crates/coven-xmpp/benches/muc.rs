@@ -91,6 +91,7 @@ impl Room {
             random: [7; 32],
             service: Arc::clone(&self.service),
             resolved: None,
+            owned: 0,
         };
         let decision = self.channel.decide(sender, command, &facts).unwrap();
         self.channel.records(decision.events, facts.now, Epoch(1))

@@ -126,6 +126,7 @@ fn rates(limits: &Limits) -> Option<Rates> {
         joins: rate(limits.join_rate, limits.join_burst),
         creations: rate(limits.create_rate, limits.create_burst),
         archive_pages: rate(limits.archive_page_rate, limits.archive_page_burst),
+        rooms: limits.joined_per_user.get(),
     })
 }
 

@@ -37,6 +37,10 @@ fn service(config: &Config, domain: &Domain) -> Service {
         },
         max_history: u32::from(domain.history),
         lock_nicks: domain.lock_nicks,
+        max_owned: config
+            .limits
+            .enabled
+            .then(|| config.limits.rooms_per_user.get()),
         ..Service::default()
     }
 }
@@ -125,7 +129,11 @@ mod tests {
     #[test]
     fn a_plain_domain_has_the_defaults_of_the_core() {
         let all = of("[[domain]]\nname = 'a'", "domains = ['a']");
-        assert_eq!(all["a"], Service::default());
+        let expected = Service {
+            max_owned: Some(100),
+            ..Service::default()
+        };
+        assert_eq!(all["a"], expected);
     }
 
     #[test]
@@ -180,6 +188,16 @@ mod tests {
             ..ChannelConfig::default()
         };
         assert_eq!(service.defaults, expected);
+    }
+
+    #[test]
+    fn muc_err_09_who_may_own_how_many_is_a_limit_like_others() {
+        let of = |limits: &str| {
+            let domain = format!("[[domain]]\nname = 'a'\n[limits]\n{limits}");
+            of(&domain, "domains = ['a']")["a"].max_owned
+        };
+        assert_eq!(of("rooms-per-user = 7"), Some(7));
+        assert_eq!(of("enabled = false\nrooms-per-user = 7"), None);
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn as_mix(refusal: Refusal) -> Refusal {
     }
 }
 
-/// Source: MUC-CREATE-03, MIX-SVC-04. Names that hold `#` or nothing, or are too long, are never created (MAP-04,
+/// Source: MUC-CREATE-03, MUC-ERR-09, MIX-SVC-04. Names that hold `#` or nothing, or are too long, are never created (MAP-04,
 /// MUC-ERR-10, MIX-CRE-05).
 fn permitted(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Refusal> {
     let name = channel.name.local.as_str();
@@ -116,6 +116,9 @@ fn permitted(channel: &Channel, sender: &Sender, facts: &Facts) -> Result<(), Re
     }
     if !facts.service.may_create(&sender.bare) {
         return Err(Refusal::usual(Condition::NotAllowed));
+    }
+    if !facts.service.may_own_more(&sender.bare, facts.owned) {
+        return Err(Refusal::usual(Condition::NotAllowed).text("you own too many rooms"));
     }
     Ok(())
 }

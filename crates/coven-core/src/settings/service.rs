@@ -27,6 +27,8 @@ pub struct Service {
     pub one_domain: bool,
     /// Who may create.
     pub creation: Creation,
+    /// Most channels that one person owns, when creating another; administrators may exceed it. `None` for no limit.
+    pub max_owned: Option<u32>,
     /// Administrators of the service.
     pub admins: Vec<BareJid>,
     /// Settings of new channels.
@@ -76,6 +78,11 @@ impl Service {
         }
     }
 
+    /// Whether somebody who owns so many channels may have another (MUC-ERR-09).
+    pub(crate) fn may_own_more(&self, bare: &BareJid, owned: u32) -> bool {
+        self.max_owned.is_none_or(|max| owned < max) || self.is_admin(bare)
+    }
+
     /// Refuses a text for people that is too long: `policy-violation` (MUC-ERR-10).
     pub(crate) fn bounds(&self, text: Option<&SmolStr>) -> Result<(), Refusal> {
         if text.is_some_and(|text| text.len() > self.max_text_bytes) {
@@ -107,6 +114,7 @@ impl Default for Service {
             mix: true,
             one_domain: true,
             creation: Creation::Anyone,
+            max_owned: None,
             admins: Vec::new(),
             defaults: Config::default(),
             lock_timeout_ms: Some(3_600_000),

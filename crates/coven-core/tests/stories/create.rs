@@ -236,3 +236,23 @@ fn mix_cre_06_creation_that_is_not_permitted_is_forbidden() {
             .refused(Condition::Forbidden, ErrorType::Auth);
     }
 }
+
+#[test]
+fn muc_err_09_who_owns_as_many_as_allowed_creates_no_more() {
+    let attempt = |jid: &str, owned: u32, command: Command| {
+        let mut t = Table::empty();
+        t.service.max_owned = Some(3);
+        t.service.admins = vec![bare(OWNER)];
+        let facts = coven_core::Facts { owned, ..t.facts() };
+        let outcome = t.act_with(jid, &command, &facts);
+        outcome.refusal.map(|r| (r.condition, r.kind))
+    };
+    let enter = || Command::Join(Box::new(join("thirdwitch")));
+    let not_allowed = Some((Condition::NotAllowed, ErrorType::Cancel));
+    assert_eq!(attempt(HAG, 2, enter()), None);
+    assert_eq!(attempt(HAG, 3, enter()), not_allowed);
+    let forbidden = Some((Condition::Forbidden, ErrorType::Auth));
+    assert_eq!(attempt(HAG, 3, Command::Create), forbidden);
+    assert_eq!(attempt(HAG, 9, Command::CreateAdHoc), forbidden);
+    assert_eq!(attempt(OWNER, 9, enter()), None, "an administrator");
+}

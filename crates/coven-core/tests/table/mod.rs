@@ -168,6 +168,7 @@ impl Table {
             random,
             service: Arc::new(self.service.clone()),
             resolved: None,
+            owned: 0,
         }
     }
 

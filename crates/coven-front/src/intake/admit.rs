@@ -8,6 +8,7 @@ use coven_xmpp::dispatch::Request;
 
 use super::rates::{Kind, Limiter};
 use super::recent::{Recent, Rosters};
+use super::visits::Visits;
 
 /// Whether a request may be made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub(crate) struct Gatekeeper<'a> {
     pub(crate) limiter: &'a Limiter,
     pub(crate) joined: &'a Recent,
     pub(crate) rosters: &'a Rosters,
+    pub(crate) visits: &'a Visits,
 }
 
 impl Gatekeeper<'_> {
@@ -55,6 +57,9 @@ impl Gatekeeper<'_> {
             | Command::Bounce(_)
             | Command::PresenceSubscription { .. }
             | Command::Timer => Admission::Yes,
+            Command::Join(_) if !self.visits.may_join(sender.bare.as_str(), channel) => {
+                Admission::No("you are in too many rooms")
+            }
             Command::Join(_) | Command::Participate { .. } => self.join(sender, channel),
             Command::Update { .. } | Command::Online { .. } => {
                 match self.limiter.take(&sender.bare, Kind::Presence) {

@@ -50,6 +50,7 @@ impl Intake {
             limiter,
             joined: &self.front.joined,
             rosters: &self.front.rosters,
+            visits: &self.front.visits,
         };
         gatekeeper.admit(&asked.sender, &asked.name, &asked.request)
     }

@@ -14,8 +14,10 @@ mod rates;
 mod recent;
 mod sweeps;
 mod tend;
+mod visits;
 
 pub(crate) use desk::Intake;
 pub(crate) use rates::Limiter;
 pub use rates::{Rate, Rates};
 pub(crate) use recent::{Recent, Rosters};
+pub(crate) use visits::Visits;

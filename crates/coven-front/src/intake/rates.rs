@@ -38,6 +38,8 @@ pub struct Rates {
     pub creations: Rate,
     /// Pages of archives.
     pub archive_pages: Rate,
+    /// In how many rooms one may be at once.
+    pub rooms: u32,
 }
 
 /// What a rate counts.
@@ -84,6 +86,7 @@ impl Limiter {
             joins,
             creations,
             archive_pages,
+            rooms: _,
         } = rates;
         Self {
             paces: [messages, presence, joins, creations, archive_pages].map(Pace::new),
@@ -204,6 +207,7 @@ mod tests {
             joins: rate,
             creations: rate,
             archive_pages: rate,
+            rooms: 100,
         })
     }
 

@@ -93,6 +93,7 @@ impl Room {
             random: [self.journal.len() as u8; 32],
             service: Arc::default(),
             resolved: None,
+            owned: 0,
         };
         let decision = self.state.decide(sender, command, &facts).expect("allowed");
         let records = self.state.records(decision.events, facts.now, Epoch(1));

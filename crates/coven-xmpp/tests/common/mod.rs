@@ -391,6 +391,7 @@ impl World {
             random,
             service: Arc::clone(&self.service),
             resolved,
+            owned: 0,
         }
     }
 

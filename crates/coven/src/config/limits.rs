@@ -33,6 +33,11 @@ pub struct Limits {
     pub create_rate: Rate,
     /// How many channels may be created at once.
     pub create_burst: NonZeroU32,
+    /// Rooms that one person may be in at once, in all sessions together (MUC-ERR-09). Participants by MIX alone are not
+    /// counted.
+    pub joined_per_user: NonZeroU32,
+    /// Channels of one space that one person may own: more are not created (MUC-ERR-09). Administrators may exceed it.
+    pub rooms_per_user: NonZeroU32,
     /// Pages of archives that one person may read in the long run.
     pub archive_page_rate: Rate,
     /// How many pages may be read at once.
@@ -51,6 +56,8 @@ impl Default for Limits {
             join_burst: at_most(100),
             create_rate: rate(10, 60 * 60),
             create_burst: at_most(10),
+            joined_per_user: at_most(100),
+            rooms_per_user: at_most(100),
             archive_page_rate: rate(30, 60),
             archive_page_burst: at_most(30),
         }
