@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod leak;
+mod recorder;
 pub mod sent;
 
 use bytes::Bytes;
@@ -17,9 +18,10 @@ use coven_core::{
 };
 use coven_xmpp::dispatch::{Context, Inbound, Request, dispatch};
 use coven_xmpp::domains::{Domain, Domains};
-use coven_xmpp::render::{self, Quirks, Recipient, Renderer, Sink, Sync};
-use coven_xmpp::stanza::{Outgoing, Scope, Stanza, Template};
+use coven_xmpp::render::{self, Renderer, Sync};
+use coven_xmpp::stanza::{Scope, Stanza};
 use coven_xmpp::stream::Limits;
+use recorder::Recorder;
 pub use sent::{Sent, Stanzas};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,54 +61,6 @@ pub struct Room {
     pub channel: Channel,
     pub renderer: Renderer,
     pub archive: Vec<Arc<Record>>,
-}
-
-/// Writes down what is sent.
-pub struct Recorder<'a> {
-    domains: &'a Domains,
-    max_stanza: usize,
-    quirky: Option<String>,
-    pub sent: Vec<Sent>,
-}
-
-impl Sink for Recorder<'_> {
-    fn send(&mut self, template: &Template, to: Recipient<'_>) {
-        let bare = to.to.split('/').next().unwrap();
-        assert_eq!(to.bare, bare, "the recipient's bare JID");
-        let stanza = Outgoing {
-            to: to.to.into(),
-            template: template.clone(),
-        };
-        self.write(&stanza);
-        self.sent.last_mut().unwrap().view = Some(to.view);
-    }
-
-    fn answer(&mut self, stanza: Outgoing, _group: &Group) {
-        self.write(&stanza);
-    }
-
-    fn quirks(&self, to: &Recipient<'_>) -> Quirks {
-        let domain = to.bare.split_once('@').map(|(_, domain)| domain);
-        Quirks {
-            ejabberd_pam: self.quirky.is_some() && self.quirky.as_deref() == domain,
-        }
-    }
-
-    fn max_stanza(&self, _group: &Group) -> usize {
-        self.max_stanza
-    }
-}
-
-impl Recorder<'_> {
-    fn write(&mut self, stanza: &Outgoing) {
-        let xml = stanza.to_bytes();
-        assert!(xml.len() <= self.max_stanza, "{} bytes", xml.len());
-        let domain = stanza.template.from_domain();
-        assert!(self.domains.get(domain).is_some(), "from of {domain}");
-        let sent = Sent::read(&xml);
-        assert_eq!(sent.to(), stanza.to.as_str());
-        self.sent.push(sent);
-    }
 }
 
 impl World {
