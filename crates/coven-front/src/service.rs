@@ -1,7 +1,7 @@
 //! The front-end as a whole: makes its parts, runs them, ends them in order.
 //!
-//! Owns the drain (design §6): pass a barrier, go on answering until it is quiet, pass the last barrier, close. All of it
-//! in bounded time; all tasks are joined.
+//! Owns the drain (design §6): pass a barrier, go on answering until it is quiet, close; each stream is sealed by a last
+//! barrier (`connection/writer.rs`). All of it in bounded time; all tasks are joined.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -23,7 +23,7 @@ use crate::{Error, Handle, Options};
 
 /// Outputs that wait for a worker; a node waits when there are more.
 const WORKER_QUEUE: usize = 256;
-/// For each of the two barriers of a drain.
+/// For the barrier with which a drain begins.
 const BARRIER: Duration = Duration::from_secs(2);
 /// For what goes on when a drain begins.
 const UNREST: Duration = Duration::from_secs(2);
@@ -143,7 +143,6 @@ async fn drain(front: &Front) {
             (seen, since) = (count, Instant::now());
         }
     }
-    pass_barriers(front).await;
 }
 
 /// On all connections at once.

@@ -16,15 +16,15 @@ use super::barrier::Ids;
 use super::handshake::{self, Opened};
 use super::keyring::{Keyring, Refusal};
 use super::reader::Reader;
-use super::writer::Outflow;
+use super::writer::{Outflow, SEAL};
 use super::{Connection, StreamNo};
 use crate::intake::Intake;
 use crate::status::{Down, Reporter, UpstreamState};
 
 /// A stream that lasted for so long was a good one: the next attempt follows soon.
 const LASTED: Duration = Duration::from_secs(10);
-/// For what waits to be written, and for the server to close its side after us.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// For what waits to be written, for the last barrier, and for the server to close its side after us.
+const FAREWELL: Duration = SEAL.saturating_add(Duration::from_secs(2));
 /// The same where the stream has ended by itself.
 const SHORT_FAREWELL: Duration = Duration::from_millis(100);
 

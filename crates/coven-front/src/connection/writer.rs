@@ -36,7 +36,7 @@ const BATCH_PIECES: usize = 64;
 /// A server that takes nothing for so long is dead: channels that share a worker wait for it.
 const STALL: Duration = Duration::from_secs(10);
 /// At the end of a stream, the server is waited for no longer than this to answer for what was written.
-const SEAL: Duration = Duration::from_secs(1);
+pub(super) const SEAL: Duration = Duration::from_secs(3);
 /// Ends our side of a stream.
 const CLOSE: &[u8] = b"</stream:stream>";
 
