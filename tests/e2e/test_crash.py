@@ -211,24 +211,25 @@ class Crowd:
         assert self.crashes[-1].last_safe() > 0, "no barrier was answered before the crash"
 
     async def terminate(self, after: float, talk_on: bool) -> None:
-        """Everybody talks; SIGTERM; it comes back. It ends without a word of warning."""
-        stop, talk = self._talk()
+        """Everybody talks, though no more than Prosody can answer barriers besides; SIGTERM; it comes back. It ends without a
+        word of warning."""
+        stop, talk = self._talk(pause=0.5)
         await asyncio.sleep(after)
-        began = self._log_size()
         assert await self.coven.terminate() == 0
-        lines = [json.loads(line) for line in self._log(began)]
+        lines = self.coven.log(after="draining")
         assert [line for line in lines if line["level"] in ("WARN", "ERROR")] == []
         assert [line["event"] for line in lines if "event" in line] == ["draining", "upstream-down", "drained"]
         closed = next(line for line in lines if line.get("event") == "upstream-down")
-        # The stream is closed at most a second before that: it is sealed by a barrier first.
-        alive = unix_ms(closed["timestamp"]) - 1_000
+        # Behind the barrier that seals the stream nothing is answered any more.
+        barriers = tuple(self._barriers())
+        alive = min(barriers[-1].sent, unix_ms(closed["timestamp"]))
         # Long enough for words and reads that find nobody.
         await asyncio.sleep(0.3)
-        await self._come_back(stop, talk, talk_on, Crash(now(), alive=alive, clean=True))
+        await self._come_back(stop, talk, talk_on, Crash(now(), barriers, alive=alive, clean=True))
 
-    def _talk(self) -> tuple[asyncio.Event, list[asyncio.Task[None]]]:
+    def _talk(self, pause: float = 0.05) -> tuple[asyncio.Event, list[asyncio.Task[None]]]:
         stop = asyncio.Event()
-        return stop, [asyncio.create_task(s.talk(stop, 0.05)) for s in self.speakers]
+        return stop, [asyncio.create_task(s.talk(stop, pause)) for s in self.speakers]
 
     async def _come_back(
         self, stop: asyncio.Event, talk: list[asyncio.Task[None]], talk_on: bool, crash: Crash
@@ -254,7 +255,7 @@ class Crowd:
         assert await self.coven.terminate() == 0
         ended = now()
         await self.coven.start()
-        self.crashes.append(Crash(ended, (), ended, alive, now(), clean=True))
+        self.crashes.append(Crash(ended, tuple(self._barriers()), ended, alive, now(), clean=True))
 
     async def _all_read(self) -> None:
         """Waits until what the dead process had sent has reached the clients: the server has seen the end of its stream,
@@ -276,12 +277,6 @@ class Crowd:
         async with asyncio.timeout(30):
             while now() - last() < SILENCE:
                 await asyncio.sleep(0.1)
-
-    def _log(self, begin: int) -> list[str]:
-        return (self.coven.folder / "coven.log").read_bytes()[begin:].decode().splitlines()
-
-    def _log_size(self) -> int:
-        return (self.coven.folder / "coven.log").stat().st_size
 
     def _barriers(self) -> list[Barrier]:
         lines = self._trace.read_text().splitlines() if self._trace.exists() else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -104,3 +105,25 @@ async def test_a_message_to_a_stopped_coven_is_refused_by_the_server(coven: Cove
     await coven.start()
     await alice.say("now?")
     assert (await alice.hears("now?")).sender == alice.jid
+
+
+async def test_sigterm_without_a_server_is_no_reason_to_wait_or_to_warn(
+    own_server: Callable[..., Any], start_coven: StartCoven
+) -> None:
+    """What is owed to a server that is away is kept for the next start."""
+    prosody = await own_server(Prosody)
+    coven = await start_coven(Config.for_server(prosody))
+    alice = await prosody.login("alice")
+    rooms = [Occupant(alice, f"r{n}@chat.localhost", "Alice") for n in range(5)]
+    for room in rooms:
+        await room.create()
+    for room in rooms:
+        await room.say("heard by nobody, perhaps")
+    await prosody.kill()
+    await coven.not_ready()
+    began = asyncio.get_running_loop().time()
+    assert await coven.terminate() == 0
+    assert asyncio.get_running_loop().time() - began < 5
+    lines = coven.log(after="draining")
+    assert [line for line in lines if line["level"] in ("WARN", "ERROR")] == []
+    assert [line["event"] for line in lines if "event" in line] == ["draining", "drained"]

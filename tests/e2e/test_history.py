@@ -56,10 +56,13 @@ def test_repeats_over_a_crash_are_allowed_unless_acknowledged() -> None:
     assert any("acknowledged" in f for f in check(ARCHIVE, [Witness("w", heard)], [late]))
 
 
-def test_nothing_is_repeated_after_a_clean_end() -> None:
+def test_after_a_clean_end_only_what_no_barrier_covers_is_repeated() -> None:
     heard = [Heard("i1", "a", 1000), Heard("i2", "b", 2000), Heard("i2", "b", 9000), Heard("i3", "c", 9001)]
-    faults = check(ARCHIVE, [Witness("w", heard)], [Crash(5000, (), clean=True)])
-    assert any("repeated without a crash: i2" in f for f in faults)
+    for sealed in ((), (Barrier(1000, 1010), Barrier(4900, 4990))):
+        faults = check(ARCHIVE, [Witness("w", heard)], [Crash(5000, sealed, clean=True)])
+        assert any("repeated though acknowledged: i2" in f for f in faults), faults
+    not_sealed = Crash(5000, (Barrier(1000, 1010),), clean=True)
+    assert check(ARCHIVE, [Witness("w", heard)], [not_sealed]) == []
 
 
 def test_a_barrier_answered_just_before_the_crash_does_not_count() -> None:

@@ -109,13 +109,13 @@ class Coven:
         #: More environment for the next start, such as a fail point.
         self.env: dict[str, str] = {}
         self._log = folder / "coven.log"
-        self._seen = 0
+        self._seen = self._begun = 0
         if config.http_port == 0:
             config.http_port = free_ports(1)[0]
 
     async def start(self, ready: bool = True, timeout: float = 20.0) -> None:
         """Starts the process; waits until it is ready unless told not to."""
-        self._seen = self._log.stat().st_size if self._log.exists() else 0
+        self._seen = self._begun = self._log.stat().st_size if self._log.exists() else 0
         file = self.folder / "coven.toml"
         file.write_text(self.config.toml())
         self.process = Process(
@@ -183,6 +183,12 @@ class Coven:
         """SIGKILL."""
         assert self.process is not None
         await self.process.kill()
+
+    def log(self, after: str | None = None) -> list[dict[str, Any]]:
+        """The lines of the log since the last start, or since the last one with the event `after`, that one included."""
+        lines = [json.loads(line) for line in self._log.read_bytes()[self._begun :].splitlines()]
+        begin = [at for at, line in enumerate(lines) if after is not None and line.get("event") == after]
+        return lines[begin[-1] :] if begin else lines
 
     async def terminate(self) -> int:
         """SIGTERM; returns the exit code."""

@@ -87,7 +87,8 @@ class Crash:
     #: When it was last seen attached, and when it was attached again.
     alive: int = 0
     up: int = 0
-    #: It ended by SIGTERM: all that it wrote is acknowledged, all that it read is committed.
+    #: It ended by SIGTERM: all that it read is committed, and all that it wrote is behind a last barrier. That one is among
+    #: the barriers if the server answered it in time; what they cover is stored.
     clean: bool = False
 
     @property
@@ -100,6 +101,8 @@ class Crash:
 
     def last_safe(self) -> int:
         """What was written before this moment must never be written again: the barrier's answer is stored by now."""
+        if self.clean:
+            return max((b.sent for b in self.barriers), default=sys.maxsize)
         return max((b.sent for b in self.barriers if b.answered <= self.at - 500), default=0)
 
     def may_swallow(self, sent: int) -> bool:
@@ -176,15 +179,14 @@ def _order(ids: list[str], witness: Witness) -> list[str]:
 
 
 def _repeats(witness: Witness, crashes: list[Crash]) -> list[str]:
-    """Repeats only of what was sent after the last stored barrier before a kill, and in order. None after SIGTERM."""
+    """Repeats only of what was sent after the last stored barrier before an end, and in order."""
     faults = []
-    kills = [c for c in crashes if not c.clean]
     seen: dict[str, int] = {}
     for copy in witness.heard:
         if copy.id not in seen:
             seen[copy.id] = copy.at
             continue
-        between = [c for c in kills if seen[copy.id] <= max(c.at, c.back) and c.at <= copy.at]
+        between = [c for c in crashes if seen[copy.id] <= max(c.at, c.back) and c.at <= copy.at]
         if not between:
             faults.append(f"repeated without a crash: {copy.id} at {seen[copy.id]} and {copy.at}")
         elif all(seen[copy.id] < c.last_safe() for c in between):
