@@ -114,6 +114,8 @@ async def test_muc_leave_12_ghosts_of_a_thousand_rooms_go_within_a_minute_and_no
     assert crowd.wrong((*here, *back)) == []
     assert [p for p in (*here, *back) if p.seen.again] == [], "shown twice"
     assert all(p.late_sent for p in back) and {p.probes for p in here} == {1}
+    assert await coven.terminate() == 0
+    await server.stop()
 
 
 class Rooms:

@@ -134,6 +134,9 @@ class CrowdServer:
                 writer.write("".join(answers).encode())
                 await writer.drain()
                 self._news.set()
+                if b"</stream:stream>" in data[-32:]:
+                    writer.write(b"</stream:stream>")
+                    break
         writer.close()
 
     def _take(self, start: Tag) -> str:
