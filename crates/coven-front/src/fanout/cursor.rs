@@ -2,7 +2,8 @@
 //!
 //! Owns the repeat filter and what is acknowledged (design §5.9, interleavings IL-03 to IL-06): what was written to the
 //! present stream is never written to it again, what a lost stream may have swallowed comes again after the last
-//! acknowledged event, and in between nothing of the channel is written. Pure: who loses streams and who answers
+//! acknowledged event, and in between nothing of the channel is written. Only where events were left out because too much
+//! waited, answers go on: they may precede events that were decided before them. Pure: who loses streams and who answers
 //! barriers is told from outside. One cursor is one connection's: they know nothing of each other (IL-06, IL-27).
 
 use coven_core::Sequence;
@@ -31,13 +32,21 @@ pub(crate) struct Cursor {
     reported: Mark,
 }
 
-/// What is missing.
+/// Something is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gap {
-    /// The node has not been asked yet.
-    Open,
-    /// It has been asked.
-    Asked,
+struct Gap {
+    cause: Cause,
+    /// The node has been asked for it.
+    is_asked: bool,
+}
+
+/// Why something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Too much waited: the stream is whole up to there, and goes on.
+    LeftOut,
+    /// A stream was lost, or there was none, or the node's output had a gap itself.
+    Lost,
 }
 
 /// What a new base means for a cursor.
@@ -74,7 +83,7 @@ impl Cursor {
         };
         let known = self.written.sequence.max(acknowledged.unwrap_or_default());
         let skipped = at > known;
-        if skipped && gap == Gap::Open {
+        if skipped && !gap.is_asked {
             return Based::Missing;
         }
         self.gap = None;
@@ -99,6 +108,12 @@ impl Cursor {
         self.gap.is_none()
     }
 
+    /// Whether answers and refusals may be written. They come only once (I5) and need no roster, so they do not wait for
+    /// events that were left out: those come after them, though they were decided before.
+    pub(crate) fn takes_answers(&self) -> bool {
+        self.gap.is_none_or(|gap| gap.cause == Cause::LeftOut)
+    }
+
     /// A wanted event was written, or handed over to be. Tells what holds once the server has taken it in.
     pub(crate) const fn wrote(&mut self, sequence: Sequence) -> Mark {
         self.written.sequence = sequence;
@@ -117,13 +132,13 @@ impl Cursor {
     /// Something of a wanted event was for this connection, which has no stream.
     pub(crate) fn dropped(&mut self) {
         self.lost();
-        self.gap = Some(Gap::Open);
+        self.gap = Some(Gap::new(Cause::Lost));
     }
 
     /// Something of a wanted event was for this connection, on which too much waits already. What is on its way is not
     /// lost: this event and all after it come again behind it.
     pub(crate) const fn missed(&mut self) {
-        self.gap = Some(Gap::Open);
+        self.gap = Some(Gap::new(Cause::LeftOut));
     }
 
     /// All output of a commit has been gone through. Tells what holds once the last written event is acknowledged.
@@ -155,22 +170,22 @@ impl Cursor {
     pub(crate) fn lost(&mut self) {
         if self.pending.take().is_some() {
             self.written = self.done;
-            self.gap = Some(Gap::Open);
+            self.gap = Some(Gap::new(Cause::Lost));
         }
     }
 
     /// The node is to be asked for what is missing; tells whether anything is.
     pub(crate) const fn ask(&mut self) -> bool {
-        if self.gap.is_none() {
+        let Some(gap) = &mut self.gap else {
             return false;
-        }
-        self.gap = Some(Gap::Asked);
+        };
+        gap.is_asked = true;
         true
     }
 
     /// The channel's events did not come without a gap: what follows on the written ones must come again.
     pub(crate) const fn broken(&mut self) {
-        self.gap = Some(Gap::Open);
+        self.gap = Some(Gap::new(Cause::Lost));
     }
 
     /// Whether nothing is unacknowledged.
@@ -191,6 +206,13 @@ impl Cursor {
     /// The node has been told.
     pub(crate) const fn told(&mut self) {
         self.reported = self.done;
+    }
+}
+
+impl Gap {
+    const fn new(cause: Cause) -> Self {
+        let is_asked = false;
+        Self { cause, is_asked }
     }
 }
 

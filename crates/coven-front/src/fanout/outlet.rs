@@ -5,7 +5,9 @@
 //!
 //! Owns the patience with a server that takes less than is for it: while its lane is full the worker waits, but no longer
 //! than `hold.rs` says. Then the connection is behind: its events are left out, and asked for again when half of the lane
-//! has been written; what cannot come again goes on until twice as much waits.
+//! has been written. Answers and refusals cannot come again: they go on until twice as much waits, and may so precede
+//! events that were left out. Beyond that they are counted as lost. Private messages and relayed IQs go on as long, but
+//! only while no event of their channel is left out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -71,7 +71,13 @@ impl Projection {
                 self.shut(stage);
             }
             other => {
-                self.open(stage, Cursor::is_current);
+                let wants = match &other {
+                    Delivery::Answer { .. }
+                    | Delivery::Refused { .. }
+                    | Delivery::NotJoined { .. } => Cursor::takes_answers,
+                    _ => Cursor::is_current,
+                };
+                self.open(stage, wants);
                 self.passing(other, stage);
                 self.shut(stage);
             }

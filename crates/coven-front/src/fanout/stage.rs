@@ -61,6 +61,7 @@ struct Tally {
     behind: u64,
     unroutable: u64,
     oversized: u64,
+    answers: u64,
 }
 
 /// What a renderer writes to.
@@ -160,6 +161,7 @@ impl Stage {
         counters.copies_behind.add(tally.behind);
         counters.copies_unroutable.add(tally.unroutable);
         counters.oversized.add(tally.oversized);
+        counters.answers_lost.add(tally.answers);
     }
 
     /// Hands over full chunks, and waits while too much waits for any connection, within bounds (`hold.rs`).
@@ -190,7 +192,11 @@ impl Stage {
             Gate::Shut => self.tally.unroutable += 1,
             Gate::Passed => {}
         }
-        Sent::Yes
+        if slot.gate == Gate::Open {
+            Sent::Yes
+        } else {
+            Sent::NotNow
+        }
     }
 
     /// It would have broken the stream. It is never sent again: a repeat would be no smaller.
@@ -219,6 +225,8 @@ fn several_servers(front: &Front) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Yes,
+    /// Its gate is not open.
+    NotNow,
     No,
     TooLarge,
 }
@@ -253,14 +261,16 @@ impl Sink for Fanout<'_> {
         self.stage.send(template, to.to, to.bare, to.group);
     }
 
+    /// It does not come again: if it is not written now, it is lost.
     fn answer(&mut self, stanza: Outgoing, group: &Group) {
         let bare = stanza
             .to
             .split_once('/')
             .map_or(&*stanza.to, |(bare, _)| bare);
-        let sent = self.stage.send(&stanza.template, &stanza.to, bare, group);
-        if sent == Sent::TooLarge {
-            self.oversized_iq |= stanza.to_bytes().starts_with(b"<iq");
+        match self.stage.send(&stanza.template, &stanza.to, bare, group) {
+            Sent::NotNow => self.stage.tally.answers += 1,
+            Sent::TooLarge => self.oversized_iq |= stanza.to_bytes().starts_with(b"<iq"),
+            Sent::Yes | Sent::No => {}
         }
     }
 

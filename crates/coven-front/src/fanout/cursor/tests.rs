@@ -309,3 +309,19 @@ fn a_node_that_no_longer_has_what_is_missing_is_believed_once_it_was_asked() {
     assert_eq!(cursor.base(Sequence(9), None), Based::Skipped);
     assert!(!cursor.wants(Sequence(9)) && cursor.wants(Sequence(10)));
 }
+
+#[test]
+fn i5_answers_go_on_where_events_are_left_out_but_not_where_a_stream_was_lost() {
+    let mut cursor = cursor(3);
+    assert!(cursor.takes_answers());
+    cursor.wrote(Sequence(4));
+    cursor.missed();
+    assert!(cursor.takes_answers() && !cursor.is_current());
+    cursor.ask();
+    assert!(cursor.takes_answers(), "the base is on its way");
+    cursor.lost();
+    assert!(!cursor.takes_answers(), "and what was written went with it");
+    cursor.ask();
+    assert_eq!(cursor.base(Sequence(3), None), Based::Complete);
+    assert!(cursor.takes_answers());
+}
