@@ -76,6 +76,21 @@ impl Cursor {
         }
     }
 
+    /// The node had forgotten the channel, and begins at `at`: if nothing is on its way, what was written before says
+    /// nothing of what comes now, since this may be another channel of the same name, whose events are counted from one.
+    /// Commits are counted on: what is not reported of them still is. Tells whether that was so.
+    pub(crate) fn renew(&mut self, at: Sequence, acknowledged: Option<Sequence>) -> bool {
+        if !self.is_done() || at >= self.written.sequence {
+            return false;
+        }
+        let mut new = Self::new(at, acknowledged);
+        new.written.commit = self.written.commit;
+        new.done.commit = self.done.commit;
+        new.reported.commit = self.reported.commit;
+        *self = new;
+        true
+    }
+
     /// The node begins again at `at`.
     pub(crate) fn base(&mut self, at: Sequence, acknowledged: Option<Sequence>) -> Based {
         let Some(gap) = self.gap else {

@@ -30,6 +30,8 @@ pub(crate) struct Projection {
     live: Option<Live>,
     /// The last event that was gone through for the first time.
     noted: Sequence,
+    /// The node has forgotten it, and has not begun again.
+    is_forgotten: bool,
     /// Waits to be reported.
     is_dirty: bool,
     /// Was used since it was last looked at for rest.
@@ -51,6 +53,7 @@ impl Projection {
             cursors: Vec::new(),
             live: None,
             noted: Sequence::default(),
+            is_forgotten: false,
             is_dirty: false,
             was_used: false,
         }
@@ -64,7 +67,10 @@ impl Projection {
                 acknowledged,
             } => self.base(channel, *roster, &acknowledged, stage),
             Delivery::Event { record, history } => self.event(channel, &record, &history, stage),
-            Delivery::Forget => self.live = None,
+            Delivery::Forget => {
+                self.live = None;
+                self.is_forgotten = true;
+            }
             Delivery::Probe(probe) => {
                 self.open(stage, |_| true);
                 render::probe(&self.names, &probe, &mut stage.fanout(Some(&self.names)));
@@ -185,7 +191,11 @@ impl Projection {
             let new = |connection: &usize| Cursor::new(at, known(*connection));
             self.cursors = self.connections.iter().map(new).collect();
         }
+        let was_forgotten = std::mem::take(&mut self.is_forgotten);
         for (connection, cursor) in self.connections.iter().zip(&mut self.cursors) {
+            if was_forgotten && cursor.renew(at, known(*connection)) {
+                self.noted = at;
+            }
             if cursor.base(at, known(*connection)) == Based::Skipped {
                 stage.front.counters.skipped.add(1);
                 warn!(%channel, sequence = at.0, "events are gone that a lost stream may have swallowed");

@@ -325,3 +325,29 @@ fn i5_answers_go_on_where_events_are_left_out_but_not_where_a_stream_was_lost() 
     assert_eq!(cursor.base(Sequence(3), None), Based::Complete);
     assert!(cursor.takes_answers());
 }
+
+#[test]
+fn i5_a_channel_made_anew_is_counted_from_its_own_beginning() {
+    let mut cursor = cursor(0);
+    cursor.wrote(Sequence(57));
+    let mark = cursor.committed(7).unwrap();
+    assert!(!cursor.renew(Sequence(0), None), "57 may yet come again");
+    cursor.acknowledged(mark);
+    cursor.told();
+    cursor.committed(8);
+    assert!(
+        !cursor.renew(Sequence(57), None),
+        "the same channel goes on"
+    );
+    assert!(cursor.renew(Sequence(0), None));
+    assert!(cursor.wants(Sequence(1)));
+    let news = cursor.news().unwrap();
+    assert_eq!((news.sequence, news.commit), (Sequence(0), 8));
+}
+
+#[test]
+fn i3_a_channel_that_comes_back_repeats_nothing_that_was_acknowledged() {
+    let mut cursor = cursor(57);
+    assert!(cursor.renew(Sequence(50), Some(Sequence(57))));
+    assert!(!cursor.wants(Sequence(57)) && cursor.wants(Sequence(58)));
+}
