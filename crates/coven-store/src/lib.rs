@@ -1,4 +1,4 @@
-//! What coven keeps: the store trait, and its memory and SQLite implementations.
+//! What coven keeps: the store trait, and its memory, SQLite and Redis implementations.
 //!
 //! Owns: ownership of shards, commits, channels (journal, snapshot, acknowledgements, outcomes, timers), the archive,
 //! and the directory. Owns no rule of MUC or MIX: records are bytes here, and archive ids are made by the caller (the
@@ -17,6 +17,7 @@ mod ids;
 mod memory;
 mod pending;
 mod random;
+pub mod redis;
 pub mod sqlite;
 mod state;
 mod store;
@@ -37,5 +38,6 @@ pub use ids::{
 };
 pub use memory::MemoryStore;
 pub use pending::{Pending, Reply};
+pub use redis::RedisStore;
 pub use sqlite::SqliteStore;
 pub use store::{Claim, Ownership, Store};

@@ -5,6 +5,8 @@
 mod archive;
 mod directory;
 
+pub(crate) use archive::page_of;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -11,12 +11,12 @@
 //! bytes.
 
 mod checkpoint;
-mod codec;
+pub(crate) mod codec;
 mod directory;
 mod failure;
 mod index;
 mod lock;
-mod log;
+pub(crate) mod log;
 mod moments;
 mod page;
 mod paging;

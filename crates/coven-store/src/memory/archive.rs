@@ -12,6 +12,11 @@ pub(super) fn page(
     if let Some(unknown) = query.places().find(|place| !holds(archive, *place)) {
         return Err(UnknownPlace(unknown));
     }
+    Ok(page_of(archive, query))
+}
+
+/// The page of an archive that holds all places that the query names, or at least all that it shows.
+pub(crate) fn page_of(archive: &BTreeMap<Sequence, Entry>, query: &ArchiveQuery) -> ArchivePage {
     let all: Vec<&Entry> = archive
         .values()
         .filter(|entry| query.matches(entry))
@@ -27,7 +32,7 @@ pub(super) fn page(
     };
     let last = first.saturating_add(query.max).min(to);
     let counted = query.is_counted();
-    Ok(ArchivePage {
+    ArchivePage {
         entries: all
             .iter()
             .skip(first)
@@ -41,7 +46,7 @@ pub(super) fn page(
         },
         count: counted.then_some(all.len() as u64),
         index: (counted && first < last).then_some(first as u64),
-    })
+    }
 }
 
 /// The oldest and the newest place.

@@ -12,7 +12,7 @@ use crate::{ChannelKey, Error};
 
 /// The tables with sealed blobs. The numbers go into checksums: never change one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(crate) enum Table {
     Log = 1,
     Channels = 2,
     Snapshots = 3,
@@ -45,33 +45,33 @@ const HEADER: usize = 5;
 
 /// Writes a body, with room for its seal in front.
 #[derive(Debug)]
-pub(super) struct Encoder(Vec<u8>);
+pub(crate) struct Encoder(Vec<u8>);
 
 impl Encoder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_capacity(256)
     }
 
-    pub(super) fn with_capacity(body: usize) -> Self {
+    pub(crate) fn with_capacity(body: usize) -> Self {
         let mut bytes = Vec::with_capacity(HEADER + body);
         bytes.extend_from_slice(&[0, 0, 0, 0, FORMAT]);
         Self(bytes)
     }
 
     /// Bytes written so far, counted from the start of the sealed blob.
-    pub(super) const fn position(&self) -> usize {
+    pub(crate) const fn position(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.0.len() == HEADER
     }
 
-    pub(super) fn byte(&mut self, value: u8) {
+    pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);
     }
 
-    pub(super) fn number(&mut self, mut value: u64) {
+    pub(crate) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value.to_le_bytes()[0] | 0x80);
             value >>= 7;
@@ -79,12 +79,12 @@ impl Encoder {
         self.0.push(value.to_le_bytes()[0]);
     }
 
-    pub(super) fn count(&mut self, value: usize) {
+    pub(crate) fn count(&mut self, value: usize) {
         self.number(value as u64);
     }
 
     /// A number or none: 0 is none, else the number plus one.
-    pub(super) fn optional(&mut self, value: Option<u64>) {
+    pub(crate) fn optional(&mut self, value: Option<u64>) {
         match value {
             None => self.byte(0),
             Some(value) => {
@@ -94,26 +94,26 @@ impl Encoder {
         }
     }
 
-    pub(super) fn wide(&mut self, value: u128) {
+    pub(crate) fn wide(&mut self, value: u128) {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    pub(super) fn fixed(&mut self, value: &[u8]) {
+    pub(crate) fn fixed(&mut self, value: &[u8]) {
         self.0.extend_from_slice(value);
     }
 
-    pub(super) fn bytes(&mut self, value: &[u8]) {
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.count(value.len());
         self.fixed(value);
     }
 
-    pub(super) fn key(&mut self, key: &ChannelKey) {
+    pub(crate) fn key(&mut self, key: &ChannelKey) {
         self.bytes(key.space.as_bytes());
         self.bytes(key.local.as_bytes());
     }
 
     /// Puts the seal for `row` of `table` on it.
-    pub(super) fn seal(mut self, table: Table, row: i64) -> Vec<u8> {
+    pub(crate) fn seal(mut self, table: Table, row: i64) -> Vec<u8> {
         if let Some((head, body)) = self.0.split_first_chunk_mut::<4>() {
             *head = checksum(table, row, body).to_le_bytes();
         }
@@ -123,25 +123,25 @@ impl Encoder {
 
 /// Why a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Reads a body. Byte strings come out as slices of the blob, without copying.
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(crate) struct Decoder<'a> {
     blob: &'a Bytes,
     at: usize,
 }
 
 impl<'a> Decoder<'a> {
     /// Continues at `position` of a blob whose seal was checked.
-    pub(super) const fn at(blob: &'a Bytes, position: usize) -> Self {
+    pub(crate) const fn at(blob: &'a Bytes, position: usize) -> Self {
         Self { blob, at: position }
     }
 
     /// Checks the seal of the blob in `row` of `table`.
     ///
     /// Errors: `Corrupt`, naming the table, the row and what is wrong; `Unfit` for a format of a newer version.
-    pub(super) fn open(table: Table, row: i64, blob: &'a Bytes) -> Result<Self, Error> {
+    pub(crate) fn open(table: Table, row: i64, blob: &'a Bytes) -> Result<Self, Error> {
         let Some((head, body)) = blob.split_first_chunk::<4>() else {
             return Err(corrupt(table, row, Malformed("too short")));
         };
@@ -161,15 +161,15 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) const fn position(&self) -> usize {
+    pub(crate) const fn position(&self) -> usize {
         self.at
     }
 
-    pub(super) const fn is_at_end(&self) -> bool {
+    pub(crate) const fn is_at_end(&self) -> bool {
         self.at >= self.blob.len()
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
         let byte = *self
             .blob
             .get(self.at)
@@ -178,7 +178,7 @@ impl<'a> Decoder<'a> {
         Ok(byte)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+    pub(crate) fn number(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -190,15 +190,15 @@ impl<'a> Decoder<'a> {
         Err(Malformed("a number is too long"))
     }
 
-    pub(super) fn count(&mut self) -> Result<usize, Malformed> {
+    pub(crate) fn count(&mut self) -> Result<usize, Malformed> {
         usize::try_from(self.number()?).map_err(|_| Malformed("a count is too large"))
     }
 
-    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
         T::try_from(self.number()?).map_err(|_| Malformed("a number is too large"))
     }
 
-    pub(super) fn optional(&mut self) -> Result<Option<u64>, Malformed> {
+    pub(crate) fn optional(&mut self) -> Result<Option<u64>, Malformed> {
         match self.byte()? {
             0 => Ok(None),
             1 => self.number().map(Some),
@@ -206,11 +206,11 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    pub(super) fn wide(&mut self) -> Result<u128, Malformed> {
+    pub(crate) fn wide(&mut self) -> Result<u128, Malformed> {
         self.array().map(u128::from_le_bytes)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let rest = self.blob.get(self.at..).unwrap_or_default();
         let array = rest
             .first_chunk::<N>()
@@ -219,19 +219,19 @@ impl<'a> Decoder<'a> {
         Ok(*array)
     }
 
-    pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
+    pub(crate) fn bytes(&mut self) -> Result<Bytes, Malformed> {
         let range = self.range()?;
         Ok(self.blob.slice(range))
     }
 
-    pub(super) fn text(&mut self) -> Result<SmolStr, Malformed> {
+    pub(crate) fn text(&mut self) -> Result<SmolStr, Malformed> {
         let range = self.range()?;
         let text = std::str::from_utf8(self.blob.get(range).unwrap_or_default());
         text.map(SmolStr::new)
             .map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    pub(super) fn key(&mut self) -> Result<ChannelKey, Malformed> {
+    pub(crate) fn key(&mut self) -> Result<ChannelKey, Malformed> {
         Ok(ChannelKey {
             space: self.text()?,
             local: self.text()?,
@@ -239,7 +239,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Passes over a byte string.
-    pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+    pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
         self.range().map(|_| ())
     }
 
@@ -256,7 +256,7 @@ impl<'a> Decoder<'a> {
 }
 
 /// The error for a blob that cannot be read.
-pub(super) fn corrupt(table: Table, row: i64, why: Malformed) -> Error {
+pub(crate) fn corrupt(table: Table, row: i64, why: Malformed) -> Error {
     Error::Corrupt(format!("row {row} of table {table}: {}", why.0))
 }
 

@@ -179,7 +179,7 @@ pub(super) fn entries_in(blob: &Bytes, row: i64, offset: u32) -> Result<Vec<Entr
 }
 
 /// An entry, in the log and in archive pages.
-pub(super) fn put_entry(to: &mut Encoder, entry: &Entry) {
+pub(crate) fn put_entry(to: &mut Encoder, entry: &Entry) {
     let sender = entry.archive.and_then(|meta| meta.sender);
     let archived = match (entry.archive, sender) {
         (None, _) => 0,
@@ -203,7 +203,7 @@ pub(super) fn put_entry(to: &mut Encoder, entry: &Entry) {
 }
 
 /// The entry at the decoder's place.
-pub(super) fn entry(from: &mut Decoder<'_>) -> Result<Entry, Malformed> {
+pub(crate) fn entry(from: &mut Decoder<'_>) -> Result<Entry, Malformed> {
     let flags = from.byte()?;
     let life = match flags >> 2 {
         0 => Life::Within,
@@ -229,7 +229,7 @@ pub(super) fn entry(from: &mut Decoder<'_>) -> Result<Entry, Malformed> {
     })
 }
 
-pub(super) fn put_outcome(to: &mut Encoder, outcome: &Outcome) {
+pub(crate) fn put_outcome(to: &mut Encoder, outcome: &Outcome) {
     to.wide(outcome.process.0);
     to.number(outcome.n);
     to.number(outcome.base);
@@ -241,7 +241,7 @@ pub(super) fn put_outcome(to: &mut Encoder, outcome: &Outcome) {
     to.bytes(&outcome.result);
 }
 
-pub(super) fn outcome(from: &mut Decoder<'_>) -> Result<Outcome, Malformed> {
+pub(crate) fn outcome(from: &mut Decoder<'_>) -> Result<Outcome, Malformed> {
     Ok(Outcome {
         process: ProcessId(from.wide()?),
         n: from.number()?,
@@ -322,7 +322,7 @@ fn rewrite(from: &mut Decoder<'_>) -> Result<Rewrite, Malformed> {
 }
 
 /// A count and so many of `one`.
-pub(super) fn list<'a, T>(
+pub(crate) fn list<'a, T>(
     from: &mut Decoder<'a>,
     mut one: impl FnMut(&mut Decoder<'a>) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {

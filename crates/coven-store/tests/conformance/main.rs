@@ -17,6 +17,7 @@ mod filters;
 mod life;
 mod ownership;
 mod receipts;
+mod redis_server;
 mod retention;
 mod snapshots;
 mod world;
@@ -28,6 +29,12 @@ macro_rules! suite {
         }
         mod sqlite {
             $($(#[test] fn $case() { super::$module::$case(&mut super::world::World::sqlite()); })+)+
+        }
+        mod redis {
+            $($(#[test] fn $case() {
+                let Some(mut world) = super::world::World::redis() else { return };
+                super::$module::$case(&mut world);
+            })+)+
         }
         mod sqlite_short_log {
             $($(#[test] fn $case() { super::$module::$case(&mut super::world::World::sqlite_short_log()); })+)+

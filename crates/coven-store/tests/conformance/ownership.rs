@@ -100,6 +100,13 @@ pub(crate) fn release_lets_anybody_claim(world: &mut World) {
 pub(crate) fn a_restart_leaves_no_owner_but_the_epoch(world: &mut World) {
     let first = world.claim(SHARD, 1).unwrap();
     world.restart();
+    if world.shared {
+        // Somebody else has to judge it dead.
+        let owner = world.store.owner(SHARD).wait().unwrap().unwrap();
+        assert_eq!((owner.epoch, owner.session), (first.epoch, SessionId(1)));
+        assert!(world.claim(SHARD, 2).unwrap().epoch > first.epoch);
+        return;
+    }
     assert_eq!(world.store.owner(SHARD).wait().unwrap(), None);
     let claim = Claim {
         session: SessionId(2),

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) store: Arc<dyn Store>,
     again: Box<dyn Fn() -> Arc<dyn Store>>,
     _folder: Option<TempDir>,
+    /// Several processes use it: the end of one does not end its ownership.
+    pub(crate) shared: bool,
 }
 
 impl World {
@@ -31,7 +33,25 @@ impl World {
             store: first,
             again: Box::new(move || Arc::new(store.reopen())),
             _folder: None,
+            shared: false,
         }
+    }
+
+    /// A store of its own in the Redis of this run; `None` where there is no Redis to be had.
+    pub(crate) fn redis() -> Option<Self> {
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let mut options = coven_store::redis::Options::new(super::redis_server::url()?);
+        options.prefix = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed)).into();
+        options.shards = 64;
+        let again = Box::new(move || -> Arc<dyn Store> {
+            Arc::new(coven_store::RedisStore::open(options.clone()).unwrap())
+        });
+        Some(Self {
+            store: again(),
+            again,
+            _folder: None,
+            shared: true,
+        })
     }
 
     pub(crate) fn sqlite() -> Self {
@@ -53,6 +73,7 @@ impl World {
             store: again(),
             again,
             _folder: Some(folder),
+            shared: false,
         }
     }
 

@@ -1,0 +1,325 @@
+//! The store in Redis: what the processes of a cluster share (design §5).
+//!
+//! Everything of a shard lies under keys with one hash tag, `{s0042}`, so that a shard is one slot of Redis Cluster and
+//! a script can change it as a whole. One task writes: it takes all that waits, works out with the rules of
+//! [`state`](crate::state) what changes, and sends it as one pipeline; a script compares the shard's owner and commit
+//! number before it changes anything (I1). Reads run beside it, on the same connection.
+//!
+//! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer` and `stage` for a batch,
+//! `server` for connections and what is made of errors, `read`, `search` and `listing` for reading, `record` for bytes.
+//! Needs Redis 7.0 or newer (scripts with flags).
+
+mod keys;
+mod listing;
+mod read;
+mod record;
+mod scripts;
+mod search;
+mod server;
+mod stage;
+mod writer;
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use tokio::sync::{mpsc, oneshot};
+
+use self::read::Reads;
+use self::server::{Server, Target};
+use self::writer::{Job, Request};
+use crate::{
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
+    DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
+    Reply, Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel,
+    UnknownPlace,
+};
+
+/// Jobs that wait for the writer; more are `Busy`.
+const QUEUE: usize = 16_384;
+
+/// How to open a store in Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `redis://HOST:PORT/DB`, `rediss://...`, `redis+sentinel://HOST,HOST/NAME`, `redis+cluster://HOST,HOST`.
+    pub url: String,
+    /// What all keys begin with.
+    pub prefix: SmolStr,
+    /// When an answer may be given.
+    pub durability: Durability,
+    /// Number of shards: fixed when the store is created.
+    pub shards: u16,
+    /// Refuse an empty Redis.
+    pub must_exist: bool,
+    /// How long something may wait for a connection before it is refused (design §5.12: 5 s).
+    pub patience: Duration,
+}
+
+/// When something counts as durable (design §5.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When one replica has it.
+    Replica,
+    /// When a replica has it on its disk. Needs Redis 7.2 or newer.
+    ReplicaFsync,
+    /// When the primary has taken it in: lost with a primary that dies before its replicas have it.
+    #[default]
+    Primary,
+}
+
+impl Options {
+    /// The defaults for a Redis.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            prefix: SmolStr::new("coven"),
+            durability: Durability::default(),
+            shards: 1024,
+            must_exist: false,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A store in Redis.
+#[derive(Debug)]
+pub struct RedisStore {
+    jobs: mpsc::Sender<Job>,
+    reads: mpsc::Sender<read::Job>,
+    identity: StoreId,
+}
+
+impl RedisStore {
+    /// Connects, looks whether this Redis can be used, and creates what is missing. Blocks for as long as that takes.
+    ///
+    /// Errors: `Unfit` for an address that cannot be understood, for a Redis that evicts keys, is older than 7.0, or was
+    /// made with another number of shards, and for an empty one where `must_exist`; `Io` when it cannot be reached.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let target = Target::parse(&options.url)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (reads, asked) = mpsc::channel(QUEUE);
+        let (opened, identity) = oneshot::channel();
+        let run = move || serve(target, options, queue, asked, opened);
+        std::thread::Builder::new()
+            .name("coven-redis".to_owned())
+            .spawn(run)
+            .map_err(|error| Error::Io(error.to_string()))?;
+        let identity = identity
+            .blocking_recv()
+            .map_err(|_| Error::Io("the thread for Redis ended".to_owned()))??;
+        Ok(Self {
+            jobs,
+            reads,
+            identity,
+        })
+    }
+
+    fn write(&self, shard: ShardId, epoch: Epoch, request: Request) -> Pending<()> {
+        self.job(|reply| Job::Write {
+            shard,
+            epoch,
+            request,
+            reply,
+        })
+    }
+
+    fn job<T>(&self, make: impl FnOnce(Reply<T>) -> Job) -> Pending<T> {
+        let (reply, pending) = Pending::channel();
+        match self.jobs.try_send(make(reply)) {
+            Ok(()) => pending,
+            Err(error) => Pending::ready(Err(refused(&error))),
+        }
+    }
+
+    fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> read::Job) -> Pending<T> {
+        if self.jobs.is_closed() {
+            return Pending::ready(Err(Error::Closed));
+        }
+        let (reply, pending) = Pending::channel();
+        match self.reads.try_send(make(reply)) {
+            Ok(()) => pending,
+            Err(error) => Pending::ready(Err(refused(&error))),
+        }
+    }
+}
+
+fn refused<T>(error: &mpsc::error::TrySendError<T>) -> Error {
+    match error {
+        mpsc::error::TrySendError::Full(_) => Error::Busy("too much waits for Redis"),
+        mpsc::error::TrySendError::Closed(_) => Error::Closed,
+    }
+}
+
+/// The thread: one runtime of its own, so that a store can be used from any.
+fn serve(
+    target: Target,
+    options: Options,
+    jobs: mpsc::Receiver<Job>,
+    asked: mpsc::Receiver<read::Job>,
+    opened: oneshot::Sender<Result<StoreId, Error>>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _gone = opened.send(Err(Error::Io(error.to_string())));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        match Server::open(target, options).await {
+            Ok((server, identity)) => {
+                let _gone = opened.send(Ok(identity));
+                let reads = Reads::new(server.clone());
+                tokio::join!(writer::run(server, jobs), reads.run(asked));
+            }
+            Err(error) => {
+                let _gone = opened.send(Err(error));
+            }
+        }
+    });
+}
+
+impl Store for RedisStore {
+    fn identity(&self) -> Pending<StoreId> {
+        if self.jobs.is_closed() {
+            return Pending::ready(Err(Error::Closed));
+        }
+        Pending::ready(Ok(self.identity))
+    }
+
+    fn owner(&self, shard: ShardId) -> Pending<Option<Owner>> {
+        self.ask(|reply| read::Job::Owner { shard, reply })
+    }
+
+    fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
+        self.job(|reply| Job::Claim {
+            shard,
+            claim,
+            reply,
+        })
+    }
+
+    fn release(&self, shard: ShardId, epoch: Epoch) -> Pending<()> {
+        self.write(shard, epoch, Request::Release)
+    }
+
+    fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
+        self.write(shard, epoch, Request::Commit(Box::new(commit)))
+    }
+
+    fn acknowledge(&self, shard: ShardId, epoch: Epoch, receipts: Receipts) -> Pending<()> {
+        self.write(shard, epoch, Request::Acknowledge(receipts))
+    }
+
+    fn forget_process(&self, shard: ShardId, epoch: Epoch, process: ProcessId) -> Pending<()> {
+        self.write(shard, epoch, Request::ForgetProcess(process))
+    }
+
+    fn snapshot(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        key: ChannelKey,
+        snapshot: Snapshot,
+    ) -> Pending<()> {
+        self.write(shard, epoch, Request::Snapshot(key, snapshot))
+    }
+
+    fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {
+        self.job(|reply| Job::Expire {
+            shard,
+            epoch,
+            retention,
+            reply,
+        })
+    }
+
+    fn list(
+        &self,
+        shard: ShardId,
+        epoch: Epoch,
+        listings: Vec<(ChannelKey, Option<Listing>)>,
+    ) -> Pending<()> {
+        self.write(shard, epoch, Request::List(listings))
+    }
+
+    fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {
+        let key = key.clone();
+        self.ask(|reply| read::Job::Load { shard, key, reply })
+    }
+
+    fn exists(&self, shard: ShardId, key: &ChannelKey) -> Pending<bool> {
+        let key = key.clone();
+        self.ask(|reply| read::Job::Exists { shard, key, reply })
+    }
+
+    fn unsent(&self, shard: ShardId) -> Pending<Vec<Sent>> {
+        self.ask(|reply| read::Job::Unsent { shard, reply })
+    }
+
+    fn timers(&self, shard: ShardId) -> Pending<Vec<(Timestamp, ChannelKey)>> {
+        self.ask(|reply| read::Job::Timers { shard, reply })
+    }
+
+    fn archive_page(
+        &self,
+        shard: ShardId,
+        key: &ChannelKey,
+        query: ArchiveQuery,
+    ) -> Pending<Result<ArchivePage, UnknownPlace>> {
+        let key = key.clone();
+        self.ask(|reply| read::Job::Page {
+            shard,
+            key,
+            query: Box::new(query),
+            reply,
+        })
+    }
+
+    fn archive_bounds(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<ArchiveBounds>> {
+        let key = key.clone();
+        self.ask(|reply| read::Job::Bounds { shard, key, reply })
+    }
+
+    fn directory(
+        &self,
+        space: &SmolStr,
+        query: DirectoryQuery,
+    ) -> Pending<Result<DirectoryPage, UnknownChannel>> {
+        let space = space.clone();
+        self.ask(|reply| read::Job::Directory {
+            space,
+            query,
+            reply,
+        })
+    }
+
+    fn channels(
+        &self,
+        space: &SmolStr,
+        after: Option<&SmolStr>,
+        max: usize,
+    ) -> Pending<Vec<ChannelKey>> {
+        let (space, after) = (space.clone(), after.cloned());
+        self.ask(|reply| read::Job::Channels {
+            space,
+            after,
+            max,
+            reply,
+        })
+    }
+
+    /// None: a journal in Redis holds up nobody but its own channel.
+    fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
+        Vec::new()
+    }
+
+    fn close(&self) -> Pending<()> {
+        if self.jobs.is_closed() {
+            return Pending::ready(Ok(()));
+        }
+        self.job(|reply| Job::Close { reply })
+    }
+}
