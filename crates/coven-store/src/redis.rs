@@ -5,10 +5,12 @@
 //! [`state`](crate::state) what changes, and sends it as one pipeline; a script compares the shard's owner and commit
 //! number before it changes anything (I1). Reads run beside it, on the same connection.
 //!
-//! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer` and `stage` for a batch,
-//! `server` for connections and what is made of errors, `read`, `search` and `listing` for reading, `record` for bytes.
+//! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer`, `fetch`, `stage` and `verdict`
+//! for a batch, `server` for connections and what is made of errors, `read`, `search` and `listing` for reading, `record` for bytes.
 //! Needs Redis 7.0 or newer (scripts with flags).
 
+mod fetch;
+mod job;
 mod keys;
 mod listing;
 mod read;
@@ -17,6 +19,8 @@ mod scripts;
 mod search;
 mod server;
 mod stage;
+mod value;
+mod verdict;
 mod writer;
 
 use std::time::Duration;
@@ -24,9 +28,9 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot};
 
+use self::job::{Job, Request};
 use self::read::Reads;
 use self::server::{Server, Target};
-use self::writer::{Job, Request};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
     DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,

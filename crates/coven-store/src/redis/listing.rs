@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 use super::keys::{channel, name};
 use super::record::Under;
 use super::server::{Batch, Server, refusal};
-use super::writer::list;
+use super::value::list;
 use crate::{ChannelKey, DirectoryPage, DirectoryQuery, Error, Listing, ShardId, UnknownChannel};
 
 /// See [`Store::channels`](crate::Store::channels).

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::keys::{channel, name};
 use super::record::Under;
 use super::server::Server;
-use super::writer::{fields, list, parse, session};
+use super::value::{fields, list, parse, session};
 use super::{listing, scripts, search};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, CommitNumber, DirectoryPage,

@@ -12,7 +12,7 @@ use super::read::body;
 use super::record::{Record, Stored, Under};
 use super::scripts;
 use super::server::Server;
-use super::writer::list;
+use super::value::list;
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Entry, Error, Place, Retention, Sequence,
     ShardId, Timestamp, UnknownPlace,
@@ -435,7 +435,7 @@ impl Archive<'_> {
         let mut read = redis::cmd("HKEYS");
         read.arg(self.keys.rewrites(self.key));
         let answers = self.server.ask(self.shard, vec![read]).await?;
-        let fields = super::writer::fields(&answers.into_iter().next().unwrap_or_default());
+        let fields = super::value::fields(&answers.into_iter().next().unwrap_or_default());
         let sequences = fields.iter().filter_map(|it| it.parse().ok());
         Ok(sequences.filter(|it| *it <= last.sequence.0).collect())
     }

@@ -16,6 +16,7 @@ use tracing::warn;
 
 pub(super) use self::target::Target;
 use super::keys::Keys;
+use super::value::text;
 use super::{Durability, Options};
 use crate::{Error, ShardId, StoreId};
 
@@ -373,16 +374,6 @@ pub(super) fn refusal(error: &RedisError) -> Error {
         | "BUSY" | "NOSCRIPT" | "MISCONF" => Error::Io(error.to_string()),
         "NOPERM" | "NOAUTH" => Error::Io(format!("redis does not allow it: {error}")),
         _ => Error::Io(error.to_string()),
-    }
-}
-
-/// A text answer.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text.clone(),
-        Value::Int(number) => number.to_string(),
-        _ => String::new(),
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::job::Request;
 use super::keys::{self, Commands, Keys, name, number};
 use super::record::{Record, Under};
-use super::writer::Request;
 use crate::state::{self, Tip};
 use crate::{
     ChannelCommit, ChannelKey, Commit, CommitNumber, Epoch, Error, Listing, Owner, Receipts,

@@ -7,80 +7,22 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use redis::{Cmd, RedisResult, Value};
+use redis::{RedisResult, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::keys::{channel, name};
-use super::record::Under;
-use super::server::{Batch, Server, Trouble, refusal, text};
+use super::job::{Job, Request};
+use super::server::{Batch, Server, Trouble, refusal};
 use super::stage::{Shard, Staged};
+use super::value::{fields, hex, parse, session};
+use super::verdict::{has_replica, judge, script};
 use super::{scripts, search};
-use crate::{
-    ChannelKey, Claim, Commit, CommitNumber, Epoch, Error, Listing, Owner, Ownership, ProcessId,
-    Receipts, Reply, Retention, SessionId, ShardId, Snapshot,
-};
+use crate::{Claim, CommitNumber, Epoch, Error, Owner, Ownership, Reply, Retention, ShardId};
 
 /// Requests in one pipeline.
 const MOST: usize = 1024;
-/// Channels whose records are kept; above that all are read again when they are needed.
-const KEPT: usize = 100_000;
 /// How long to wait before trying again what cannot be done now.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// What the writer is asked for.
-#[derive(Debug)]
-pub(super) enum Job {
-    /// Changes something of a shard.
-    Write {
-        shard: ShardId,
-        epoch: Epoch,
-        request: Request,
-        reply: Reply<()>,
-    },
-    /// See [`Store::claim`](crate::Store::claim).
-    Claim {
-        shard: ShardId,
-        claim: Claim,
-        reply: Reply<Ownership>,
-    },
-    /// See [`Store::expire`](crate::Store::expire).
-    Expire {
-        shard: ShardId,
-        epoch: Epoch,
-        retention: Retention,
-        reply: Reply<u64>,
-    },
-    /// See [`Store::close`](crate::Store::close).
-    Close { reply: Reply<()> },
-}
-
-/// A change of a shard.
-#[derive(Debug)]
-pub(super) enum Request {
-    Commit(Box<Commit>),
-    Acknowledge(Receipts),
-    ForgetProcess(ProcessId),
-    Snapshot(ChannelKey, Snapshot),
-    List(Vec<(ChannelKey, Option<Listing>)>),
-    Release,
-}
-
-impl Request {
-    /// The channels whose records it needs; `None` for all of the shard.
-    fn channels(&self) -> Option<Vec<&ChannelKey>> {
-        Some(match self {
-            Self::Commit(commit) => {
-                let changed = commit.channels.iter().map(|change| &change.key);
-                changed.chain(commit.receipts.keys()).collect()
-            }
-            Self::Acknowledge(receipts) => receipts.keys().collect(),
-            Self::Snapshot(key, _) => vec![key],
-            Self::List(_) | Self::Release => Vec::new(),
-            Self::ForgetProcess(_) => return None,
-        })
-    }
-}
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A write, taken from the queue.
 struct Write {
@@ -138,9 +80,9 @@ pub(super) async fn run(server: Server, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-struct Writer {
-    server: Server,
-    shards: HashMap<ShardId, Shard>,
+pub(super) struct Writer {
+    pub(super) server: Server,
+    pub(super) shards: HashMap<ShardId, Shard>,
 }
 
 impl Writer {
@@ -276,117 +218,6 @@ impl Writer {
             }
         }
         self.deliver(sent, Some(jobs)).await;
-    }
-
-    /// Reads what is not known yet of shards and channels. Waits for a connection as long as the options say.
-    async fn prepare(
-        &mut self,
-        needed: &[(ShardId, Option<Vec<&ChannelKey>>)],
-    ) -> Result<(), Error> {
-        if self
-            .shards
-            .values()
-            .map(|shard| shard.channels.len())
-            .sum::<usize>()
-            > KEPT
-        {
-            self.shards.clear();
-        }
-        self.connected().await?;
-        let plan = self.plan(needed);
-        for (shard, (whole, channels)) in plan {
-            self.read(shard, whole, channels.into_iter().collect())
-                .await?;
-        }
-        Ok(())
-    }
-
-    async fn connected(&self) -> Result<(), Error> {
-        let until = Instant::now() + self.server.options().patience;
-        loop {
-            match self.server.connect().await {
-                Ok(()) => return Ok(()),
-                Err(trouble) if Instant::now() >= until => return Err(trouble.into()),
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-    }
-
-    fn plan(
-        &self,
-        needed: &[(ShardId, Option<Vec<&ChannelKey>>)],
-    ) -> HashMap<ShardId, (bool, BTreeSet<ChannelKey>)> {
-        let mut plan: HashMap<ShardId, (bool, BTreeSet<ChannelKey>)> = HashMap::new();
-        for (shard, channels) in needed {
-            let known = self.shards.get(shard);
-            let unknown =
-                |key: &&&ChannelKey| known.is_none_or(|it| !it.channels.contains_key(**key));
-            let missing: Vec<_> = channels.iter().flatten().filter(unknown).collect();
-            if known.is_some() && missing.is_empty() && channels.is_some() {
-                continue;
-            }
-            let entry = plan.entry(*shard).or_default();
-            entry.0 |= channels.is_none();
-            entry
-                .1
-                .extend(missing.into_iter().map(|key| (*key).clone()));
-        }
-        plan
-    }
-
-    async fn read(
-        &mut self,
-        shard: ShardId,
-        whole: bool,
-        channels: Vec<ChannelKey>,
-    ) -> Result<(), Error> {
-        let keys = self.server.keys(shard);
-        let mut owner = redis::cmd("HMGET");
-        owner
-            .arg(keys.owner())
-            .arg("epoch")
-            .arg("owner")
-            .arg("commit");
-        let mut commands = vec![owner];
-        if whole {
-            let mut all = redis::cmd("HGETALL");
-            all.arg(keys.channels());
-            commands.push(all);
-        } else if !channels.is_empty() {
-            let mut some = redis::cmd("HMGET");
-            some.arg(keys.channels())
-                .arg(channels.iter().map(name).collect::<Vec<_>>());
-            commands.push(some);
-        }
-        let mut answers = self.server.ask(shard, commands).await?.into_iter();
-        let read = fields(&answers.next().unwrap_or_default());
-        let known = self.shards.entry(shard).or_insert_with(|| Shard {
-            epoch: Epoch(parse(read.first())),
-            owner: read.get(1).and_then(|it| session(it)),
-            commit: CommitNumber(parse(read.get(2))),
-            channels: HashMap::new(),
-        });
-        let records = list(answers.next().unwrap_or_default());
-        if whole {
-            for pair in records.chunks_exact(2) {
-                let [Value::BulkString(name), Value::BulkString(blob)] = pair else {
-                    continue;
-                };
-                let Some(key) = channel(name) else { continue };
-                let record = Under(&key).record(&blob.clone().into())?;
-                // What is known already is not older.
-                known.channels.entry(key).or_insert(Some(record));
-            }
-            return Ok(());
-        }
-        for (key, value) in channels.into_iter().zip(records) {
-            let record = match value {
-                Value::BulkString(blob) => Some(Under(&key).record(&blob.into())?),
-                _ => None,
-            };
-            known.channels.insert(key, record);
-        }
-        Ok(())
     }
 
     /// Sends what is staged, and answers when it is durable.
@@ -540,106 +371,6 @@ impl Writer {
 fn refuse_waiting(jobs: &mut Option<&mut mpsc::Receiver<Job>>) {
     let busy = || Error::Busy("no replica of redis answers");
     while let Some(job) = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()) {
-        match job {
-            Job::Write { reply, .. } => reply.send(Err(busy())),
-            Job::Claim { reply, .. } => reply.send(Err(busy())),
-            Job::Expire { reply, .. } => reply.send(Err(busy())),
-            Job::Close { reply } => reply.send(Err(busy())),
-        }
+        job.refuse(busy());
     }
-}
-
-/// The script, by its text or its hash, with its keys and commands.
-fn script(owner: &str, epoch: Epoch, staged: &Staged, text: bool) -> Cmd {
-    let script = scripts::write(staged.frees);
-    let mut cmd = redis::cmd(if text { "EVAL" } else { "EVALSHA" });
-    cmd.arg(if text { &script.text } else { &script.hash });
-    cmd.arg(staged.commands.keys().len() + 1).arg(owner);
-    cmd.arg(staged.commands.keys());
-    cmd.arg(epoch.0).arg(staged.follows.0);
-    for word in staged.commands.words() {
-        cmd.arg(word.as_slice());
-    }
-    cmd
-}
-
-/// What the script's answer means.
-fn judge(
-    shard: ShardId,
-    epoch: Epoch,
-    staged: &Staged,
-    answer: Option<RedisResult<Value>>,
-) -> Result<(), Error> {
-    let answer = match answer {
-        Some(Ok(answer)) => fields(&answer),
-        Some(Err(error)) => return Err(refusal(&error)),
-        None => return Err(Error::Unknown("redis gave no answer".to_owned())),
-    };
-    if answer.first().is_some_and(|done| done == "1") {
-        return Ok(());
-    }
-    let stored = CommitNumber(parse(answer.get(3)));
-    let owner = answer.get(2).and_then(|it| session(it));
-    let there = Epoch(parse(answer.get(1)));
-    match owner {
-        // Sent twice by the cluster's client: the first one did it, and nobody else can have.
-        Some(_) if there == epoch && stored == staged.number && stored != staged.follows => Ok(()),
-        Some(_) if there == epoch => Err(Error::Diverged {
-            shard,
-            number: staged.number,
-            stored,
-        }),
-        _ => Err(Error::Fenced {
-            shard,
-            epoch,
-            stored: owner.map(|session| Owner {
-                epoch: there,
-                session,
-            }),
-        }),
-    }
-}
-
-fn has_replica(answer: &RedisResult<Value>) -> bool {
-    match answer {
-        Ok(Value::Int(replicas)) => *replicas >= 1,
-        // WAITAOF: [local, replicas].
-        Ok(Value::Array(both)) => {
-            matches!(both.last(), Some(Value::Int(replicas)) if *replicas >= 1)
-        }
-        _ => false,
-    }
-}
-
-/// The elements of an answer, as text.
-pub(super) fn fields(value: &Value) -> Vec<String> {
-    match value {
-        Value::Array(values) => values.iter().map(text).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The elements of an answer.
-pub(super) fn list(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) => values,
-        Value::Map(pairs) => pairs
-            .into_iter()
-            .flat_map(|(key, value)| [key, value])
-            .collect(),
-        _ => Vec::new(),
-    }
-}
-
-pub(super) fn parse(number: Option<&String>) -> u64 {
-    number.and_then(|it| it.parse().ok()).unwrap_or_default()
-}
-
-fn hex(session: SessionId) -> String {
-    format!("{:032x}", session.0)
-}
-
-/// A session as the owner's hash has it; `None` where nobody owns the shard.
-pub(super) fn session(hex: &str) -> Option<SessionId> {
-    u128::from_str_radix(hex, 16).ok().map(SessionId)
 }
