@@ -171,12 +171,15 @@ impl Shard {
         snapshot: &Snapshot,
         to: &mut Commands,
     ) -> Result<(), Error> {
-        let record = self.channels.get(key).and_then(Option::as_ref);
-        let admitted = record.filter(|record| record.state.admits_snapshot(snapshot.sequence));
-        let record = admitted.ok_or_else(|| Error::Unacknowledged {
-            key: key.clone(),
-            sequence: snapshot.sequence,
-        })?;
+        let Some(record) = self.channels.get(key).and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        if !record.state.admits_snapshot(snapshot.sequence) {
+            return Err(Error::Unacknowledged {
+                key: key.clone(),
+                sequence: snapshot.sequence,
+            });
+        }
         if record
             .snapshot
             .is_some_and(|stored| stored > snapshot.sequence)
