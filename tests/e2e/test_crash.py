@@ -395,9 +395,12 @@ async def test_muc_leave_13_sigterm_under_load_makes_no_error_and_repeats_nothin
 
 
 def named_in_the_source() -> set[str]:
-    """The names of all fail points: where they are passed, or in `fail.rs` where that does more than end the process."""
+    """The names of all fail points that a process with SQLite can pass: where they are passed, or in `fail.rs` where
+    that does more than end the process."""
     found: set[str] = set()
     for source in (pathlib.Path(__file__).resolve().parents[2] / "crates").glob("*/src/**/*.rs"):
+        if "redis" in source.parts:
+            continue
         found |= set(re.findall(r'fail::point\("([a-z-]+)"\)', source.read_text()))
         if source.name == "fail.rs":
             found |= set(re.findall(r'const NAME: &str = "([a-z-]+)"', source.read_text()))
