@@ -5,6 +5,8 @@
 
 pub mod link;
 pub mod shard;
+pub mod trace;
 
 pub use link::{Delivery, FrontLink, NodeLink, Operation, OperationId, Output, Request, ToNode};
 pub use shard::{Channel, ShardId};
+pub use trace::TraceContext;

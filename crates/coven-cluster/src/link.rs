@@ -3,7 +3,7 @@
 //!
 //! Front to node is try-send: full means refuse. Node to front may wait. For one channel both directions keep order.
 
-use crate::Channel;
+use crate::{Channel, TraceContext};
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
 use coven_core::presence::ghost::Probe;
@@ -65,6 +65,8 @@ pub struct Operation {
     pub origin: Arc<Origin>,
     /// Its name, on a remote link.
     pub id: Option<OperationId>,
+    /// Where it stands in a trace, if it is sampled: the front-end's span of having read it.
+    pub trace: Option<TraceContext>,
 }
 
 /// disco#items on a service: the channels of a space that the sender may know of (MUC-DISCO-03..05, MIX-SVC-08, 09).
@@ -115,6 +117,8 @@ pub struct Output {
     pub commit: u64,
     /// In order.
     pub deliveries: Vec<Delivery>,
+    /// Where it stands in a trace: the node's span of the first sampled operation that it comes from.
+    pub trace: Option<TraceContext>,
 }
 
 /// One thing to be rendered.

@@ -167,6 +167,7 @@ impl Bench {
             channel,
             commit,
             deliveries,
+            trace: None,
         };
         self.handle.send(output).await;
     }
@@ -187,6 +188,7 @@ impl Bench {
                 channel,
                 commit,
                 deliveries,
+                trace: None,
             };
             self.handle.send(output).await;
         }

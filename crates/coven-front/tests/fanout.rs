@@ -209,6 +209,7 @@ async fn the_directory_answers_through_the_group_that_asked() {
             origin: Arc::new(origin),
             answer: Box::new(Answer::Listing(Box::new(listing))),
         }],
+        trace: None,
     };
     bench.handle.send(output).await;
     assert!(stream.stanza().await.contains("jid='coven@chat.example'"));
@@ -387,6 +388,7 @@ async fn i9_a_server_that_does_not_read_is_given_up_with_bounded_memory() {
             channel: Some(room.channel.clone()),
             commit: 0,
             deliveries: room.say("hag66", &body),
+            trace: None,
         };
         let sending = bench.handle.send(output);
         if tokio::time::timeout(Duration::from_millis(500), sending)

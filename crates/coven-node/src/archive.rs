@@ -77,6 +77,7 @@ pub(crate) async fn spawn_read(
             channel: Some(channel),
             commit: 0,
             deliveries,
+            trace: None,
         };
         shared.front.send(output).await;
     });

@@ -333,6 +333,7 @@ impl Committer {
             channel: Some(part.channel),
             commit: if part.more_follows { 0 } else { commit },
             deliveries: part.deliveries,
+            trace: None,
         });
         let leaving = Leaving {
             output,

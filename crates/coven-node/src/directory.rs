@@ -110,6 +110,7 @@ pub(crate) fn spawn_answer(
             channel: None,
             commit: 0,
             deliveries: vec![delivery],
+            trace: None,
         };
         shared.front.send(output).await;
     });

@@ -58,6 +58,7 @@ impl Handle {
                     channel,
                     commit: 0,
                     deliveries,
+                    trace: None,
                 })
                 .await;
         });

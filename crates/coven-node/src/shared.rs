@@ -96,6 +96,7 @@ impl Shared {
                 channel: Some(channel.clone()),
                 commit: 0,
                 deliveries: vec![delivery],
+                trace: None,
             })
             .await;
     }

@@ -130,6 +130,7 @@ impl Sweep {
             channel: Some(channel),
             commit: 0,
             deliveries,
+            trace: None,
         };
         self.shared.front.send(output).await;
         sleep_until(self.pace.after(count, Instant::now())).await;

@@ -176,6 +176,7 @@ impl Intake {
             },
             origin: asked.origin,
             id: None,
+            trace: None,
         })
     }
 }

@@ -110,6 +110,7 @@ impl Bench {
             channel: Some(room.channel.clone()),
             commit,
             deliveries,
+            trace: None,
         };
         timeout(SOON, self.handle.send(output))
             .await

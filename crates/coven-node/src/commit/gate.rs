@@ -85,6 +85,7 @@ impl Gate {
             channel: Some(channel),
             commit: 0,
             deliveries: vec![Delivery::Refused { origin, refusal }],
+            trace: None,
         };
         let leaving = Leaving {
             output: Some(output),

@@ -211,6 +211,7 @@ pub(crate) fn operation(room: &str, jid: &str, request: Request) -> Operation {
         request,
         origin,
         id: None,
+        trace: None,
     }
 }
 
