@@ -7,6 +7,9 @@ pub mod link;
 pub mod shard;
 pub mod trace;
 
-pub use link::{Delivery, FrontLink, NodeLink, Operation, OperationId, Output, Request, ToNode};
+pub use link::{
+    Acknowledged, Delivery, FrontLink, Held, LeaseNumber, NodeLink, Operation, OperationId, Output,
+    ProcessId, Request, ToFront, ToNode,
+};
 pub use shard::{Channel, ShardId};
 pub use trace::TraceContext;

@@ -2,17 +2,41 @@
 //! of the cluster converts them, with the same meaning (design §3).
 //!
 //! Front to node is try-send: full means refuse. Node to front may wait. For one channel both directions keep order.
+//!
+//! A link begins with nothing known on either side: the front-end says what it holds ([`ToNode::Holds`]) and sends again
+//! what is unanswered, the node says what it owns ([`ToFront::Owned`]) and sends again, from a base roster on, what the
+//! held connections have not acknowledged. What the front-end has written before is filtered there.
 
-use crate::{Channel, TraceContext};
+use crate::{Channel, ShardId, TraceContext};
 use coven_core::content::relay::Relayed;
 use coven_core::event::Message;
 use coven_core::presence::ghost::Probe;
 use coven_core::{
-    Answer, Command, Group, Origin, PersonNo, Query, Record, Refusal, Roster, Sender, Sequence,
-    SessionNo,
+    Answer, Command, Epoch, Group, Origin, PersonNo, Query, Record, Refusal, Roster, Sender,
+    Sequence, SessionNo,
 };
 use smol_str::SmolStr;
 use std::sync::Arc;
+
+/// A process, drawn at its start (design §5.1): operations belong to it, links lead to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProcessId(pub u128);
+
+/// Numbers the leases of a connection: each new holder's is higher (design §5.9). 0 where there are no leases: in one
+/// process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LeaseNumber(pub u64);
+
+/// A connection that a front-end holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    /// The connection's name: the same in all processes, and after each start.
+    pub connection: SmolStr,
+    /// The lease under which it is held.
+    pub lease: LeaseNumber,
+    /// The space whose channels it serves.
+    pub space: SmolStr,
+}
 
 /// An operation's name on a remote link: repeats carry the same (design §3.2). The in-process link has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +54,9 @@ pub struct OperationId {
 /// What a front-end sends to a node.
 #[derive(Debug)]
 pub enum ToNode {
+    /// The connections that this front-end holds from now on; those that are not named it holds no more. A node sends
+    /// events of a channel to the holders of its space's connections, and for each connection to the highest lease only.
+    Holds(Vec<Held>),
     /// Something to be decided, or read.
     Operation(Box<Operation>),
     /// Connections have taken in output, at least every 500 ms while there is any.
@@ -98,6 +125,10 @@ pub struct Acknowledged {
     pub channel: Channel,
     /// The connection.
     pub connection: SmolStr,
+    /// The lease under which it was written; one of an earlier lease counts for nothing (IL-13).
+    pub lease: LeaseNumber,
+    /// The owner whose output this is about; one for an earlier owner counts for nothing: what it counted may be lost.
+    pub epoch: Epoch,
     /// Up to here, all that was given to the front-end for this connection.
     pub sequence: Sequence,
     /// Up to here every connection of this front-end has taken in what was for it; at most `sequence`.
@@ -108,11 +139,66 @@ pub struct Acknowledged {
     pub all: bool,
 }
 
+/// What a node sends to a front-end.
+#[derive(Debug, Clone)]
+pub enum ToFront {
+    /// Something to be rendered. Shared: the same may go to several front-ends, and is encoded once.
+    Output(Arc<Output>),
+    /// The node owns these shards, under these epochs: their operations go to it. At the beginning of a link, and after
+    /// each claim. The highest epoch of a shard wins, whoever says it.
+    Owned(Vec<(ShardId, Epoch)>),
+    /// The node has given up or lost these shards: operations wait until somebody says that it owns them.
+    Released(Vec<(ShardId, Epoch)>),
+    /// The operation came to a node that does not own its shard; nothing was done. `epoch`: the highest that the node
+    /// knows of.
+    NotOwner {
+        /// The operation's channel.
+        channel: Channel,
+        /// The operation.
+        id: OperationId,
+        /// Of the shard.
+        epoch: Epoch,
+    },
+    /// An operation came before one that it follows: those for this channel after `after` are to be sent again, in order.
+    Missing {
+        /// The channel.
+        channel: Channel,
+        /// The newest operation of this front-end that the node knows.
+        after: u64,
+    },
+    /// What an operation led to is durable: it will not time out any more (IL-25).
+    Committed {
+        /// The channel.
+        channel: Channel,
+        /// The operation's number.
+        n: u64,
+    },
+    /// All that operations up to `n` led to is acknowledged: they are not sent again (design §3.6).
+    Done {
+        /// The channel.
+        channel: Channel,
+        /// The operation's number.
+        n: u64,
+    },
+    /// The operation was refused without a stored outcome (queue full, store away): the front-end drops it, and then
+    /// writes the error itself (IL-19).
+    NotTaken {
+        /// The channel.
+        channel: Channel,
+        /// The operation.
+        id: OperationId,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+}
+
 /// What a node sends to a front-end for one channel: leaves after the commit it depends on (I2).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Output {
     /// The channel; `None` for answers of the directory.
     pub channel: Option<Channel>,
+    /// The owner's epoch. Rosters and events of an owner before the newest are dropped: that one sends them itself.
+    pub epoch: Epoch,
     /// The number of the commit that this depends on; comes back in [`Acknowledged::commit`].
     pub commit: u64,
     /// In order.
@@ -121,8 +207,14 @@ pub struct Output {
     pub trace: Option<TraceContext>,
 }
 
+impl From<Output> for ToFront {
+    fn from(output: Output) -> Self {
+        Self::Output(Arc::new(output))
+    }
+}
+
 /// One thing to be rendered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Delivery {
     /// The front-end lacks the roster, or has to begin again: the state that what follows builds on.
     Base {
@@ -179,14 +271,6 @@ pub enum Delivery {
         /// To whom.
         origin: Arc<Origin>,
     },
-    /// An operation came before one that it follows: those of this process for this channel after `after` are to be sent
-    /// again, in order. Only for remote links: the in-process one loses nothing.
-    Missing {
-        /// Whose operations.
-        process: u128,
-        /// The newest that the node knows.
-        after: u64,
-    },
     /// Ask a session whether it is still there (MUC-LEAVE-12). Needs no roster.
     Probe(Probe),
     /// The channel has left the node's memory: its roster is not needed either.
@@ -202,6 +286,6 @@ pub trait NodeLink: std::fmt::Debug + Send + Sync {
 
 /// Where a node's output goes. May wait: that is the back-pressure.
 pub trait FrontLink: std::fmt::Debug + Send + Sync {
-    /// Hands over output of one channel; a channel's output is handed over in order.
-    fn send(&self, output: Output) -> impl std::future::Future<Output = ()> + Send;
+    /// Hands over what is for this front-end, in order.
+    fn send(&self, message: ToFront) -> impl std::future::Future<Output = ()> + Send;
 }

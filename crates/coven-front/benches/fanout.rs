@@ -25,6 +25,7 @@ use std::time::Instant;
 use common::room::Room;
 use coven_cluster::link::{FrontLink, NodeLink};
 use coven_cluster::{Delivery, Output, ToNode};
+use coven_core::Epoch;
 use coven_front::{Barrier, Handle, Options, Service, Upstream};
 use coven_xmpp::domains::Domains;
 use tokio_util::sync::CancellationToken;
@@ -165,11 +166,12 @@ impl Bench {
         let channel = Some(room.channel.clone());
         let output = Output {
             channel,
+            epoch: Epoch::default(),
             commit,
             deliveries,
             trace: None,
         };
-        self.handle.send(output).await;
+        self.handle.send(output.into()).await;
     }
 
     async fn measure(
@@ -186,11 +188,12 @@ impl Bench {
             let channel = Some(channel);
             let output = Output {
                 channel,
+                epoch: Epoch::default(),
                 commit,
                 deliveries,
                 trace: None,
             };
-            self.handle.send(output).await;
+            self.handle.send(output.into()).await;
         }
         while self.node.0.load(Ordering::Relaxed) < last {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coven_cluster::link::FrontLink;
-use coven_cluster::{Channel, Output};
+use coven_cluster::{Channel, Output, ToFront};
 use tokio::sync::{mpsc, watch};
 
 use crate::front::Front;
@@ -14,7 +14,7 @@ use crate::status::Status;
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) front: Arc<Front>,
-    pub(crate) workers: Vec<mpsc::Sender<Output>>,
+    pub(crate) workers: Vec<mpsc::Sender<Arc<Output>>>,
     pub(crate) status: watch::Receiver<Status>,
 }
 
@@ -28,7 +28,7 @@ impl Handle {
     /// Counters and depths of queues, as of now.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let waiting = |queue: &mpsc::Sender<Output>| queue.max_capacity() - queue.capacity();
+        let waiting = |queue: &mpsc::Sender<Arc<Output>>| queue.max_capacity() - queue.capacity();
         let connections = self.front.connections.iter();
         Snapshot {
             connections: connections
@@ -40,7 +40,7 @@ impl Handle {
     }
 
     /// All output of a channel goes through one worker: that keeps its order.
-    fn worker(&self, channel: Option<&Channel>) -> Option<&mpsc::Sender<Output>> {
+    fn worker(&self, channel: Option<&Channel>) -> Option<&mpsc::Sender<Arc<Output>>> {
         let shard = channel.map_or(0, |channel| usize::from(channel.shard().0));
         self.workers.get(shard % self.workers.len().max(1))
     }
@@ -48,8 +48,11 @@ impl Handle {
 
 impl FrontLink for Handle {
     /// Waits while the worker's queue is full. What comes after the end of the service is dropped: it is sent again
-    /// after the next start.
-    async fn send(&self, output: Output) {
+    /// after the next start. The node in this process says nothing but output.
+    async fn send(&self, message: ToFront) {
+        let ToFront::Output(output) = message else {
+            return;
+        };
         if let Some(worker) = self.worker(output.channel.as_ref()) {
             let _ = worker.send(output).await;
         }

@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Service {
     front: Arc<Front>,
-    queues: Vec<mpsc::Receiver<Output>>,
+    queues: Vec<mpsc::Receiver<Arc<Output>>>,
     status: watch::Sender<Status>,
     ids: Ids,
 }

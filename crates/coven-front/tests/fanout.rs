@@ -13,7 +13,7 @@ use coven_cluster::link::FrontLink;
 use coven_cluster::{Delivery, Output};
 use coven_core::command::{Command, View};
 use coven_core::query::{Answer, Listing};
-use coven_core::{Condition, Group, Origin, Refusal, Sequence, StanzaKind};
+use coven_core::{Condition, Epoch, Group, Origin, Refusal, Sequence, StanzaKind};
 use coven_front::{Down, Status, UpstreamState};
 use std::sync::Arc;
 
@@ -204,6 +204,7 @@ async fn the_directory_answers_through_the_group_that_asked() {
     };
     let output = Output {
         channel: None,
+        epoch: Epoch::default(),
         commit: 0,
         deliveries: vec![Delivery::Answer {
             origin: Arc::new(origin),
@@ -211,7 +212,7 @@ async fn the_directory_answers_through_the_group_that_asked() {
         }],
         trace: None,
     };
-    bench.handle.send(output).await;
+    bench.handle.send(output.into()).await;
     assert!(stream.stanza().await.contains("jid='coven@chat.example'"));
 }
 
@@ -386,11 +387,12 @@ async fn i9_a_server_that_does_not_read_is_given_up_with_bounded_memory() {
     loop {
         let output = Output {
             channel: Some(room.channel.clone()),
+            epoch: Epoch::default(),
             commit: 0,
             deliveries: room.say("hag66", &body),
             trace: None,
         };
-        let sending = bench.handle.send(output);
+        let sending = bench.handle.send(output.into());
         if tokio::time::timeout(Duration::from_millis(500), sending)
             .await
             .is_err()

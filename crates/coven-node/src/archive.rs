@@ -72,13 +72,7 @@ pub(crate) async fn spawn_read(
                 refusal: Box::new(refusal),
             },
         };
-        let deliveries = vec![delivery];
-        let output = coven_cluster::Output {
-            channel: Some(channel),
-            commit: 0,
-            deliveries,
-            trace: None,
-        };
+        let output = shared.output(Some(channel), vec![delivery]);
         shared.front.send(output).await;
     });
 }

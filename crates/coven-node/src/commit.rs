@@ -331,6 +331,7 @@ impl Committer {
         let (shard, barrier) = (part.channel.shard(), part.barrier);
         let output = (!part.deliveries.is_empty()).then_some(Output {
             channel: Some(part.channel),
+            epoch: self.shared.epoch(shard),
             commit: if part.more_follows { 0 } else { commit },
             deliveries: part.deliveries,
             trace: None,

@@ -5,7 +5,7 @@ use crate::convert;
 use crate::load;
 use crate::shared::Shared;
 use coven_cluster::link::DirectoryRequest;
-use coven_cluster::{Channel, Delivery, Output, ShardId};
+use coven_cluster::{Channel, Delivery, ShardId};
 use coven_core::query::{DirectoryPage, Listing};
 use coven_core::{Answer, Channel as State, ChannelName, Condition, Query, Refusal, Sender, View};
 use coven_store::{self as store, ChannelKey, DirectoryQuery, Epoch};
@@ -106,12 +106,7 @@ pub(crate) fn spawn_answer(
                 refusal: Box::new(refusal),
             },
         };
-        let output = Output {
-            channel: None,
-            commit: 0,
-            deliveries: vec![delivery],
-            trace: None,
-        };
+        let output = shared.output(None, vec![delivery]);
         shared.front.send(output).await;
     });
     Ok(())

@@ -4,7 +4,7 @@ use crate::actor::Message;
 use crate::load;
 use crate::shared::{Health, Shared};
 use crate::{directory, receipts};
-use coven_cluster::{Delivery, NodeLink, Operation, Output, Request, ToNode};
+use coven_cluster::{Delivery, NodeLink, Operation, Request, ToNode};
 use coven_core::Query;
 use std::sync::Arc;
 
@@ -51,16 +51,8 @@ impl Handle {
         tokio::spawn(async move {
             let _permit = permit;
             let delivery = answer_aside(&shared, &operation).await;
-            let (channel, deliveries) = (Some(operation.channel.clone()), vec![delivery]);
-            shared
-                .front
-                .send(Output {
-                    channel,
-                    commit: 0,
-                    deliveries,
-                    trace: None,
-                })
-                .await;
+            let output = shared.output(Some(operation.channel.clone()), vec![delivery]);
+            shared.front.send(output).await;
         });
         Ok(())
     }
@@ -70,6 +62,8 @@ impl NodeLink for Handle {
     fn try_send(&self, message: ToNode) -> Result<(), ToNode> {
         match message {
             ToNode::Operation(operation) => self.operation(operation),
+            // In one process the one front-end holds all connections.
+            ToNode::Holds(_) => Ok(()),
             ToNode::Acknowledge(batch) => {
                 receipts::take(&self.shared, batch);
                 Ok(())

@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::receipts::Unstored;
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId};
+use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId, ToFront};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, Timestamp};
 use coven_store::{SessionId, Store};
 use std::collections::HashSet;
@@ -40,7 +40,7 @@ pub(crate) struct Shared {
 
 /// A [`FrontLink`] behind a pointer.
 pub(crate) trait Front: std::fmt::Debug + Send + Sync {
-    fn send(&self, output: Output) -> Sending;
+    fn send(&self, message: ToFront) -> Sending;
 }
 
 /// An output on its way to a front-end.
@@ -51,9 +51,9 @@ pub(crate) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Link<F>(pub(crate) Arc<F>);
 
 impl<F: FrontLink + 'static> Front for Link<F> {
-    fn send(&self, output: Output) -> Sending {
+    fn send(&self, message: ToFront) -> Sending {
         let link = Arc::clone(&self.0);
-        Box::pin(async move { link.send(output).await })
+        Box::pin(async move { link.send(message).await })
     }
 }
 
@@ -91,14 +91,20 @@ impl Shared {
             origin,
             refusal: Box::new(refusal),
         };
-        self.front
-            .send(Output {
-                channel: Some(channel.clone()),
-                commit: 0,
-                deliveries: vec![delivery],
-                trace: None,
-            })
-            .await;
+        let output = self.output(Some(channel.clone()), vec![delivery]);
+        self.front.send(output).await;
+    }
+
+    /// Output that depends on no commit.
+    pub(crate) fn output(&self, channel: Option<Channel>, deliveries: Vec<Delivery>) -> ToFront {
+        let epoch = channel.as_ref().map(|channel| self.epoch(channel.shard()));
+        ToFront::from(Output {
+            channel,
+            epoch: epoch.unwrap_or_default(),
+            commit: 0,
+            deliveries,
+            trace: None,
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::load;
 use crate::shared::Shared;
-use coven_cluster::{Channel, Delivery, Output};
+use coven_cluster::{Channel, Delivery};
 use coven_core::{ChannelName, Group, Session};
 use coven_store::{ChannelKey, Error as StoreError};
 use hashbrown::HashMap;
@@ -126,12 +126,7 @@ impl Sweep {
             return;
         }
         self.probed += count;
-        let output = Output {
-            channel: Some(channel),
-            commit: 0,
-            deliveries,
-            trace: None,
-        };
+        let output = self.shared.output(Some(channel), deliveries);
         self.shared.front.send(output).await;
         sleep_until(self.pace.after(count, Instant::now())).await;
     }

@@ -8,7 +8,7 @@ use crate::entry;
 use crate::operations::Verdict;
 use crate::quota::{self, Owner};
 use crate::shared;
-use coven_cluster::{Delivery, Operation, Request as Asked};
+use coven_cluster::{Delivery, Operation, Request as Asked, ToFront};
 use coven_core::channel::{Decision, Facts, Output};
 use coven_core::command::{Command, Resolved};
 use coven_core::content::history;
@@ -40,7 +40,7 @@ impl Room {
         match self.outcomes.check(operation.id) {
             Verdict::New => {}
             Verdict::Repeat(outcome) => return self.repeat(operation, outcome).await,
-            Verdict::Early(after) => return self.missing(operation, after).await,
+            Verdict::Early(after) => return self.missing(after).await,
         }
         match &operation.request {
             Asked::Command(command) => self.command(operation, command).await,
@@ -372,12 +372,10 @@ impl Room {
 
     /// An operation came before one that it follows: the link sends what is missing, and this one again. Nothing is said
     /// to whoever asked, since it will still be done.
-    async fn missing(&self, operation: &Operation, after: u64) {
-        let Some(id) = operation.id else { return };
-        let process = id.process;
-        let deliveries = vec![Delivery::Missing { process, after }];
-        self.send(Request::output(&self.channel, self.generation, deliveries))
-            .await;
+    async fn missing(&self, after: u64) {
+        let channel = self.channel.clone();
+        let missing = ToFront::Missing { channel, after };
+        self.shared.front.send(missing).await;
     }
 
     fn timer_change(&mut self) -> TimerChange {

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use coven_cluster::link::Acknowledged;
-use coven_cluster::{Channel, Delivery};
-use coven_core::{Answer, Origin, Record, Refusal, Roster, Sequence};
+use coven_cluster::{Channel, Delivery, LeaseNumber};
+use coven_core::{Answer, Epoch, Origin, Record, Refusal, Roster, Sequence};
 use coven_xmpp::domains::Names;
 use coven_xmpp::render::{self, Renderer, Sync};
 use smol_str::SmolStr;
@@ -139,6 +139,8 @@ impl Projection {
                 to.push(Acknowledged {
                     channel: channel.clone(),
                     connection: outlet.connection().name().clone(),
+                    lease: LeaseNumber::default(),
+                    epoch: Epoch::default(),
                     sequence: mark.sequence,
                     least,
                     commit: mark.commit,

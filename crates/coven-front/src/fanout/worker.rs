@@ -45,7 +45,7 @@ type Channels = HashMap<Channel, Box<Projection>, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub(crate) struct Worker {
     no: usize,
-    queue: mpsc::Receiver<Output>,
+    queue: mpsc::Receiver<Arc<Output>>,
     node: Arc<dyn NodeLink>,
     stage: Stage,
     channels: Channels,
@@ -77,7 +77,7 @@ impl Times {
 impl Worker {
     pub(crate) fn new(
         no: usize,
-        queue: mpsc::Receiver<Output>,
+        queue: mpsc::Receiver<Arc<Output>>,
         node: Arc<dyn NodeLink>,
         front: Arc<Front>,
     ) -> Self {
@@ -124,7 +124,8 @@ impl Worker {
     }
 
     /// A long output, as after the loss of a stream, is written as it is rendered and lets others have their turn.
-    async fn deliver(&mut self, output: Output) {
+    async fn deliver(&mut self, output: Arc<Output>) {
+        let output = Arc::unwrap_or_clone(output);
         let front = &self.stage.front;
         front.counters.outputs.add(1);
         front.activity.touch();

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use coven_cluster::link::FrontLink;
 use coven_cluster::{Delivery, Output};
-use coven_core::Group;
+use coven_core::{Epoch, Group};
 use coven_front::{
     Barrier, Error, Handle, Options, Quirks, Rates, Secrets, Service, Status, Upstream,
 };
@@ -108,11 +108,12 @@ impl Bench {
     pub async fn commit(&self, room: &Room, commit: u64, deliveries: Vec<Delivery>) {
         let output = Output {
             channel: Some(room.channel.clone()),
+            epoch: Epoch::default(),
             commit,
             deliveries,
             trace: None,
         };
-        timeout(SOON, self.handle.send(output))
+        timeout(SOON, self.handle.send(output.into()))
             .await
             .expect("room for output");
     }

@@ -8,7 +8,7 @@
 
 use crate::shared::{Front, Sending};
 use coven_cluster::{Channel, Delivery, Output, ShardId};
-use coven_core::{Origin, Refusal};
+use coven_core::{Epoch, Origin, Refusal};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -83,6 +83,8 @@ impl Gate {
         let refusal = Box::new(refusal);
         let output = Output {
             channel: Some(channel),
+            // A refusal is nobody's but who asked: it is told whatever became of the shard.
+            epoch: Epoch::default(),
             commit: 0,
             deliveries: vec![Delivery::Refused { origin, refusal }],
             trace: None,
@@ -135,7 +137,7 @@ impl Lane {
             return None;
         };
         Some(Self {
-            sending: front.send(output),
+            sending: front.send(output.into()),
             sending_bytes: leaving.bytes,
             barrier: leaving.barrier,
             bytes: leaving.bytes,
@@ -163,7 +165,7 @@ impl Lane {
                 pass(leaving.barrier);
                 continue;
             };
-            self.sending = front.send(output);
+            self.sending = front.send(output.into());
             self.sending_bytes = leaving.bytes;
             self.barrier = leaving.barrier;
             return true;

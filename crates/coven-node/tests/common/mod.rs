@@ -12,12 +12,13 @@ pub(crate) mod held;
 use bytes::Bytes;
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{
-    Channel, Delivery, FrontLink, NodeLink, Operation, OperationId, Output, Request, ToNode,
+    Channel, Delivery, FrontLink, LeaseNumber, NodeLink, Operation, OperationId, Output, Request,
+    ToFront, ToNode,
 };
 use coven_core::command::{Join, Post, Traits};
 use coven_core::{
-    ChannelName, Command, Event, FullJid, Group, HistoryRequest, Origin, Query, Record, Sender,
-    Sequence, StanzaKind, View,
+    ChannelName, Command, Epoch, Event, FullJid, Group, HistoryRequest, Origin, Query, Record,
+    Sender, Sequence, StanzaKind, View,
 };
 use coven_node::{Handle, Options, Service};
 use coven_store::Store;
@@ -28,12 +29,22 @@ use tokio::sync::mpsc;
 
 /// A front-end that hands every output to the test, but takes none of the room `stuck`.
 #[derive(Debug, Clone)]
-pub(crate) struct Ear(mpsc::Sender<Output>);
+pub(crate) struct Ear {
+    outputs: mpsc::Sender<Output>,
+    words: mpsc::Sender<ToFront>,
+}
 
 impl FrontLink for Ear {
-    fn send(&self, output: Output) -> impl Future<Output = ()> + Send {
-        let ear = self.0.clone();
+    fn send(&self, message: ToFront) -> impl Future<Output = ()> + Send {
+        let ear = self.clone();
         async move {
+            let output = match message {
+                ToFront::Output(output) => Arc::unwrap_or_clone(output),
+                other => {
+                    let _test_is_over = ear.words.send(other).await;
+                    return;
+                }
+            };
             if output
                 .channel
                 .as_ref()
@@ -41,7 +52,7 @@ impl FrontLink for Ear {
             {
                 std::future::pending::<()>().await;
             }
-            let _test_is_over = ear.send(output).await;
+            let _test_is_over = ear.outputs.send(output).await;
         }
     }
 }
@@ -51,6 +62,8 @@ pub(crate) struct Node {
     pub(crate) handle: Handle,
     pub(crate) service: Service,
     pub(crate) outputs: mpsc::Receiver<Output>,
+    /// What is said beside outputs.
+    pub(crate) words: mpsc::Receiver<ToFront>,
 }
 
 impl Node {
@@ -67,12 +80,18 @@ impl Node {
 
     pub(crate) async fn with(store: Arc<dyn Store>, mut options: Options) -> Self {
         options.spaces.entry("chat.example".into()).or_default();
-        let (ear, outputs) = mpsc::channel(10_000);
-        let (handle, service) = Service::start(store, Ear(ear), options).await.unwrap();
+        let (to_outputs, outputs) = mpsc::channel(10_000);
+        let (to_words, words) = mpsc::channel(10_000);
+        let ear = Ear {
+            outputs: to_outputs,
+            words: to_words,
+        };
+        let (handle, service) = Service::start(store, ear, options).await.unwrap();
         Self {
             handle,
             service,
             outputs,
+            words,
         }
     }
 
@@ -148,6 +167,8 @@ impl Node {
         let receipt = Acknowledged {
             channel: channel(room),
             connection: connection.into(),
+            lease: LeaseNumber::default(),
+            epoch: Epoch::default(),
             sequence: Sequence(sequence),
             least: Sequence(least),
             commit: 1,
@@ -162,6 +183,8 @@ impl Node {
         let receipt = Acknowledged {
             channel: channel(room),
             connection: "c".into(),
+            lease: LeaseNumber::default(),
+            epoch: Epoch::default(),
             sequence: Sequence(sequence),
             least: Sequence(sequence),
             commit,
