@@ -63,3 +63,27 @@ make_venv() {
 	"$COVEN_VENV/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: \
 		--requirement "$COVEN_ROOT/tests/requirements.txt"
 }
+
+# The version of helm that the chart is checked with; from the Go module registry, five CPU-minutes the first time.
+HELM_VERSION=v3.22.0
+
+# need_helm - sets HELM, and builds it when there is none of this version.
+need_helm() {
+	export HELM=$COVEN_CACHE/tools/helm-$HELM_VERSION
+	[ -x "$HELM" ] && return 0
+	command -v go >/dev/null || need_packages go=golang-go
+	say "building helm $HELM_VERSION in $COVEN_CACHE/tools"
+	mkdir -p "$COVEN_CACHE/tools"
+	(
+		flock 9
+		[ ! -x "$HELM" ] || exit 0
+		GOBIN=$COVEN_CACHE/tools GOTOOLCHAIN=auto go install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
+		mv "$COVEN_CACHE/tools/helm" "$HELM"
+	) 9>"$COVEN_CACHE/tools/helm.lock"
+}
+
+# need_yaml - a Python with the yaml module; sets SYSTEM_PYTHON.
+need_yaml() {
+	export SYSTEM_PYTHON=/usr/bin/python3
+	"$SYSTEM_PYTHON" -c 'import yaml' 2>/dev/null || need_packages no-such-command=python3-yaml
+}
