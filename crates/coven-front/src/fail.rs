@@ -6,9 +6,9 @@
 
 #[cfg(not(feature = "fail-points"))]
 mod off {
+    use crate::connection::WritingHalf;
     use bytes::Bytes;
     use std::collections::VecDeque;
-    use tokio::net::tcp::OwnedWriteHalf;
 
     /// Passes the place `name`.
     #[inline(always)]
@@ -16,7 +16,7 @@ mod off {
 
     /// Passes the place in the middle of a write.
     #[inline(always)]
-    pub(crate) async fn mid_write(_socket: &mut OwnedWriteHalf, _batch: &mut VecDeque<Bytes>) {}
+    pub(crate) async fn mid_write(_socket: &mut WritingHalf, _batch: &mut VecDeque<Bytes>) {}
 }
 
 #[cfg(not(feature = "fail-points"))]
@@ -24,12 +24,11 @@ pub(crate) use off::{mid_write, point};
 
 #[cfg(feature = "fail-points")]
 mod on {
+    use crate::connection::WritingHalf;
     use bytes::{Buf, Bytes};
     use std::collections::VecDeque;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::tcp::OwnedWriteHalf;
 
     static CHOSEN: OnceLock<Option<(String, u64)>> = OnceLock::new();
     static PASSED: AtomicU64 = AtomicU64::new(0);
@@ -43,14 +42,13 @@ mod on {
     }
 
     /// Passes the place in the middle of a write: half of the first piece is written before it, if it is chosen.
-    pub(crate) async fn mid_write(socket: &mut OwnedWriteHalf, batch: &mut VecDeque<Bytes>) {
+    pub(crate) async fn mid_write(socket: &mut WritingHalf, batch: &mut VecDeque<Bytes>) {
         const NAME: &str = "front-mid-write";
         let (Some(_), Some(first)) = (chosen(NAME), batch.front_mut()) else {
             return;
         };
         let half = first.split_to(first.len() / 2);
-        let mut half = half.chunk();
-        let _ = socket.write_all_buf(&mut half).await;
+        let _ = socket.write_all(half.chunk()).await;
         point(NAME);
     }
 

@@ -21,6 +21,7 @@ mod service;
 mod status;
 mod trace;
 
+pub use connection::{Dial, Dialing, Outward, Socket, Tcp};
 pub use coven_xmpp::render::Quirks;
 pub use error::Error;
 pub use handle::Handle;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Attach, Ids};
+use crate::connection::{Attach, Dial, Ids, Tcp};
 use crate::fanout::Worker;
 use crate::front::Front;
 use crate::intake::Intake;
@@ -39,6 +39,7 @@ pub struct Service {
     queues: Vec<mpsc::Receiver<Arc<Output>>>,
     status: watch::Sender<Status>,
     ids: Ids,
+    dial: Arc<dyn Dial>,
 }
 
 impl Service {
@@ -64,8 +65,16 @@ impl Service {
             queues,
             status,
             ids: Ids::new(u128::from_le_bytes(session)),
+            dial: Arc::new(Tcp),
         };
         Ok((service, handle))
+    }
+
+    /// Reaches servers in this way, and not by TCP.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Arc<dyn Dial>) -> Self {
+        self.dial = dial;
+        self
     }
 
     /// Runs until `shutdown`, and then until what was taken in is answered, for a few seconds at most (design §6): the
@@ -107,7 +116,13 @@ impl Service {
         for connection in &self.front.connections {
             let reporter = Reporter::new(self.status.clone(), connection.index());
             let (connection, intake) = (Arc::clone(connection), Arc::clone(intake));
-            let attach = Attach::new(connection, intake, reporter, self.ids.clone());
+            let attach = Attach::new(
+                connection,
+                intake,
+                reporter,
+                self.ids.clone(),
+                Arc::clone(&self.dial),
+            );
             tasks.spawn(attach.run(detach.clone()));
         }
         tasks

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::barrier::Ids;
+use super::dial::{Dial, Socket};
 use super::handshake::{self, Opened};
 use super::keyring::{Keyring, Refusal};
 use super::reader::Reader;
@@ -34,6 +35,7 @@ pub(crate) struct Attach {
     pub(crate) intake: Arc<Intake>,
     pub(crate) reporter: Reporter,
     pub(crate) ids: Ids,
+    dial: Arc<dyn Dial>,
     keyring: Keyring,
     backoff: Backoff,
 }
@@ -44,6 +46,7 @@ impl Attach {
         intake: Arc<Intake>,
         reporter: Reporter,
         ids: Ids,
+        dial: Arc<dyn Dial>,
     ) -> Self {
         let keyring = Keyring::new(connection.upstream().secrets.clone());
         Self {
@@ -51,6 +54,7 @@ impl Attach {
             intake,
             reporter,
             ids,
+            dial,
             keyring,
             backoff: Backoff::default(),
         }
@@ -80,7 +84,7 @@ impl Attach {
 
     async fn open(&mut self) -> Result<Opened, Down> {
         let secret = self.keyring.current().map_err(Down::NoSecret)?;
-        let opened = handshake::open(&self.connection, secret).await?;
+        let opened = handshake::open(&self.connection, secret, &*self.dial).await?;
         self.keyring.accepted();
         Ok(opened)
     }
@@ -109,15 +113,15 @@ impl Attach {
     }
 
     async fn run_stream(&self, opened: Opened, stream: StreamNo, stop: &CancellationToken) -> Down {
-        let (read_half, write_half) = opened.socket.into_split();
+        let Socket { reading, writing } = opened.socket;
         let closing = CancellationToken::new();
         let reader = Reader {
             connection: Arc::clone(&self.connection),
             intake: Arc::clone(&self.intake),
             component: opened.component,
-            socket: read_half,
+            socket: reading,
         };
-        let writer = Outflow::new(Arc::clone(&self.connection), write_half, self.ids.clone());
+        let writer = Outflow::new(Arc::clone(&self.connection), writing, self.ids.clone());
         let mut halves = JoinSet::new();
         halves.spawn(reader.run(stream, opened.events));
         halves.spawn(writer.run(closing.clone()));

@@ -1,17 +1,16 @@
-//! Opens a stream: name, TCP, XEP-0114 header and handshake, within bounded time.
+//! Opens a stream: name, TCP (`dial.rs`), XEP-0114 header and handshake, within bounded time.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use coven_xmpp::stream::{Broken, Component, Event};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::Connection;
+use super::dial::{Dial, Socket};
 use crate::status::Down;
 
 /// For name and TCP.
@@ -23,7 +22,7 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// A stream on which stanzas may be sent.
 pub(super) struct Opened {
-    pub(super) socket: TcpStream,
+    pub(super) socket: Socket,
     pub(super) component: Component,
     /// What came right behind the handshake.
     pub(super) events: Vec<Event>,
@@ -32,11 +31,15 @@ pub(super) struct Opened {
 /// Opens a stream.
 ///
 /// Source: XEP-0114 §3. Requirement MUC-COMP-01. Errors: why it cannot be opened now.
-pub(super) async fn open(connection: &Connection, secret: &SecretString) -> Result<Opened, Down> {
+pub(super) async fn open(
+    connection: &Connection,
+    secret: &SecretString,
+    dial: &dyn Dial,
+) -> Result<Opened, Down> {
     let upstream = connection.upstream();
-    let address = (upstream.host.as_str(), upstream.port);
-    let socket = timeout(CONNECT, connect(address)).await;
-    let socket = socket.map_err(|_| Down::Timeout)??;
+    let socket = timeout(CONNECT, dial.dial(&upstream.host, upstream.port)).await;
+    let socket = socket.map_err(|_| Down::Timeout)?;
+    let socket = socket.map_err(|error| Down::from(&error))?;
     let limits = connection.limits().clone();
     let mut out = Vec::new();
     let secret = secret.expose_secret();
@@ -45,35 +48,17 @@ pub(super) async fn open(connection: &Connection, secret: &SecretString) -> Resu
     opened.map_err(|_| Down::Timeout)?
 }
 
-async fn connect(address: (&str, u16)) -> Result<TcpStream, Down> {
-    let addresses: Vec<SocketAddr> = match lookup_host(address).await {
-        Ok(addresses) => addresses.collect(),
-        Err(_) => return Err(Down::Unresolved),
-    };
-    let mut down = Down::Unresolved;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
-                let _ = socket.set_nodelay(true);
-                return Ok(socket);
-            }
-            Err(error) => down = Down::from(&error),
-        }
-    }
-    Err(down)
-}
-
 async fn shake_hands(
-    mut socket: TcpStream,
+    mut socket: Socket,
     mut component: Component,
     mut out: Vec<u8>,
 ) -> Result<Opened, Down> {
     let (mut events, mut input) = (Vec::new(), BytesMut::with_capacity(READ_BYTES));
     loop {
-        let written = socket.write_all(&out).await;
+        let written = socket.writing.write_all(&out).await;
         out.clear();
         // A server that closes at once may have said why: that is read first.
-        let read = socket.read_buf(&mut input).await.unwrap_or(0);
+        let read = socket.reading.read_buf(&mut input).await.unwrap_or(0);
         component.handle_bytes(&input, &mut events, &mut out);
         input.clear();
         if let Some(at) = events.iter().position(|event| *event == Event::Ready) {
@@ -85,7 +70,7 @@ async fn shake_hands(
             });
         }
         if let Some(down) = events.iter().find_map(ended) {
-            let _ = socket.write_all(&out).await;
+            let _ = socket.writing.write_all(&out).await;
             return Err(down);
         }
         if read == 0 || written.is_err() {
@@ -108,6 +93,7 @@ pub(super) fn ended(event: &Event) -> Option<Down> {
 impl From<&io::Error> for Down {
     fn from(error: &io::Error) -> Self {
         match error.kind() {
+            io::ErrorKind::NotFound => Self::Unresolved,
             io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::TimedOut => Self::Timeout,
             _ => Self::Closed,

@@ -9,6 +9,7 @@
 mod attach;
 mod backoff;
 mod barrier;
+mod dial;
 mod direct;
 mod handshake;
 mod keyring;
@@ -29,6 +30,8 @@ use tokio::time::Instant;
 
 pub(crate) use attach::Attach;
 pub(crate) use barrier::Ids;
+pub(crate) use dial::WritingHalf;
+pub use dial::{Dial, Dialing, Outward, Socket, Tcp};
 pub(crate) use direct::{Direct, NotTaken};
 pub(crate) use lane::{LANE_BYTES, Lane};
 

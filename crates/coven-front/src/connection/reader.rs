@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use coven_xmpp::stream::{Component, Event};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
+use super::dial::ReadingHalf;
 use super::handshake::{READ_BYTES, ended};
 use super::{Connection, StreamNo};
 use crate::intake::Intake;
@@ -25,7 +25,7 @@ pub(super) struct Reader {
     pub(super) connection: Arc<Connection>,
     pub(super) intake: Arc<Intake>,
     pub(super) component: Component,
-    pub(super) socket: OwnedReadHalf,
+    pub(super) socket: ReadingHalf,
 }
 
 impl Reader {

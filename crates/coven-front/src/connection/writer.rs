@@ -16,12 +16,11 @@ use bytes::{Buf, Bytes};
 use coven_xmpp::ns;
 use coven_xmpp::stanza::{Builder, Head, Kind, Outgoing};
 use coven_xmpp::stream::CHUNK_BYTES;
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::barrier::{BarrierNo, Due, Ids};
+use super::dial::WritingHalf;
 use super::{Asked, Connection, MAX_WRITTEN};
 use crate::fail;
 use crate::options::Barrier;
@@ -43,7 +42,7 @@ const CLOSE: &[u8] = b"</stream:stream>";
 /// Writes one stream to its end.
 pub(super) struct Outflow {
     connection: Arc<Connection>,
-    socket: OwnedWriteHalf,
+    socket: WritingHalf,
     ids: Ids,
     /// For each lane the last chunk that was taken from it.
     chunks: Box<[u64]>,
@@ -55,7 +54,7 @@ pub(super) struct Outflow {
 }
 
 impl Outflow {
-    pub(super) fn new(connection: Arc<Connection>, socket: OwnedWriteHalf, ids: Ids) -> Self {
+    pub(super) fn new(connection: Arc<Connection>, socket: WritingHalf, ids: Ids) -> Self {
         Self {
             chunks: connection.lanes.iter().map(|_| 0).collect(),
             connection,
