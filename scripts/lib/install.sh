@@ -23,6 +23,9 @@ need_build_packages() {
 
 need_prosody() { need_packages prosody=prosody; }
 
+# Sentinel comes in a package of its own.
+need_redis() { need_packages redis-server=redis-server redis-sentinel=redis-sentinel; }
+
 need_ejabberd() { need_packages ejabberdctl=ejabberd; }
 
 # Prints a Python 3.11 or newer that can make virtual environments; Debian's is preferred.

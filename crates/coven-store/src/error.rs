@@ -74,6 +74,9 @@ pub enum Error {
     /// The store was made with other settings, or by a newer version (exit code 2).
     #[error("the store does not fit: {0}")]
     Unfit(String),
+    /// The server does not allow it: no or a wrong password, or not enough rights.
+    #[error("the store does not allow it: {0}")]
+    Denied(String),
     /// Stored bytes are not what was written. Names the table, the row and what is wrong.
     #[error("the store is damaged: {0}")]
     Corrupt(String),

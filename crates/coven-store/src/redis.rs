@@ -23,6 +23,7 @@ mod value;
 mod verdict;
 mod writer;
 
+use std::fmt;
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -42,14 +43,14 @@ use crate::{
 const QUEUE: usize = 16_384;
 
 /// How to open a store in Redis.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Options {
     /// `redis://HOST:PORT/DB`, `rediss://...`, `redis+sentinel://HOST,HOST/NAME`, `redis+cluster://HOST,HOST`.
     pub url: String,
     /// What all keys begin with.
     pub prefix: SmolStr,
-    /// When an answer may be given.
-    pub durability: Durability,
+    /// When an answer may be given; `None`: `Replica` if there are replicas when it is opened, else `Primary`.
+    pub durability: Option<Durability>,
     /// Number of shards: fixed when the store is created.
     pub shards: u16,
     /// Refuse an empty Redis.
@@ -59,14 +60,13 @@ pub struct Options {
 }
 
 /// When something counts as durable (design §5.5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// When one replica has it.
     Replica,
     /// When a replica has it on its disk. Needs Redis 7.2 or newer.
     ReplicaFsync,
     /// When the primary has taken it in: lost with a primary that dies before its replicas have it.
-    #[default]
     Primary,
 }
 
@@ -76,12 +76,45 @@ impl Options {
         Self {
             url: url.into(),
             prefix: SmolStr::new("coven"),
-            durability: Durability::default(),
+            durability: None,
             shards: 1024,
             must_exist: false,
             patience: Duration::from_secs(5),
         }
     }
+}
+
+impl fmt::Debug for Options {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("url", &shown_url(&self.url))
+            .field("prefix", &self.prefix)
+            .field("durability", &self.durability)
+            .field("shards", &self.shards)
+            .field("must_exist", &self.must_exist)
+            .field("patience", &self.patience)
+            .finish()
+    }
+}
+
+/// Whether `url` is an address that [`RedisStore::open`] understands; nothing is connected.
+///
+/// Errors: what is wrong with it, without a password in it.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Target::parse(url).map(|_| ())
+}
+
+/// An address without user and password, for logs and messages.
+#[must_use]
+pub fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "redis".to_owned();
+    };
+    let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
+    // What may follow a question mark is nobody's business either.
+    let hosts = hosts.split('?').next().unwrap_or_default();
+    format!("{scheme}://{hosts}")
 }
 
 /// A store in Redis.
@@ -99,6 +132,8 @@ impl RedisStore {
     /// made with another number of shards, and for an empty one where `must_exist`; `Io` when it cannot be reached.
     pub fn open(options: Options) -> Result<Self, Error> {
         let target = Target::parse(&options.url)?;
+        // The first one stays; one that is there already does as well.
+        let _is_set = rustls::crypto::ring::default_provider().install_default();
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (reads, asked) = mpsc::channel(QUEUE);
         let (opened, identity) = oneshot::channel();

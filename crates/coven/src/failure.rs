@@ -30,18 +30,18 @@ pub enum Failure {
         path: PathBuf,
     },
     /// The store is of another make: other settings, or a newer version.
-    #[error("the store {} cannot be used: {why}", .path.display())]
+    #[error("the store {store} cannot be used: {why}")]
     StoreUnfit {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the address without its password.
+        store: String,
         /// What is wrong and what to do.
         why: String,
     },
     /// The store failed.
-    #[error("the store {} failed: {why}", .path.display())]
+    #[error("the store {store} failed: {why}")]
     Store {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the address without its password.
+        store: String,
         /// What happened.
         why: String,
     },

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use coven_core::Group;
 use coven_front::{Quirks, Rate, Rates, Secrets};
-use coven_store::sqlite;
+use coven_store::{redis, sqlite};
 use coven_xmpp::domains::{Domain, Domains};
+use secrecy::ExposeSecret;
 use smol_str::SmolStr;
 
 use crate::config::{
@@ -18,15 +19,33 @@ use crate::spaces;
 const FLUSH: Duration = Duration::from_secs(1);
 
 /// How the store is opened.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A file.
+    Sqlite(sqlite::Options),
+    /// A Redis.
+    Redis(redis::Options),
+}
+
+/// How the store is opened.
 #[must_use]
-pub fn store(config: &config::Store) -> sqlite::Options {
-    sqlite::Options {
-        durability: match config.durability {
-            config::Durability::Sync => sqlite::Durability::Sync,
-            config::Durability::Interval => sqlite::Durability::Interval(FLUSH),
-        },
-        shards: config.shards,
-        ..sqlite::Options::new(&config.path)
+pub fn store(config: &config::Store) -> Store {
+    match &config.place {
+        config::Place::Sqlite { path, interval } => Store::Sqlite(sqlite::Options {
+            durability: match interval {
+                false => sqlite::Durability::Sync,
+                true => sqlite::Durability::Interval(FLUSH),
+            },
+            shards: config.shards,
+            ..sqlite::Options::new(path)
+        }),
+        config::Place::Redis(place) => Store::Redis(redis::Options {
+            prefix: SmolStr::new(&place.prefix),
+            durability: place.durability,
+            shards: config.shards,
+            must_exist: place.must_exist,
+            ..redis::Options::new(place.url.expose_secret())
+        }),
     }
 }
 
@@ -158,7 +177,9 @@ mod tests {
         let config = load(&format!(
             "{text}[archive]\nmax-age = 'forever'\nmax-count = 9"
         ));
-        let store = store(&config.store);
+        let Store::Sqlite(store) = store(&config.store) else {
+            panic!("not in a file")
+        };
         assert_eq!((store.path.to_str(), store.shards), (Some("/etc/x.db"), 8));
         assert_eq!(
             store.durability,
@@ -173,6 +194,31 @@ mod tests {
         assert_eq!(node.spaces["a"].max_history, 7);
         let year = super::node(&load(text)).max_age;
         assert_eq!(year, Some(Duration::from_secs(365 * 86_400)));
+    }
+
+    #[test]
+    fn a_store_in_redis_is_as_configured() {
+        let text = "[[domain]]\nname = 'a'\n[[upstream]]\naddress = 'a:1'\ndomains = ['a']\nsecret = 's'\n[store]\n";
+        let of = |more: &str| match store(&load(&format!("{text}{more}")).store) {
+            Store::Redis(options) => options,
+            Store::Sqlite(options) => panic!("{options:?}"),
+        };
+        let plain = of("url = 'redis://h'");
+        assert_eq!(
+            (plain.url.as_str(), plain.prefix.as_str()),
+            ("redis://h", "coven")
+        );
+        assert_eq!((plain.durability, plain.must_exist), (None, false));
+        let full = of(
+            "url = 'redis://:canary@h/1'\ndurability = 'replica-fsync'\nprefix = 'a.b'\nmust-exist = true\nshards = 8",
+        );
+        assert_eq!(
+            (full.url.as_str(), full.prefix.as_str()),
+            ("redis://:canary@h/1", "a.b")
+        );
+        assert_eq!(full.durability, Some(redis::Durability::ReplicaFsync));
+        assert_eq!((full.must_exist, full.shards), (true, 8));
+        assert!(!format!("{full:?}").contains("canary"));
     }
 
     #[test]

@@ -3,25 +3,29 @@
 //! Order of the start: store, node, front-end; each finds the one before it ready. The end goes the other way: the
 //! front-end stops taking in and answers what it has, the node makes durable what it decided and closes the store.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coven_front::{ConnectionStatus, Status, UpstreamState};
-use coven_store::sqlite::SqliteStore;
-use coven_store::{Error as StoreError, Store};
+use coven_store::{Error as StoreError, RedisStore, SqliteStore, Store, redis, sqlite};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
 use crate::options;
+
+/// The store's name among the parts of the process.
+const STORE: &str = "store";
+
+/// How long a Redis that cannot be reached is left alone at the start.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the store's state is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -36,11 +40,24 @@ pub struct Parts {
     _watch: AbortOnDropHandle<()>,
 }
 
-/// Opens the store that the configuration names.
+/// Opens the store that the configuration names. A Redis that cannot be reached is waited for, and `health` says so.
 ///
 /// Errors: in use by another process, of another make, or broken.
-pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, Failure> {
-    let folder = config
+pub async fn open_store(
+    config: &config::Store,
+    health: &Health,
+) -> Result<Arc<dyn Store>, Failure> {
+    match options::store(config) {
+        options::Store::Sqlite(options) => open_sqlite(config, options).await,
+        options::Store::Redis(options) => open_redis(config, options, &health.part(STORE)).await,
+    }
+}
+
+async fn open_sqlite(
+    config: &config::Store,
+    options: sqlite::Options,
+) -> Result<Arc<dyn Store>, Failure> {
+    let folder = options
         .path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -50,19 +67,46 @@ pub async fn open_store(config: &config::Store) -> Result<Arc<dyn Store>, Failur
             folder.display()
         );
         return Err(Failure::StoreUnfit {
-            path: config.path.clone(),
+            store: config.to_string(),
             why,
         });
     }
-    let options = options::store(config);
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
     match opened {
         Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(error)) => Err(store_failure(&config.path, error)),
-        Err(error) => Err(Failure::Internal {
-            what: "opening the store",
-            why: error.to_string(),
-        }),
+        Ok(Err(error)) => Err(store_failure(config, error)),
+        Err(error) => Err(opening_failed(&error)),
+    }
+}
+
+async fn open_redis(
+    config: &config::Store,
+    options: redis::Options,
+    part: &Part,
+) -> Result<Arc<dyn Store>, Failure> {
+    let mut told = false;
+    loop {
+        let options = options.clone();
+        let opened = tokio::task::spawn_blocking(move || RedisStore::open(options)).await;
+        match opened {
+            Ok(Ok(store)) => return Ok(Arc::new(store)),
+            Ok(Err(StoreError::Io(why))) => {
+                part.down(why.clone());
+                if !std::mem::replace(&mut told, true) {
+                    error!(event = "store-down", store = %config, why, "redis is waited for");
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            Ok(Err(error)) => return Err(store_failure(config, error)),
+            Err(error) => return Err(opening_failed(&error)),
+        }
+    }
+}
+
+fn opening_failed(error: &tokio::task::JoinError) -> Failure {
+    Failure::Internal {
+        what: "opening the store",
+        why: error.to_string(),
     }
 }
 
@@ -72,28 +116,37 @@ pub const DAMAGE_ADVICE: &str =
 
 /// What is damaged in the store that the configuration names, one line for each.
 ///
-/// Errors: in use by another process, or of another make.
+/// Errors: in use by another process, of another make, or not in a file.
 pub fn check_store(config: &config::Store) -> Result<Vec<String>, Failure> {
-    SqliteStore::check(options::store(config)).map_err(|error| store_failure(&config.path, error))
+    match options::store(config) {
+        options::Store::Sqlite(options) => {
+            SqliteStore::check(options).map_err(|error| store_failure(config, error))
+        }
+        options::Store::Redis(_) => Err(Failure::StoreUnfit {
+            store: config.to_string(),
+            why: "only a store in a file is checked as a whole; one in Redis is checked as it is read"
+                .to_owned(),
+        }),
+    }
 }
 
-fn store_failure(path: &Path, error: StoreError) -> Failure {
-    let path = path.to_owned();
+fn store_failure(config: &config::Store, error: StoreError) -> Failure {
+    let store = config.to_string();
     match error {
         StoreError::Full(why) => Failure::Store {
-            path,
-            why: format!("{why}: make room on its disk and start again"),
+            store,
+            why: format!("{why}: make room and start again"),
         },
         StoreError::Corrupt(why) => Failure::Store {
-            path,
+            store,
             why: format!(
                 "it is damaged: {why}: run `coven check-store` to see all, restore a backup"
             ),
         },
-        StoreError::Locked { .. } => Failure::StoreLocked { path },
-        StoreError::Unfit(why) => Failure::StoreUnfit { path, why },
+        StoreError::Locked { path } => Failure::StoreLocked { path },
+        StoreError::Unfit(why) | StoreError::Denied(why) => Failure::StoreUnfit { store, why },
         error => Failure::Store {
-            path,
+            store,
             why: error.to_string(),
         },
     }
@@ -114,10 +167,10 @@ impl Parts {
         let (front, handle) =
             coven_front::Service::new(options::front(config)).map_err(front_failed)?;
         let (status, numbers) = (handle.status(), handle.clone());
-        let store_part = health.part("store");
+        let store_part = health.part(STORE);
         let upstreams = upstream_parts(&status.borrow(), health);
         let started = coven_node::Service::start(store, handle, options::node(config)).await;
-        let (link, node) = started.map_err(|error| node_failure(&config.store.path, error))?;
+        let (link, node) = started.map_err(|error| node_failure(&config.store, error))?;
         metrics.attach(numbers, node.health());
         let watch = Watch {
             health: health.clone(),
@@ -179,9 +232,9 @@ async fn node_failed(node: Option<&coven_node::Service>) -> coven_node::Error {
     }
 }
 
-fn node_failure(path: &Path, error: coven_node::Error) -> Failure {
+fn node_failure(config: &config::Store, error: coven_node::Error) -> Failure {
     match error {
-        coven_node::Error::Store(error) => store_failure(path, error),
+        coven_node::Error::Store(error) => store_failure(config, error),
         coven_node::Error::Ended(why) => Failure::Internal {
             what: "the node",
             why: why.to_owned(),

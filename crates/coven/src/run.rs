@@ -1,6 +1,6 @@
 //! `coven serve`: the life of the process, from the store to the last stanza.
 //!
-//! Order of the start: signals, store, HTTP, node, front-end. Of the end: readiness goes red, the front-end drains, the
+//! Order of the start: signals, store, HTTP (a store in Redis after it), node, front-end. Of the end: readiness goes red, the front-end drains, the
 //! node commits what it decided and releases, the store closes. How the parts are wired is in [`crate::parts`], what each is told in
 //! [`crate::options`].
 
@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Http, Listen};
+use crate::config::{Config, Http, Listen, Place};
 use crate::failure::Failure;
 use crate::health::{HEARTBEAT, Health};
 use crate::http::Server;
@@ -66,9 +66,18 @@ async fn beat(health: Health) {
 }
 
 async fn start(config: &Config, health: &Health) -> Result<(Parts, Option<Server>), Failure> {
-    let store = open_store(&config.store).await?;
     let metrics = Metrics::default();
-    let http = start_http(&config.http, health, &metrics)?;
+    // A file is asked for first: a second process on it is told of that. A Redis may be waited for, in the sight of probes.
+    let (store, http) = match &config.store.place {
+        Place::Sqlite { .. } => {
+            let store = open_store(&config.store, health).await?;
+            (store, start_http(&config.http, health, &metrics)?)
+        }
+        Place::Redis(_) => {
+            let http = start_http(&config.http, health, &metrics)?;
+            (open_store(&config.store, health).await?, http)
+        }
+    };
     let parts = Parts::start(config, store, health, &metrics).await?;
     health.started();
     Ok((parts, http))

@@ -89,10 +89,11 @@ fn variables_of_the_environment_are_read() {
     let output = folder
         .coven()
         .arg("check-config")
-        .env("COVEN_STORE__URL", "redis://localhost")
+        .env("COVEN_STORE__URL", "redis+sentinel://localhost")
         .output()
         .unwrap();
-    let expected = "coven: COVEN_STORE__URL: redis is not in this version: use sqlite:PATH\n";
+    let expected = "coven: COVEN_STORE__URL: the address of the store cannot be used: the primary's name is \
+        missing: redis+sentinel://host,host/name\n";
     assert_eq!(
         texts(&output),
         (Some(2), String::new(), expected.to_owned())

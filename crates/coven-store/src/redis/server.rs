@@ -3,16 +3,18 @@
 //! One connection is used by everybody, in order; it is made anew when it breaks or leads to what is no primary any more.
 //! What was sent on a broken one is not sent again: whether it was done is not known, and who asked has to find out.
 
+mod look;
 mod target;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Cmd, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(super) use self::target::Target;
 use super::keys::Keys;
@@ -37,6 +39,8 @@ pub(super) struct Server {
 struct Shared {
     target: Target,
     options: Options,
+    /// What was found to fit when it was opened.
+    durability: OnceLock<Durability>,
     link: Mutex<Linked>,
 }
 
@@ -100,6 +104,7 @@ impl Server {
             shared: Arc::new(Shared {
                 target,
                 options,
+                durability: OnceLock::new(),
                 link: Mutex::default(),
             }),
         };
@@ -156,7 +161,7 @@ impl Server {
 
     /// The command that waits until what was written before it on this connection is durable; none where it is at once.
     pub(super) fn barrier(&self) -> Option<Cmd> {
-        let mut cmd = match self.shared.options.durability {
+        let mut cmd = match self.shared.durability.get()? {
             Durability::Primary => return None,
             Durability::Replica => redis::cmd("WAIT"),
             Durability::ReplicaFsync => {
@@ -256,17 +261,40 @@ impl Server {
 
     /// Version and settings. What may not be asked is taken to be right.
     async fn look(&self) -> Result<(), Error> {
-        let info = redis::cmd("INFO");
-        let answers = self.ask(ShardId(0), vec![info]).await;
-        let text = match answers {
-            Ok(answers) => answers.first().map(text).unwrap_or_default(),
-            Err(Error::Io(why)) => return Err(Error::Io(why)),
-            Err(error) => {
-                warn!(%error, "INFO is refused: version, eviction and persistence are not checked");
-                return Ok(());
+        let infos = match self.infos().await {
+            Ok(infos) => infos,
+            Err(Error::Denied(why)) => {
+                warn!(%why, "INFO is refused: version, eviction, memory and persistence of redis are not checked");
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        };
+        let found = look::findings(&infos)?;
+        for warning in &found.warnings {
+            warn!("{warning}");
+        }
+        let durability = found.durability(self.options().durability)?;
+        info!(?durability, "how durable an answer of redis has to be");
+        let _set_before = self.shared.durability.set(durability);
+        Ok(())
+    }
+
+    /// `INFO` of each primary.
+    pub(super) async fn infos(&self) -> Result<Vec<String>, Error> {
+        let cmd = redis::cmd("INFO");
+        let (_, link) = self.link().await?;
+        let answer = match link {
+            Link::One(mut link) => cmd.query_async::<Value>(&mut link).await,
+            Link::Many(mut link) => {
+                let all = MultipleNodeRoutingInfo::AllMasters;
+                let routing = RoutingInfo::MultiNode((all, None));
+                link.route_command(cmd, routing).await
             }
         };
-        check_info(&text)
+        Ok(match answer.map_err(|error| refusal(&error))? {
+            Value::Map(each) => each.iter().map(|(_, info)| text(info)).collect(),
+            one => vec![text(&one)],
+        })
     }
 
     async fn identity(&self) -> Result<StoreId, Error> {
@@ -331,35 +359,6 @@ fn identity(value: &str, shards: u16) -> Result<StoreId, Error> {
     }
 }
 
-/// Refuses what cannot work, warns of what loses data (design §5.13, §5.14).
-fn check_info(info: &str) -> Result<(), Error> {
-    let field = |name: &str| {
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(str::trim)
-    };
-    let major =
-        field("redis_version").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
-    if major.is_some_and(|major| major < 7) {
-        return Err(Error::Unfit("redis 7.0 or newer is needed".to_owned()));
-    }
-    if let Some(policy) = field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
-        return Err(Error::Unfit(format!(
-            "this redis evicts keys: set maxmemory-policy to noeviction, not {policy}"
-        )));
-    }
-    if field("maxmemory") == Some("0") {
-        warn!("maxmemory of this redis is 0: it grows until the system kills it");
-    }
-    if field("aof_enabled") == Some("0") && field("connected_slaves") == Some("0") {
-        warn!(
-            "this redis has no append-only file and no replica: a restart of it loses what is newest"
-        );
-    }
-    Ok(())
-}
-
 /// The server does not take commands now, or is not the right one.
 pub(super) fn is_elsewhere(error: &RedisError) -> bool {
     let code = error.code().unwrap_or_default();
@@ -369,33 +368,20 @@ pub(super) fn is_elsewhere(error: &RedisError) -> bool {
 /// What a refusal of the server means: nothing was done.
 pub(super) fn refusal(error: &RedisError) -> Error {
     match error.code().unwrap_or_default() {
+        "MISCONF" => Error::Full("redis cannot write to its disk".to_owned()),
         "OOM" => Error::Full("the memory of redis is used up: maxmemory".to_owned()),
         "READONLY" | "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS"
-        | "BUSY" | "NOSCRIPT" | "MISCONF" => Error::Io(error.to_string()),
-        "NOPERM" | "NOAUTH" => Error::Io(format!("redis does not allow it: {error}")),
+        | "BUSY" | "NOSCRIPT" => Error::Io(error.to_string()),
+        "NOPERM" | "NOAUTH" | "WRONGPASS" => {
+            Error::Denied(error.detail().unwrap_or_default().to_owned())
+        }
         _ => Error::Io(error.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
-
-    #[test]
-    fn a_redis_that_evicts_is_refused() {
-        let info = |policy: &str| {
-            format!(
-                "# Server\r\nredis_version:7.0.15\r\n# Memory\r\nmaxmemory:100\r\nmaxmemory_policy:{policy}\r\n"
-            )
-        };
-        assert!(check_info(&info("noeviction")).is_ok());
-        let refused = check_info(&info("allkeys-lru")).unwrap_err();
-        assert!(refused.to_string().contains("noeviction"), "{refused}");
-        assert!(check_info("redis_version:6.2.14\r\n").is_err());
-        assert!(check_info("").is_ok());
-    }
 
     #[test]
     fn the_number_of_shards_is_part_of_the_mark() {

@@ -39,7 +39,7 @@ pub use log::{Format, Level, Log};
 pub use node::Node;
 pub use place::Problem;
 pub use secret::{SecretSource, Secrets};
-pub use store::{Durability, Store};
+pub use store::{Place, Redis, Store};
 pub use upstream::{Attach, Barrier, Quirk, Upstream};
 pub use value::{DomainName, HostPort, Period, Rate, Size, UserJid};
 

@@ -173,15 +173,11 @@ fn every_default_is_documented() {
         "secret",
         "secret-file",
         "max-count",
-    ];
-    let later = [
-        "cluster",
+        "durability",
         "prefix",
         "must-exist",
-        "max-bytes",
-        "allow-invites",
-        "admin-token-file",
     ];
+    let later = ["cluster", "max-bytes", "allow-invites", "admin-token-file"];
     let sections = [
         keys_of::<File>(),
         keys_of::<StoreSection>(),

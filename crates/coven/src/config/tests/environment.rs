@@ -22,7 +22,7 @@ fn variables_win_over_the_file() {
     );
     let Loaded { config, warnings } = loaded.unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
-    assert!(config.store.path.ends_with("other.db"));
+    assert_eq!(config.store.to_string(), "/etc/other.db");
     assert_eq!(
         (config.store.shards, config.limits.enabled, config.role),
         (16, false, Role::All)
@@ -98,8 +98,8 @@ fn problems_name_the_variable() {
         ),
         (
             "COVEN_STORE__URL",
-            "redis://:canary@h",
-            "COVEN_STORE__URL: redis is not in this version",
+            "redis+sentinel://:canary@h",
+            "COVEN_STORE__URL: the address of the store cannot be used: the primary's name is missing",
         ),
         (
             "COVEN_STORE__SHARDS",
@@ -113,8 +113,8 @@ fn problems_name_the_variable() {
         ),
         (
             "COVEN_STORE__PREFIX",
-            "canary",
-            "COVEN_STORE__PREFIX: not in this version",
+            "canary{}",
+            "COVEN_STORE__PREFIX: a prefix is 1 to 64 letters, digits or -_.:",
         ),
         (
             "COVEN_CLUSTER__LISTEN",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::{
-    Attach, Barrier, Create, Durability, Format, Limits, Listen, LockTimeout, MaxAge, Quirk, Role,
+    Attach, Barrier, Create, Format, Limits, Listen, LockTimeout, MaxAge, Place, Quirk, Role,
     SecretSource, Whois,
 };
 use super::{SMALL, accepted, file, refused};
@@ -13,11 +13,10 @@ use super::{SMALL, accepted, file, refused};
 fn a_small_file_gets_defaults_for_a_laptop() {
     let config = accepted(SMALL);
     assert_eq!(config.role, Role::All);
-    assert_eq!(config.store.path, Path::new("/etc/coven.db"));
-    assert_eq!(
-        (config.store.durability, config.store.shards),
-        (Durability::Sync, 1024)
+    assert!(
+        matches!(&config.store.place, Place::Sqlite { path, interval: false } if path == Path::new("/etc/coven.db"))
     );
+    assert_eq!(config.store.shards, 1024);
     assert_eq!(config.node.idle_timeout.0, Duration::from_secs(600));
     assert_eq!(
         config.archive.max_age,
@@ -108,10 +107,10 @@ fn every_setting_reaches_its_place() {
         (config.limits.enabled, config.limits.message_rate.count),
         (false, 3)
     );
-    assert_eq!(
-        (config.store.path.as_path(), config.store.shards),
-        (Path::new("/var/lib/coven.db"), 16)
+    assert!(
+        matches!(&config.store.place, Place::Sqlite { path, interval: true } if path == Path::new("/var/lib/coven.db"))
     );
+    assert_eq!(config.store.shards, 16);
 }
 
 #[test]
@@ -224,42 +223,6 @@ fn what_a_later_version_brings_is_refused() {
             ":2: cluster: not in this version",
         ),
         (
-            "[store]\nurl = 'redis://:canary@h/0'",
-            ":2: store.url: redis is not in this version: use sqlite:PATH",
-        ),
-        (
-            "[store]\nurl = 'rediss://h/0'",
-            ":2: store.url: rediss is not in this version: use sqlite:PATH",
-        ),
-        (
-            "[store]\nurl = 'redis+sentinel://h,i/n'",
-            ":2: store.url: redis+sentinel is not in this version: use sqlite:PATH",
-        ),
-        (
-            "[store]\nurl = 'redis+cluster://h,i'",
-            ":2: store.url: redis+cluster is not in this version: use sqlite:PATH",
-        ),
-        (
-            "[store]\ndurability = 'replica'",
-            ":2: store.durability: \"replica\" is not in this version",
-        ),
-        (
-            "[store]\ndurability = 'replica-fsync'",
-            ":2: store.durability: \"replica-fsync\" is not in this version",
-        ),
-        (
-            "[store]\ndurability = 'primary'",
-            ":2: store.durability: \"primary\" is not in this version",
-        ),
-        (
-            "[store]\nprefix = 'coven'",
-            ":2: store.prefix: not in this version",
-        ),
-        (
-            "[store]\nmust-exist = false",
-            ":2: store.must-exist: not in this version",
-        ),
-        (
             "[archive]\nmax-bytes = 1",
             ":2: archive.max-bytes: not in this version",
         ),
@@ -281,6 +244,68 @@ fn what_a_later_version_brings_is_refused() {
         ),
     ] {
         assert_eq!(refused(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_the_kind_of_store_is_refused() {
+    for (store, expected) in [
+        (
+            "durability = 'replica'",
+            ":10: store.durability: a store in SQLite has \"sync\" or \"interval\"",
+        ),
+        (
+            "prefix = 'coven'",
+            ":10: store.prefix: only a store in Redis has it",
+        ),
+        (
+            "must-exist = false",
+            ":10: store.must-exist: only a store in Redis has it",
+        ),
+        (
+            "url = 'redis://h'\ndurability = 'sync'",
+            ":11: store.durability: a store in Redis has \"replica\", \"replica-fsync\" or \"primary\"",
+        ),
+        (
+            "prefix = '{x}'",
+            ":10: store.prefix: a prefix is 1 to 64 letters, digits or -_.:",
+        ),
+        (
+            "url = 'redis+sentinel://:canary@h'",
+            ":10: store.url: the address of the store cannot be used: the primary's name is missing: \
+             redis+sentinel://host,host/name",
+        ),
+        (
+            "url = 'redis+x://:canary@h'",
+            ":10: store.url: the address of the store cannot be used: the scheme ends in +sentinel or +cluster, or has no +",
+        ),
+        (
+            "url = 'redis+cluster://:canary@h:99999'",
+            ":10: store.url: the address of the store cannot be used: ",
+        ),
+    ] {
+        let problems = refused(&file("", "", &format!("[store]\n{store}")));
+        assert!(problems[0].starts_with(expected), "{store}: {problems:?}");
+        assert_eq!(problems.len(), 1, "{store}: {problems:?}");
+        assert!(!problems[0].contains("canary"), "{problems:?}");
+    }
+}
+
+#[test]
+fn all_kinds_of_redis_are_accepted() {
+    for (url, shown) in [
+        ("redis://:canary@h:6380/1", "redis://h:6380/1"),
+        ("rediss://u:canary@h", "rediss://h"),
+        (
+            "redis+sentinel://:canary@h,i:1/n",
+            "redis+sentinel://h,i:1/n",
+        ),
+        ("redis+cluster://h,i", "redis+cluster://h,i"),
+    ] {
+        let config = accepted(&file("", "", &format!("[store]\nurl = '{url}'")));
+        assert!(matches!(&config.store.place, Place::Redis(_)), "{url}");
+        assert_eq!(config.store.to_string(), shown);
+        assert!(!format!("{config:?}").contains("canary"));
     }
 }
 
