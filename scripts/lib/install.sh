@@ -28,6 +28,8 @@ need_redis() { need_packages redis-server=redis-server redis-sentinel=redis-sent
 
 need_ejabberd() { need_packages ejabberdctl=ejabberd; }
 
+need_redis() { need_packages redis-server=redis-server redis-sentinel=redis-sentinel; }
+
 # Prints a Python 3.11 or newer that can make virtual environments; Debian's is preferred.
 find_python() {
 	local python

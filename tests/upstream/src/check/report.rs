@@ -37,6 +37,8 @@ pub(super) enum Violation {
     Rejoined,
     /// An occupant was told that it is none (I6).
     LostPlace,
+    /// An occupant's history does not even say that it entered: it is not whole.
+    NoHistory,
 }
 
 impl Violation {
@@ -54,6 +56,7 @@ impl Violation {
             Self::Left => "left",
             Self::Rejoined => "rejoined",
             Self::LostPlace => "lost_place",
+            Self::NoHistory => "no_history",
         }
     }
 }

@@ -357,6 +357,14 @@ fn i6_nobody_leaves_comes_back_or_loses_the_place() {
 }
 
 #[test]
+fn a_history_that_does_not_begin_proves_nothing() {
+    let mut story = Story::new();
+    story.says(2, 0);
+    story.histories.remove(&BOB);
+    story.shows(Violation::NoHistory);
+}
+
+#[test]
 fn a_pause_lasts_until_the_room_is_of_use_again() {
     let mut story = Story::new();
     story.fault(10, 14, false, true);

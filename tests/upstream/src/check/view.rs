@@ -97,7 +97,9 @@ impl<'a> View<'a> {
 
     /// What it should have seen and has not: everything that was sent after it had come.
     pub(super) fn end(&self, messages: &Messages, report: &mut Report) {
-        let Some(here) = self.here else { return };
+        let Some(here) = self.here else {
+            return self.wrong(Violation::NoHistory, MessageNo(0), report);
+        };
         for ((message, _), seen) in self.archive.entries.iter().zip(&self.seen) {
             let due = messages.get(message).is_some_and(|sent| sent.at > here);
             if due && !seen {

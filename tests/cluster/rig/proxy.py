@@ -1,0 +1,30 @@
+"""What stands between two processes, and can be cut."""
+
+from __future__ import annotations
+
+import pathlib
+
+from .orders import Orders
+
+
+class Proxy(Orders):
+    """Many ways, each with a port of its own."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        super().__init__("proxy", ["proxy"], folder)
+
+    async def open(self, name: str, port: int) -> int:
+        """A new way to that port of this machine; returns the port to use instead."""
+        return int((await self.order("open", name=name, to=f"127.0.0.1:{port}"))["port"])
+
+    async def cut(self, name: str) -> None:
+        """Connections break, new ones are closed."""
+        await self.order("cut", name=name)
+
+    async def swallow(self, name: str) -> None:
+        """Connections stay, and nothing passes."""
+        await self.order("swallow", name=name)
+
+    async def heal(self, name: str) -> None:
+        """All passes again."""
+        await self.order("heal", name=name)
