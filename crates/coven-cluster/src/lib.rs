@@ -9,7 +9,7 @@ pub mod trace;
 
 pub use link::{
     Acknowledged, Delivery, FrontLink, Held, LeaseNumber, NodeLink, Operation, OperationId, Output,
-    ProcessId, Request, ToFront, ToNode,
+    ProcessId, Relay, Request, ToFront, ToNode,
 };
 pub use shard::{Channel, ShardId};
 pub use trace::TraceContext;

@@ -51,6 +51,14 @@ pub struct OperationId {
     pub base: u64,
 }
 
+impl OperationId {
+    /// Process and number: what stays the same when it is sent again.
+    #[must_use]
+    pub const fn name(&self) -> (ProcessId, u64) {
+        (ProcessId(self.process), self.n)
+    }
+}
+
 /// What a front-end sends to a node.
 #[derive(Debug)]
 pub enum ToNode {
@@ -77,6 +85,24 @@ pub enum ToNode {
         /// Channels with output that this connection has not acknowledged.
         channels: Vec<Channel>,
     },
+    /// Something that came on a stream of this front-end and is for another one. The node passes it on as
+    /// [`ToFront::Relay`] if that front-end is attached; else it is dropped.
+    Relay {
+        /// For which front-end.
+        to: ProcessId,
+        /// What.
+        relay: Relay,
+    },
+}
+
+/// The answer to a ping barrier that came back on another front-end's stream (design §6): a server with several streams
+/// answers on any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relay {
+    /// The `id` of the answer.
+    pub id: SmolStr,
+    /// Its `from`.
+    pub from: SmolStr,
 }
 
 /// A command or query for a channel.
@@ -90,10 +116,23 @@ pub struct Operation {
     pub request: Request,
     /// Where an answer goes.
     pub origin: Arc<Origin>,
-    /// Its name, on a remote link.
+    /// Its name, on a remote link. Reads and passing commands ([`Operation::is_passing`]) have one too, but take no part in
+    /// the chain of `prev` and `base`: they are sent once, and need neither order nor outcome.
     pub id: Option<OperationId>,
     /// Where it stands in a trace, if it is sampled: the front-end's span of having read it.
     pub trace: Option<TraceContext>,
+}
+
+impl Operation {
+    /// Whether it is of the passing class (design §2): a read, or an IQ between occupants. It is never sent again, since it
+    /// leaves no outcome by which a repeat would be known.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self.request,
+            Request::Query(_) | Request::Command(Command::Relay(_))
+        )
+    }
 }
 
 /// disco#items on a service: the channels of a space that the sender may know of (MUC-DISCO-03..05, MIX-SVC-08, 09).
@@ -173,7 +212,8 @@ pub enum ToFront {
         /// The operation's number.
         n: u64,
     },
-    /// All that operations up to `n` led to is acknowledged: they are not sent again (design §3.6).
+    /// All that operations up to `n` led to is acknowledged: they are not sent again (design §3.6). Where `n` is a read or
+    /// a passing command ([`Operation::is_passing`]), this is about it alone, and follows when its answer is on its way.
     Done {
         /// The channel.
         channel: Channel,
@@ -190,6 +230,8 @@ pub enum ToFront {
         /// Why.
         refusal: Box<Refusal>,
     },
+    /// From another front-end, passed on ([`ToNode::Relay`]).
+    Relay(Relay),
 }
 
 /// What a node sends to a front-end for one channel: leaves after the commit it depends on (I2).
@@ -265,6 +307,9 @@ pub enum Delivery {
         origin: Arc<Origin>,
         /// Why.
         refusal: Box<Refusal>,
+        /// Process and number of the operation, if it came by a remote link: what is refused again is written once
+        /// (design §3.6).
+        operation: Option<(ProcessId, u64)>,
     },
     /// Presence of somebody who is not here (MUC-ENTER-19).
     NotJoined {

@@ -137,6 +137,7 @@ fn refused(text: &str) -> Delivery {
     Delivery::Refused {
         origin: origin("<query xmlns='jabber:iq:version'/>"),
         refusal: Box::new(Refusal::usual(Condition::Forbidden).text(text.to_owned())),
+        operation: None,
     }
 }
 

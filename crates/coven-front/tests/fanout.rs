@@ -163,6 +163,7 @@ async fn refusals_and_answers_keep_the_order_of_their_channel() {
     deliveries.push(Delivery::Refused {
         origin: origin("coven", "<query xmlns='jabber:iq:version'/>"),
         refusal: Box::new(Refusal::usual(Condition::Forbidden)),
+        operation: None,
     });
     deliveries.extend(room.say("hag66", "after"));
     bench.send(&room, deliveries).await;

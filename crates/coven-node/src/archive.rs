@@ -70,6 +70,7 @@ pub(crate) async fn spawn_read(
             Err(refusal) => Delivery::Refused {
                 origin,
                 refusal: Box::new(refusal),
+                operation: None,
             },
         };
         let output = shared.output(Some(channel), vec![delivery]);

@@ -104,6 +104,7 @@ pub(crate) fn spawn_answer(
             Err(refusal) => Delivery::Refused {
                 origin,
                 refusal: Box::new(refusal),
+                operation: None,
             },
         };
         let output = shared.output(None, vec![delivery]);

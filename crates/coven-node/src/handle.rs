@@ -63,7 +63,7 @@ impl NodeLink for Handle {
         match message {
             ToNode::Operation(operation) => self.operation(operation),
             // In one process the one front-end holds all connections.
-            ToNode::Holds(_) => Ok(()),
+            ToNode::Holds(_) | ToNode::Relay { .. } => Ok(()),
             ToNode::Acknowledge(batch) => {
                 receipts::take(&self.shared, batch);
                 Ok(())
@@ -104,6 +104,7 @@ async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
         Err(refusal) => Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
+            operation: None,
         },
     }
 }

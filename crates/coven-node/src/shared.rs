@@ -90,6 +90,7 @@ impl Shared {
         let delivery = Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
+            operation: None,
         };
         let output = self.output(Some(channel.clone()), vec![delivery]);
         self.front.send(output).await;

@@ -349,6 +349,7 @@ impl Room {
         let delivery = Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
+            operation: operation.id.map(|id| id.name()),
         };
         self.send(Request {
             outcomes,
@@ -365,6 +366,7 @@ impl Room {
             let delivery = Delivery::Refused {
                 origin: Arc::clone(&operation.origin),
                 refusal,
+                operation: operation.id.map(|id| id.name()),
             };
             self.send(self.word(operation, delivery)).await;
         }

@@ -373,7 +373,9 @@ impl Projection {
 pub(crate) fn reply(delivery: Delivery, sink: &mut Fanout<'_>) {
     match delivery {
         Delivery::Answer { origin, answer } => answered(&origin, &answer, sink),
-        Delivery::Refused { origin, refusal } => refused(&origin, &refusal, sink),
+        Delivery::Refused {
+            origin, refusal, ..
+        } => refused(&origin, &refusal, sink),
         Delivery::NotJoined { origin } => render::not_joined(&origin, sink),
         _ => sink.without_roster(),
     }

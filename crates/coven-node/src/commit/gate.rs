@@ -86,7 +86,11 @@ impl Gate {
             // A refusal is nobody's but who asked: it is told whatever became of the shard.
             epoch: Epoch::default(),
             commit: 0,
-            deliveries: vec![Delivery::Refused { origin, refusal }],
+            deliveries: vec![Delivery::Refused {
+                origin,
+                refusal,
+                operation: None,
+            }],
             trace: None,
         };
         let leaving = Leaving {
