@@ -4,6 +4,7 @@
 //! front-end holds every connection. Read next: [`link`].
 
 pub mod link;
+pub mod operations;
 pub mod shard;
 pub mod trace;
 
