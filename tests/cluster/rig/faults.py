@@ -8,15 +8,47 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Sequence
 
 from harness.coven import Coven
 
-from .service import Service
+from .proxy import Proxy
+from .redis import Redis
+from .service import Cluster, Service
 from .upstream import Upstream
 
-#: How long a process is stopped: several times the life of a session (design §5).
+#: How long a process is stopped, or a way is cut: longer than the life of a session, which is 6 s (design §5).
 STOPPED_SECONDS = 30.0
+CUT_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """All that a fault may be done to."""
+
+    service: Service
+    upstream: Upstream
+    redis: Redis | None = None
+    proxy: Proxy | None = None
+
+    def nodes(self, number: int) -> Coven:
+        """The node whose turn it is."""
+        return _turn(self.service.nodes, number)
+
+    async def fronts(self, number: int) -> Coven:
+        """A front-end: mostly one that holds a stream, every third time whose turn it is."""
+        if isinstance(self.service, Cluster) and number % 3 != 2:
+            return await self.service.holder()
+        return _turn(self.service.fronts, number)
+
+    def store(self) -> Redis:
+        assert self.redis is not None, "there is no Redis"
+        return self.redis
+
+    def ways(self) -> Proxy:
+        assert self.proxy is not None, "there is no proxy"
+        return self.proxy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +56,12 @@ class Fault:
     """A fault that can be done to a service, and what it excuses."""
 
     name: str
+    #: Does it; the number counts the faults, so that they go around.
+    act: Callable[[Scene, int], Awaitable[None]]
     #: Copies may come twice: a front-end died, or its stream, with output that nobody has acknowledged.
-    may_duplicate: bool
+    may_duplicate: bool = False
     #: Messages may vanish: they were in the buffers of a stream that broke.
-    may_vanish: bool
-    #: Does it to the service; the number counts the faults, so that they go around.
-    act: Callable[[Service, int], Awaitable[None]]
+    may_vanish: bool = False
     #: How long rooms may need to carry messages again.
     patience: float = 60.0
 
@@ -47,12 +79,13 @@ class Struck:
     seconds: float
 
 
-async def strike(fault: Fault, service: Service, upstream: Upstream, number: int = 0) -> Struck:
+async def strike(fault: Fault, scene: Scene, number: int = 0) -> Struck:
     """Does it. Everybody asks afterwards whether they are still in."""
+    service, upstream = scene.service, scene.upstream
     before = await service.commits_flow()
     flags = {"may_duplicate": fault.may_duplicate, "may_vanish": fault.may_vanish}
     await upstream.order("mark", fault=fault.name, phase="begin", **flags)
-    await fault.act(service, number)
+    await fault.act(scene, number)
     await upstream.order("mark", fault=fault.name, phase="end")
     seconds = await upstream.heard(fault.patience)
     after = await service.commits_flow()
@@ -60,8 +93,7 @@ async def strike(fault: Fault, service: Service, upstream: Upstream, number: int
     return Struck(fault.name, before, after, seconds)
 
 
-def chosen(processes: list[Coven], number: int) -> Coven:
-    """They take turns."""
+def _turn(processes: Sequence[Coven], number: int) -> Coven:
     return processes[number % len(processes)]
 
 
@@ -71,11 +103,11 @@ async def kill(process: Coven) -> None:
     await process.start()
 
 
-async def stop_for_a_while(process: Coven) -> None:
+async def stop_for_a_while(process: Coven, seconds: float) -> None:
     """SIGSTOP; SIGCONT after a while."""
     process.pause()
     try:
-        await asyncio.sleep(STOPPED_SECONDS)
+        await asyncio.sleep(seconds)
     finally:
         process.go_on()
     await process.ready()
@@ -88,27 +120,90 @@ async def roll(process: Coven) -> None:
     await process.start()
 
 
-async def _kill_node(service: Service, number: int) -> None:
-    await kill(chosen(list(service.nodes), number))
+async def _kill_node(scene: Scene, number: int) -> None:
+    await kill(scene.nodes(number))
 
 
-async def _kill_front(service: Service, number: int) -> None:
-    await kill(chosen(list(service.fronts), number))
+async def _kill_front(scene: Scene, number: int) -> None:
+    await kill(await scene.fronts(number))
 
 
-async def _stop_node(service: Service, number: int) -> None:
-    await stop_for_a_while(chosen(list(service.nodes), number))
+async def _stop(scene: Scene, number: int) -> None:
+    """Two nodes, then a front-end."""
+    process = await scene.fronts(0) if number % 3 == 2 else scene.nodes(number)
+    await stop_for_a_while(process, STOPPED_SECONDS)
 
 
-async def _roll_all(service: Service, number: int) -> None:
-    for process in dict.fromkeys([*service.nodes, *service.fronts]):
+async def _roll_all(scene: Scene, number: int) -> None:
+    for process in dict.fromkeys([*scene.service.nodes, *scene.service.fronts]):
         await roll(process)
 
 
-KILL_ALL = Fault("kill-process", may_duplicate=True, may_vanish=True, act=_kill_node)
-ROLL_ALL = Fault("roll-process", may_duplicate=False, may_vanish=False, act=_roll_all)
-STOP_ALL = Fault("stop-process", may_duplicate=False, may_vanish=False, act=_stop_node)
-KILL_NODE = Fault("kill-node", may_duplicate=False, may_vanish=False, act=_kill_node)
-KILL_FRONT = Fault("kill-front", may_duplicate=True, may_vanish=True, act=_kill_front)
-STOP_NODE = Fault("stop-node", may_duplicate=False, may_vanish=False, act=_stop_node)
-ROLL = Fault("roll", may_duplicate=False, may_vanish=False, act=_roll_all)
+async def _cut_redis(scene: Scene, number: int) -> None:
+    """Broken connections and silent ones take turns."""
+    which = number % len(scene.service.nodes)
+    await _cut(scene, f"node{which}-redis", number // len(scene.service.nodes), None)
+    await scene.service.nodes[which].ready()
+
+
+async def _cut_front(scene: Scene, number: int) -> None:
+    """A front-end, mostly the one that holds the stream, loses a node, and the others do not."""
+    front = await scene.fronts(number)
+    assert front.process is not None
+    await _cut(scene, f"links-node{number % len(scene.service.nodes)}", number, front.process.pid)
+    await front.ready()
+
+
+async def _cut(scene: Scene, way: str, number: int, pid: int | None) -> None:
+    proxy = scene.ways()
+    await (proxy.swallow if number % 2 else proxy.cut)(way, pid)
+    try:
+        await asyncio.sleep(CUT_SECONDS)
+    finally:
+        await proxy.heal(way)
+
+
+async def _fail_over(scene: Scene, number: int) -> None:
+    await scene.store().fail_over()
+    await scene.service.ready()
+
+
+async def stop_redis(scene: Scene, seconds: float) -> None:
+    """All of Redis stands still for a while."""
+    servers = [server.process for server in scene.store().servers]
+    for server in servers:
+        assert server is not None
+        server.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        for server in servers:
+            assert server is not None
+            server.send_signal(signal.SIGCONT)
+    await scene.service.ready()
+
+
+async def _blink(scene: Scene, number: int) -> None:
+    await stop_redis(scene, 3.0)
+
+
+async def _away(scene: Scene, number: int) -> None:
+    await stop_redis(scene, 60.0)
+
+
+#: Of one process that does all.
+KILL_PROCESS = Fault("kill-process", _kill_node, may_duplicate=True, may_vanish=True)
+STOP_PROCESS = Fault("stop-process", _stop)
+ROLL_PROCESS = Fault("roll-process", _roll_all)
+#: Of nodes and front-ends.
+KILL_NODE = Fault("kill-node", _kill_node)
+KILL_FRONT = Fault("kill-front", _kill_front, may_duplicate=True, may_vanish=True)
+# A stopped front-end is kicked by the next one with its buffers full: what it had read and not handed over is gone.
+STOP = Fault("stop", _stop, may_duplicate=True, may_vanish=True)
+CUT_REDIS = Fault("cut-redis", _cut_redis)
+CUT_FRONT = Fault("cut-front", _cut_front, may_duplicate=True)
+ROLL = Fault("roll", _roll_all)
+#: Of Redis.
+FAIL_OVER = Fault("fail-over", _fail_over, patience=90.0)
+REDIS_BLINKS = Fault("redis-3s", _blink)
+REDIS_AWAY = Fault("redis-60s", _away)

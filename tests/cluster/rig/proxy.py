@@ -17,13 +17,13 @@ class Proxy(Orders):
         """A new way to that port of this machine; returns the port to use instead."""
         return int((await self.order("open", name=name, to=f"127.0.0.1:{port}"))["port"])
 
-    async def cut(self, name: str) -> None:
-        """Connections break, new ones are closed."""
-        await self.order("cut", name=name)
+    async def cut(self, name: str, pid: int | None = None) -> None:
+        """Connections break, new ones are closed; with a process id, those of that process alone."""
+        await self.order("cut", name=name, pid=pid)
 
-    async def swallow(self, name: str) -> None:
-        """Connections stay, and nothing passes."""
-        await self.order("swallow", name=name)
+    async def swallow(self, name: str, pid: int | None = None) -> None:
+        """Connections stay, and nothing passes; with a process id, those of that process alone."""
+        await self.order("swallow", name=name, pid=pid)
 
     async def heal(self, name: str) -> None:
         """All passes again."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from harness.coven import Coven
 
 _COMMITS = re.compile(r"^coven_node_commits_total(?:\{[^}]*\})? (\d+)", re.MULTILINE)
+_UP = re.compile(r"^coven_connection_up(?:\{[^}]*\})? 1$", re.MULTILINE)
 
 
 class Service(abc.ABC):
@@ -60,3 +61,29 @@ class Single(Service):
     @property
     def fronts(self) -> Sequence[Coven]:
         return [self._coven]
+
+
+class Cluster(Service):
+    """Nodes and front-ends apart."""
+
+    def __init__(self, nodes: Sequence[Coven], fronts: Sequence[Coven]) -> None:
+        self._nodes = nodes
+        self._fronts = fronts
+
+    @property
+    def nodes(self) -> Sequence[Coven]:
+        return self._nodes
+
+    @property
+    def fronts(self) -> Sequence[Coven]:
+        return self._fronts
+
+    async def holder(self) -> Coven:
+        """A front-end that holds a stream right now."""
+        async with asyncio.timeout(20.0):
+            while True:
+                for front in self._fronts:
+                    _, page = await front.get("/metrics")
+                    if _UP.search(page):
+                        return front
+                await asyncio.sleep(0.1)

@@ -54,6 +54,12 @@ class Upstream(Orders):
         done = await self.order("join", groups=groups, timeout=180)
         assert done["ok"], f"not everybody could enter: {done}, {await self.order('counters')}"
 
+    async def begin(self) -> None:
+        """Everybody enters and speaks; every room has carried a message."""
+        await self.join()
+        await self.speak()
+        await self.heard()
+
     async def speak(self) -> None:
         """From now on people speak."""
         await self.order("load", groups=[{"rooms": g.rooms, "rate": g.rate} for g in self.groups])

@@ -3,8 +3,9 @@
 //! Owns the ways (`open` gives each a port of its own) and their states. `heal`: bytes pass. `swallow`: connections stay
 //! and are accepted, and no byte passes, as where a router drops everything. `cut`: connections are broken and new ones
 //! are closed at once. Orders are lines of JSON on the control port: `{"order": "open", "name": N, "to": ADDRESS}` and
-//! `{"order": "heal" | "swallow" | "cut", "name": N}`, `{"order": "quit"}`. Bytes that were swallowed are held and pass
-//! after healing, as TCP would send them again.
+//! `{"order": "heal" | "swallow" | "cut", "name": N, "pid": P}`, `{"order": "quit"}`; with a process id only the
+//! connections of that process fail. Bytes that were swallowed are held and pass after healing, as TCP would send them
+//! again.
 
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -23,7 +24,41 @@ enum State {
     Cut,
 }
 
-type Ways = Rc<RefCell<BTreeMap<String, watch::Sender<State>>>>;
+/// The state of a way, and whose connections it is for; `None`: everybody's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Order {
+    state: State,
+    process: Option<u64>,
+}
+
+impl Order {
+    /// The state of the connection that comes from that port.
+    fn of(self, port: u16) -> State {
+        match self.process {
+            Some(process) if !has_port(process, port) => State::Open,
+            _ => self.state,
+        }
+    }
+}
+
+/// Whether a process has a socket with that port: its sockets are named by inode, which the kernel's table has by port.
+fn has_port(process: u64, port: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let inode = table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let own = fields.nth(1)?.rsplit(':').next()?;
+        (u16::from_str_radix(own, 16).ok()? == port).then_some(fields.nth(7)?)
+    });
+    let Some(inode) = inode else { return false };
+    let wanted = format!("socket:[{inode}]");
+    let files = std::fs::read_dir(format!("/proc/{process}/fd"));
+    let mut targets = files.into_iter().flatten().flatten();
+    targets.any(|file| {
+        std::fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
+    })
+}
+
+type Ways = Rc<RefCell<BTreeMap<String, watch::Sender<Order>>>>;
 
 const READ_BYTES: usize = 64 * 1024;
 
@@ -67,7 +102,8 @@ async fn follow(ways: &Ways, order: &Value) -> io::Result<Value> {
     let way = ways
         .get(name)
         .ok_or_else(|| io::Error::other(format!("there is no way {name:?}")))?;
-    way.send_replace(state);
+    let process = order.get("pid").and_then(Value::as_u64);
+    way.send_replace(Order { state, process });
     Ok(json!({"ok": true}))
 }
 
@@ -78,28 +114,29 @@ fn word<'a>(order: &'a Value, key: &str) -> &'a str {
 async fn open(ways: &Ways, name: &str, to: &str) -> io::Result<Value> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    let (sender, state) = watch::channel(State::Open);
+    let (sender, first) = watch::channel(Order {
+        state: State::Open,
+        process: None,
+    });
     ways.borrow_mut().insert(name.to_owned(), sender);
-    tokio::task::spawn_local(accept(listener, to.to_owned(), state));
+    tokio::task::spawn_local(accept(listener, to.to_owned(), first));
     Ok(json!({"ok": true, "port": port}))
 }
 
-async fn accept(listener: TcpListener, to: String, state: watch::Receiver<State>) {
+async fn accept(listener: TcpListener, to: String, order: watch::Receiver<Order>) {
     loop {
-        if let Ok((socket, _)) = listener.accept().await {
-            tokio::task::spawn_local(join(socket, to.clone(), state.clone()));
+        if let Ok((socket, from)) = listener.accept().await {
+            tokio::task::spawn_local(join(socket, from.port(), to.clone(), order.clone()));
         }
     }
 }
 
-async fn join(near: TcpStream, to: String, mut state: watch::Receiver<State>) {
+async fn join(near: TcpStream, port: u16, to: String, mut order: watch::Receiver<Order>) {
     // Whoever connects while all is swallowed waits, and is connected afterwards.
-    if state
-        .wait_for(|state| *state != State::Swallowing)
-        .await
-        .is_err()
-        || *state.borrow() == State::Cut
-    {
+    let healed = order
+        .wait_for(|order| order.of(port) != State::Swallowing)
+        .await;
+    if healed.map_or(State::Cut, |order| order.of(port)) == State::Cut {
         return;
     }
     let Ok(far) = TcpStream::connect(to).await else {
@@ -107,10 +144,10 @@ async fn join(near: TcpStream, to: String, mut state: watch::Receiver<State>) {
     };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let mut cut = state.clone();
+    let (one, other) = (order.clone(), order.clone());
     tokio::select! {
-        _ = cut.wait_for(|state| *state == State::Cut) => {}
-        _ = both(pass(near_in, far_out, state.clone()), pass(far_in, near_out, state)) => {}
+        _ = order.wait_for(|order| order.of(port) == State::Cut) => {}
+        _ = both(pass(near_in, far_out, port, one), pass(far_in, near_out, port, other)) => {}
     }
 }
 
@@ -125,15 +162,14 @@ async fn both(
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut state: watch::Receiver<State>,
+    port: u16,
+    mut order: watch::Receiver<Order>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;
-        state
-            .wait_for(|state| *state == State::Open)
-            .await
-            .map_err(io::Error::other)?;
+        let opened = order.wait_for(|order| order.of(port) == State::Open).await;
+        opened.map_err(io::Error::other)?;
         if count == 0 {
             return to.shutdown().await;
         }
@@ -154,6 +190,11 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(answer["ok"], true);
+    }
+
+    async fn only_for(ways: &Ways, process: u32) {
+        let order = json!({"order": "swallow", "name": "w", "pid": process});
+        assert_eq!(follow(ways, &order).await.unwrap()["ok"], true);
     }
 
     async fn echo(connection: &mut TcpStream) -> Option<u8> {
@@ -188,6 +229,16 @@ mod tests {
         let mut connection = TcpStream::connect(&address).await.unwrap();
         assert_eq!(echo(&mut connection).await, Some(b'x'));
         told(&ways, "swallow").await;
+        assert_eq!(echo(&mut connection).await, None);
+        told(&ways, "heal").await;
+        assert_eq!(connection.read_u8().await.unwrap(), b'x');
+        only_for(&ways, 1).await;
+        assert_eq!(
+            echo(&mut connection).await,
+            Some(b'x'),
+            "another process is meant"
+        );
+        only_for(&ways, std::process::id()).await;
         assert_eq!(echo(&mut connection).await, None);
         told(&ways, "heal").await;
         assert_eq!(connection.read_u8().await.unwrap(), b'x');
