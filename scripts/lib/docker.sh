@@ -43,6 +43,8 @@ stop_docker() {
 		tries=$((tries + 1))
 		sleep 0.2
 	done
+	# The engine mounts its folder on itself, and leaves it so when it ends.
+	as_root umount --recursive "$SCRATCH/docker/data" 2>/dev/null || true
 	as_root rm -rf "$SCRATCH/docker/data" "$SCRATCH/docker/exec"
 }
 
