@@ -6,6 +6,7 @@
 pub mod link;
 pub mod operations;
 pub mod shard;
+pub mod timing;
 pub mod trace;
 
 pub use link::{

@@ -1,7 +1,11 @@
 //! Where an operation stands in a trace, so that one trace follows a message over the link (design §3, reliability §4.4).
 //!
 //! A link is one long stream with one set of headers: the context of W3C Trace Context therefore travels with each operation
-//! and each output. Nothing here knows a telemetry library; who makes spans is the binary.
+//! and each output. Nothing here knows a telemetry library: the binary installs something that makes spans ([`install`]),
+//! if it is told to; else nothing is made, and asking costs one look at an empty cell.
+
+use std::fmt::Debug;
+use std::sync::OnceLock;
 
 /// The part of a trace that goes from one process to the next: `traceparent` of W3C Trace Context, as bytes.
 ///
@@ -52,6 +56,82 @@ impl TraceContext {
     pub fn is_valid(&self) -> bool {
         self.trace_id != [0; 16] && self.span_id != [0; 8]
     }
+}
+
+/// A step of an operation's way; each is one span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// A front-end has read a stanza and gives it to a node.
+    Read,
+    /// A channel decides, and applies what it decided.
+    Decide,
+    /// From the decision until the store has made it durable.
+    Commit,
+    /// A front-end renders it and hands it over to its streams.
+    Render,
+}
+
+impl Step {
+    /// The name of the span; stable, documented in `docs/metrics.md`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "front read",
+            Self::Decide => "node decide",
+            Self::Commit => "node commit",
+            Self::Render => "front render",
+        }
+    }
+}
+
+/// Makes spans.
+pub trait Tracing: Debug + Send + Sync {
+    /// Begins a span now; `None` if this trace is not sampled. Without a parent it is the first of its trace.
+    fn begin(&self, step: Step, parent: Option<TraceContext>) -> Option<Span>;
+}
+
+/// What is behind a [`Span`]: ends it when dropped.
+pub trait Recording: Debug + Send + Sync {
+    /// Where it stands: what comes after has it as its parent.
+    fn context(&self) -> TraceContext;
+}
+
+/// A span that is going on, and ends when it is dropped.
+#[derive(Debug)]
+pub struct Span(Box<dyn Recording>);
+
+impl Span {
+    /// Of a recording.
+    #[must_use]
+    pub fn new(recording: Box<dyn Recording>) -> Self {
+        Self(recording)
+    }
+
+    /// What goes with an operation or an output, so that what follows is a child of this.
+    #[must_use]
+    pub fn context(&self) -> TraceContext {
+        self.0.context()
+    }
+}
+
+static TRACING: OnceLock<Box<dyn Tracing>> = OnceLock::new();
+
+/// From now on spans are made. Once for a process: a second call changes nothing, and says so.
+pub fn install(tracing: Box<dyn Tracing>) -> bool {
+    TRACING.set(tracing).is_ok()
+}
+
+/// Begins a trace, if there is telemetry and it is sampled.
+#[must_use]
+pub fn begin(step: Step) -> Option<Span> {
+    TRACING.get()?.begin(step, None)
+}
+
+/// Goes on with a trace, if there is one.
+#[must_use]
+pub fn follow(step: Step, parent: Option<TraceContext>) -> Option<Span> {
+    let parent = parent?;
+    TRACING.get()?.begin(step, Some(parent))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coven_cluster::timing::Timing;
 use coven_core::{ChannelName, Delta, Event, PersonView, Record, Timestamp};
 use coven_xmpp::domains::Domains;
 use smol_str::SmolStr;
@@ -35,6 +36,8 @@ pub(crate) struct Front {
     /// In how many rooms people are.
     pub(crate) visits: Visits,
     pub(crate) counters: Counters,
+    /// From taking an output until it was rendered and packed for its streams.
+    pub(crate) render_times: Timing,
     pub(crate) activity: Activity,
     /// When it began.
     born: Timestamp,
@@ -72,6 +75,7 @@ impl Front {
             joined: Recent::default(),
             visits: Visits::new(options.rates.map_or(0, |rates| rates.rooms)),
             counters: Counters::default(),
+            render_times: Timing::default(),
             activity: Activity::default(),
             born: clock::now(),
             workers,

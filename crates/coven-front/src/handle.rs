@@ -35,6 +35,7 @@ impl Handle {
                 .map(|connection| connection.snapshot())
                 .collect(),
             waiting_outputs: self.workers.iter().map(waiting).collect(),
+            render_times: self.front.render_times.times(),
             ..self.front.counters.snapshot()
         }
     }

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use coven_cluster::timing::Times;
 use smol_str::SmolStr;
 
 /// A number that many may add to.
@@ -44,6 +45,8 @@ macro_rules! counters {
             pub connections: Vec<ConnectionSnapshot>,
             /// Outputs that wait for each worker.
             pub waiting_outputs: Vec<usize>,
+            /// From taking an output until it was rendered and packed for its streams.
+            pub render_times: Times,
         }
 
         impl Snapshot {

@@ -3,18 +3,20 @@
 //! What a command leads to is the core's; a turn is in [`crate::turn`]. Here are the messages, the actor's life (load,
 //! reset, quarantine, passivation) and what leaves when output has to be sent again.
 
-use crate::commit::{Request, wait};
+use crate::commit::{Progress, Request, wait};
 use crate::directory;
 use crate::load::{self, Stored};
 use crate::operations::Outcomes;
 use crate::quota;
 use crate::shared::Shared;
+use coven_cluster::trace::{self, Span, Step};
 use coven_cluster::{Channel, Delivery, Operation};
 use coven_core::{Channel as State, Condition, Refusal, Roster, Sequence, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 /// Events in one output when the journal is sent again.
@@ -25,8 +27,8 @@ pub(crate) const RETRY_MS: i64 = 1000;
 /// What an actor is told.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Decide or read.
-    Operation(Box<Operation>),
+    /// Decide or read. With the moment at which the node took it.
+    Operation(Box<Operation>, Instant),
     /// Events up to here are acknowledged on all connections.
     Acknowledged(Sequence),
     /// Send again what a connection has not acknowledged.
@@ -77,6 +79,31 @@ pub(crate) struct Room {
     pub(crate) outcomes: Outcomes,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) panics: u8,
+    turn: Turn,
+}
+
+/// The operation that has its turn.
+#[derive(Debug, Default)]
+struct Turn {
+    taken: Option<Instant>,
+    span: Option<Span>,
+}
+
+impl Turn {
+    fn new(operation: &Operation, taken: Instant) -> Self {
+        Self {
+            taken: Some(taken),
+            span: trace::follow(Step::Decide, operation.trace),
+        }
+    }
+
+    /// What goes with what it leads to.
+    fn progress(&self) -> Progress {
+        Progress {
+            taken: self.taken,
+            span: trace::follow(Step::Commit, self.span.as_ref().map(Span::context)),
+        }
+    }
 }
 
 /// Whether the channel can be worked with.
@@ -125,7 +152,11 @@ impl ChannelActor {
             return self.idle(myself, room).await;
         }
         match message {
-            Message::Operation(operation) => room.operation(&operation).await,
+            Message::Operation(operation, taken) => {
+                room.turn = Turn::new(&operation, taken);
+                room.operation(&operation).await;
+                room.turn = Turn::default();
+            }
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend => Box::pin(room.resend()).await,
             Message::Load(done) => Box::pin(room.taken_up(done)).await,
@@ -171,6 +202,7 @@ impl Room {
             outcomes: Outcomes::default(),
             timer: None,
             panics: 0,
+            turn: Turn::default(),
         }
     }
 
@@ -340,7 +372,8 @@ impl Room {
         let _void = passed.await;
     }
 
-    pub(crate) async fn send(&self, request: Request) {
+    pub(crate) async fn send(&self, mut request: Request) {
+        request.progress = self.turn.progress();
         if let Err(unsent) = self.shared.commits.send(request).await
             && let Some(origin) = unsent.0.origin
         {

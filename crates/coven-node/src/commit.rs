@@ -18,6 +18,7 @@ use crate::directory::Listed;
 use crate::quota::{self, Owner};
 use crate::shared::Shared;
 use building::{Building, ToEnd};
+use coven_cluster::trace::Span;
 use coven_cluster::{Channel, Delivery, Output, ShardId};
 use coven_core::{Condition, ErrorType, Origin, Refusal, Sequence};
 use coven_store::{
@@ -61,6 +62,17 @@ pub(crate) struct Request {
     pub(crate) origin: Option<Arc<Origin>>,
     /// Answered when all before it is durable and sent.
     pub(crate) barrier: Option<oneshot::Sender<()>>,
+    /// How far the operation is that it comes from.
+    pub(crate) progress: Progress,
+}
+
+/// How far an operation is on its way; for telemetry only.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// When the node took it.
+    pub(crate) taken: Option<Instant>,
+    /// From its decision until it is durable.
+    pub(crate) span: Option<Span>,
 }
 
 impl Request {
@@ -79,6 +91,7 @@ impl Request {
             more_follows: false,
             origin: None,
             barrier: None,
+            progress: Progress::default(),
         }
     }
 
@@ -98,6 +111,7 @@ struct Part {
     more_follows: bool,
     origin: Option<Arc<Origin>>,
     barrier: Option<oneshot::Sender<()>>,
+    progress: Progress,
     /// What its records weigh.
     bytes: usize,
 }
@@ -106,6 +120,7 @@ struct Part {
 struct InFlight {
     shard: ShardId,
     number: CommitNumber,
+    sent: Instant,
     answer: Awaited,
     events: u64,
     parts: Vec<Part>,
@@ -285,6 +300,7 @@ impl Committer {
         self.in_flight.push_back(InFlight {
             shard: building.shard,
             number,
+            sent: Instant::now(),
             answer: Awaited::Commit(answer),
             events,
             parts,
@@ -309,7 +325,9 @@ impl Committer {
         }
         line.last = commit.number;
         line.pause = std::time::Duration::ZERO;
-        self.shared.health.committed(commit.events);
+        self.shared
+            .health
+            .committed(commit.events, commit.sent.elapsed());
         if self.shared.health.store(true) {
             info!(event = "store-up", "the store takes commits again");
         }
@@ -328,13 +346,16 @@ impl Committer {
         if !part.owners.is_empty() {
             quota::note(&self.shared, &part.channel, part.owners);
         }
+        if let Some(taken) = part.progress.taken {
+            self.shared.health.done(taken.elapsed());
+        }
         let (shard, barrier) = (part.channel.shard(), part.barrier);
         let output = (!part.deliveries.is_empty()).then_some(Output {
             channel: Some(part.channel),
             epoch: self.shared.epoch(shard),
             commit: if part.more_follows { 0 } else { commit },
             deliveries: part.deliveries,
-            trace: None,
+            trace: part.progress.span.as_ref().map(Span::context),
         });
         let leaving = Leaving {
             output,
@@ -356,6 +377,7 @@ impl Part {
             more_follows: request.more_follows,
             origin: request.origin,
             barrier: request.barrier,
+            progress: request.progress,
             bytes,
         }
     }

@@ -7,6 +7,7 @@ use crate::{directory, receipts};
 use coven_cluster::{Delivery, NodeLink, Operation, Request, ToNode};
 use coven_core::Query;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Sends to a node in this process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,10 +35,10 @@ impl Handle {
             return self.aside(operation);
         }
         let channel = operation.channel.clone();
-        let message = Message::Operation(operation);
+        let message = Message::Operation(operation, Instant::now());
         match self.shared.table.offer(&self.shared, &channel, message) {
             Ok(()) => Ok(()),
-            Err(Message::Operation(operation)) => Err(ToNode::Operation(operation)),
+            Err(Message::Operation(operation, _)) => Err(ToNode::Operation(operation)),
             Err(_) => Ok(()),
         }
     }

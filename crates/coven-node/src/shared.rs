@@ -6,6 +6,7 @@ use crate::options::Options;
 use crate::receipts::Unstored;
 use crate::sweep::Sweeps;
 use crate::table::Table;
+use coven_cluster::timing::{Times, Timing};
 use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId, ToFront};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, Timestamp};
 use coven_store::{SessionId, Store};
@@ -14,7 +15,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// What all parts of a node hold in common.
@@ -128,6 +129,8 @@ struct Counters {
     panics: AtomicU64,
     quarantined: AtomicU64,
     loaded: AtomicU64,
+    commit_times: Timing,
+    operation_times: Timing,
 }
 
 /// Counters of a node at a moment.
@@ -147,6 +150,10 @@ pub struct Snapshot {
     pub quarantined: u64,
     /// Channels loaded or created so far.
     pub loaded: u64,
+    /// From handing a group commit to the store until it was durable.
+    pub commit_times: Times,
+    /// From taking an operation until what it led to could leave.
+    pub operation_times: Times,
 }
 
 impl Health {
@@ -163,6 +170,8 @@ impl Health {
             panics: get(&c.panics),
             quarantined: get(&c.quarantined),
             loaded: get(&c.loaded),
+            commit_times: c.commit_times.times(),
+            operation_times: c.operation_times.times(),
         }
     }
 
@@ -186,9 +195,15 @@ impl Health {
         damaged.len() < MOST_DAMAGED && damaged.insert(channel.clone())
     }
 
-    pub(crate) fn committed(&self, events: u64) {
+    pub(crate) fn committed(&self, events: u64, took: Duration) {
+        self.0.commit_times.note(took);
         self.0.commits.fetch_add(1, Ordering::Relaxed);
         self.0.events.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// What an operation led to may leave.
+    pub(crate) fn done(&self, took: Duration) {
+        self.0.operation_times.note(took);
     }
 
     pub(crate) fn refused(&self) {

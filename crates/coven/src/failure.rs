@@ -59,6 +59,12 @@ pub enum Failure {
         /// What cut it short.
         why: &'static str,
     },
+    /// The environment names a collector of telemetry that cannot be one.
+    #[error("the OTEL_EXPORTER_OTLP_* variables cannot be used: {why}")]
+    Telemetry {
+        /// What is wrong.
+        why: String,
+    },
     /// A part of the program failed.
     #[error("{what} failed: {why}")]
     Internal {
@@ -86,6 +92,7 @@ impl Failure {
             | Self::Listen { .. }
             | Self::StoreLocked { .. }
             | Self::StoreUnfit { .. }
+            | Self::Telemetry { .. }
             | Self::NotAccepted { .. } => 2,
             Self::Store { .. }
             | Self::NotDrained { .. }

@@ -15,3 +15,4 @@ pub mod parts;
 pub mod run;
 pub mod signals;
 pub mod spaces;
+pub mod telemetry;

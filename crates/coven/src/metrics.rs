@@ -1,17 +1,26 @@
-//! `/metrics`: what node and front-end count, in the text format of Prometheus.
+//! `/metrics`: what node and front-end count, in the text format of Prometheus; the same numbers go out over OTLP.
 //!
 //! Owns the names for the outside world (`docs/metrics.md`). The numbers belong to the parts, which keep them as plain
 //! atomics; they are read when somebody asks. No label is a channel or a person: connections and workers are few.
+//! Read next: [`family`], then [`crate::telemetry`].
 
-use std::fmt::{Display, Write};
+pub(crate) mod family;
+
 use std::sync::{Arc, OnceLock};
 
 use coven_front::Snapshot as Front;
 use coven_node::Snapshot as Node;
+use family::{Family, Kind, Value};
 
-/// Where the numbers come from, once the parts run. Clones share it.
+/// Where the numbers come from, once the parts run: what a process has of them. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Metrics(Arc<OnceLock<(coven_front::Handle, coven_node::Health)>>);
+pub struct Metrics(Arc<Sources>);
+
+#[derive(Debug, Default)]
+struct Sources {
+    front: OnceLock<coven_front::Handle>,
+    node: OnceLock<coven_node::Health>,
+}
 
 /// The content type of the text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -19,102 +28,129 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 impl Metrics {
     /// From now on these are asked.
     pub fn attach(&self, front: coven_front::Handle, node: coven_node::Health) {
+        self.attach_front(front);
+        self.attach_node(node);
+    }
+
+    /// From now on this front-end is asked.
+    pub fn attach_front(&self, front: coven_front::Handle) {
         // A second time there is nothing to change: a process has one of each.
-        let _ = self.0.set((front, node));
+        let _ = self.0.front.set(front);
+    }
+
+    /// From now on this node is asked.
+    pub fn attach_node(&self, node: coven_node::Health) {
+        let _ = self.0.node.set(node);
     }
 
     /// All numbers as of now; none before the parts run.
     #[must_use]
     pub fn text(&self) -> String {
-        self.0.get().map_or_else(String::new, |(front, node)| {
-            text(&front.snapshot(), &node.snapshot())
-        })
+        let mut page = String::new();
+        for family in self.families() {
+            family.write(&mut page);
+        }
+        page
+    }
+
+    /// All numbers as of now.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let mut families = Vec::new();
+        if let Some(front) = self.0.front.get() {
+            self::front(&front.snapshot(), &mut families);
+        }
+        if let Some(node) = self.0.node.get() {
+            self::node(&node.snapshot(), &mut families);
+        }
+        families
     }
 }
 
-fn text(front: &Front, node: &Node) -> String {
-    let mut page = Page::default();
+fn front(front: &Front, families: &mut Vec<Family>) {
     for (name, help, value) in front.counters() {
-        page.counter(&format!("coven_front_{name}_total"), help, value);
+        families.push(counter(&format!("coven_front_{name}_total"), help, value));
     }
     let workers = front.waiting_outputs.iter().enumerate();
-    page.family(
-        "coven_front_waiting_outputs",
-        "gauge",
-        "Outputs that wait for a worker.",
-        "worker",
-        workers.map(|(no, waiting)| (no.to_string(), *waiting)),
-    );
-    connections(front, &mut page);
-    self::node(node, &mut page);
-    page.0
+    families.push(Family {
+        name: "coven_front_waiting_outputs".to_owned(),
+        kind: Kind::Gauge,
+        help: "Outputs that wait for a worker.",
+        label: "worker",
+        samples: workers
+            .map(|(no, waiting)| (no.to_string(), Value::Count(*waiting as u64)))
+            .collect(),
+    });
+    families.push(Family::one(
+        "coven_front_render_seconds",
+        Kind::Histogram,
+        "From taking an output until it was rendered and packed for its streams.",
+        Value::Times(front.render_times),
+    ));
+    connections(front, families);
 }
 
-fn connections(front: &Front, page: &mut Page) {
-    type Number = fn(&coven_front::ConnectionSnapshot) -> f64;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the format has no larger integers"
-    )]
-    let families: [(&str, &str, &str, Number); 8] = [
-        ("up", "gauge", "Whether there is a stream.", |c| {
-            f64::from(u8::from(c.up))
+fn connections(front: &Front, families: &mut Vec<Family>) {
+    type Number = fn(&coven_front::ConnectionSnapshot) -> Value;
+    let all: [(&str, Kind, &'static str, Number); 8] = [
+        ("up", Kind::Gauge, "Whether there is a stream.", |c| {
+            Value::Count(u64::from(c.up))
         }),
-        ("streams_total", "counter", "Streams so far.", |c| {
-            c.streams as f64
+        ("streams_total", Kind::Counter, "Streams so far.", |c| {
+            Value::Count(c.streams)
         }),
-        ("read_bytes_total", "counter", "Bytes read.", |c| {
-            c.bytes_read as f64
-        }),
-        ("written_bytes_total", "counter", "Bytes written.", |c| {
-            c.bytes_written as f64
-        }),
-        ("writes_total", "counter", "System calls for that.", |c| {
-            c.writes as f64
+        ("read_bytes_total", Kind::Counter, "Bytes read.", |c| {
+            Value::Count(c.bytes_read)
         }),
         (
+            "written_bytes_total",
+            Kind::Counter,
+            "Bytes written.",
+            |c| Value::Count(c.bytes_written),
+        ),
+        (
+            "writes_total",
+            Kind::Counter,
+            "System calls for that.",
+            |c| Value::Count(c.writes),
+        ),
+        (
             "barriers_total",
-            "counter",
+            Kind::Counter,
             "Barriers that were answered.",
-            |c| c.barriers as f64,
+            |c| Value::Count(c.barriers),
         ),
         (
             "last_barrier_seconds",
-            "gauge",
+            Kind::Gauge,
             "How long the last one took.",
-            |c| c.last_barrier.as_secs_f64(),
+            |c| Value::Number(c.last_barrier.as_secs_f64()),
         ),
         (
             "waiting_bytes",
-            "gauge",
+            Kind::Gauge,
             "Bytes that wait to be written.",
-            |c| c.waiting_bytes as f64,
+            |c| Value::Count(c.waiting_bytes as u64),
         ),
     ];
-    for (name, kind, help, number) in families {
-        let samples = front
-            .connections
-            .iter()
-            .map(|c| (c.name.to_string(), number(c)));
-        page.family(
-            &format!("coven_connection_{name}"),
+    for (name, kind, help, number) in all {
+        let of = |c: &coven_front::ConnectionSnapshot| (c.name.to_string(), number(c));
+        families.push(Family {
+            name: format!("coven_connection_{name}"),
             kind,
             help,
-            "connection",
-            samples,
-        );
+            label: "connection",
+            samples: front.connections.iter().map(of).collect(),
+        });
     }
 }
 
-fn node(node: &Node, page: &mut Page) {
-    let up = [(String::new(), u8::from(node.store_up))];
-    page.family(
+fn node(node: &Node, families: &mut Vec<Family>) {
+    families.push(Family::one(
         "coven_store_up",
-        "gauge",
+        Kind::Gauge,
         "Whether the store takes commits.",
-        "",
-        up,
-    );
+        Value::Count(u64::from(node.store_up)),
+    ));
     for (name, help, value) in [
         (
             "commits",
@@ -139,47 +175,32 @@ fn node(node: &Node, page: &mut Page) {
         ),
         ("loaded", "Channels loaded or created.", node.loaded),
     ] {
-        page.counter(&format!("coven_node_{name}_total"), help, value);
+        families.push(counter(&format!("coven_node_{name}_total"), help, value));
+    }
+    for (name, help, times) in [
+        (
+            "operation",
+            "From taking an operation until what it led to could leave.",
+            node.operation_times,
+        ),
+        (
+            "commit",
+            "From handing a group commit to the store until it was durable.",
+            node.commit_times,
+        ),
+    ] {
+        let name = format!("coven_node_{name}_seconds");
+        families.push(Family::one(
+            name,
+            Kind::Histogram,
+            help,
+            Value::Times(times),
+        ));
     }
 }
 
-/// The text, as it grows.
-#[derive(Debug, Default)]
-struct Page(String);
-
-impl Page {
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.family(name, "counter", help, "", [(String::new(), value)]);
-    }
-
-    /// A family of samples that differ in one label; without a name of it there is one sample.
-    fn family<N: Display>(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        label: &str,
-        samples: impl IntoIterator<Item = (String, N)>,
-    ) {
-        // Writing to a string does not fail.
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for (value_of_label, value) in samples {
-            let _ = if label.is_empty() {
-                writeln!(self.0, "{name} {value}")
-            } else {
-                writeln!(
-                    self.0,
-                    "{name}{{{label}=\"{}\"}} {value}",
-                    escaped(&value_of_label)
-                )
-            };
-        }
-    }
-}
-
-fn escaped(label: &str) -> String {
-    let label = label.replace('\\', "\\\\").replace('"', "\\\"");
-    label.replace('\n', "\\n")
+fn counter(name: &str, help: &'static str, value: u64) -> Family {
+    Family::one(name, Kind::Counter, help, Value::Count(value))
 }
 
 #[cfg(test)]
@@ -202,7 +223,12 @@ mod tests {
             quarantined: 2,
             ..Node::default()
         };
-        text(&front, &node)
+        let mut families = Vec::new();
+        super::front(&front, &mut families);
+        super::node(&node, &mut families);
+        let mut page = String::new();
+        families.iter().for_each(|family| family.write(&mut page));
+        page
     }
 
     #[test]
@@ -225,6 +251,7 @@ mod tests {
         let written: Vec<&str> = reference
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .filter(|name| name.starts_with("coven_"))
             .collect();
         let text = full();
         let given: Vec<&str> = text

@@ -17,6 +17,7 @@ use crate::http::Server;
 use crate::metrics::Metrics;
 use crate::parts::{Parts, open_store};
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 
 /// A drain that takes longer is broken off: what is committed leaves with the next start.
 const MAX_DRAIN: Duration = Duration::from_secs(15);
@@ -46,14 +47,16 @@ async fn run(config: Config) -> Result<(), Failure> {
     let health = Health::new(Instant::now());
     let _heart = AbortOnDropHandle::new(tokio::spawn(beat(health.clone())));
     let mut starting = std::pin::pin!(start(&config, &health));
-    let (parts, _http) = tokio::select! {
+    let (parts, _http, telemetry) = tokio::select! {
         started = &mut starting => started?,
         signal = signals.next() => {
             info!(signal, "ended while starting");
             return Ok(());
         }
     };
-    until_drained(parts, &health, &mut signals).await
+    let ended = until_drained(parts, &health, &mut signals).await;
+    telemetry.end().await;
+    ended
 }
 
 /// Keeps liveness green while the runtime has workers to run it.
@@ -65,7 +68,10 @@ async fn beat(health: Health) {
     }
 }
 
-async fn start(config: &Config, health: &Health) -> Result<(Parts, Option<Server>), Failure> {
+async fn start(
+    config: &Config,
+    health: &Health,
+) -> Result<(Parts, Option<Server>, Telemetry), Failure> {
     let metrics = Metrics::default();
     // A file is asked for first: a second process on it is told of that. A Redis may be waited for, in the sight of probes.
     let (store, http) = match &config.store.place {
@@ -79,8 +85,11 @@ async fn start(config: &Config, health: &Health) -> Result<(Parts, Option<Server
         }
     };
     let parts = Parts::start(config, store, health, &metrics).await?;
+    let telemetry = Telemetry::start("coven", &metrics).map_err(|error| Failure::Telemetry {
+        why: error.to_string(),
+    })?;
     health.started();
-    Ok((parts, http))
+    Ok((parts, http, telemetry))
 }
 
 fn start_http(

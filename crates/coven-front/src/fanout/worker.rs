@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coven_cluster::link::NodeLink;
+use coven_cluster::trace::{self, Step};
 use coven_cluster::{Channel, Delivery, Output, ToNode};
 use hashbrown::HashMap;
 use tokio::sync::mpsc;
@@ -126,7 +127,8 @@ impl Worker {
     /// A long output, as after the loss of a stream, is written as it is rendered and lets others have their turn.
     async fn deliver(&mut self, output: Arc<Output>) {
         let output = Arc::unwrap_or_clone(output);
-        let front = &self.stage.front;
+        let (begun, _span) = (Instant::now(), trace::follow(Step::Render, output.trace));
+        let front = Arc::clone(&self.stage.front);
         front.counters.outputs.add(1);
         front.activity.touch();
         let Some(channel) = output.channel else {
@@ -150,7 +152,9 @@ impl Worker {
         } else if projection.becomes_dirty() {
             self.dirty.push(channel);
         }
-        self.times.rest.get_or_insert_with(|| Instant::now() + REST);
+        let now = Instant::now();
+        front.render_times.note(now - begun);
+        self.times.rest.get_or_insert(now + REST);
     }
 
     /// Answers of the directory: of no channel, for whoever asked.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coven_cluster::trace::{self, Span, Step};
 use coven_cluster::{Channel, Operation, Request, ToNode};
 use coven_core::command::Bounce;
 use coven_core::{ChannelName, Command, Origin, Sender};
@@ -61,8 +62,10 @@ impl Intake {
         if presence.is_some() {
             self.presence_changes(&asked);
         }
-        let message = ToNode::Operation(self.operation(asked));
-        let Err(message) = self.node.try_send(message) else {
+        let mut operation = self.operation(asked);
+        let span = begin_trace(&operation);
+        operation.trace = span.as_ref().map(Span::context);
+        let Err(message) = self.node.try_send(ToNode::Operation(operation)) else {
             return self.front.counters.operations.add(1);
         };
         self.front.counters.refused_full.add(1);
@@ -179,6 +182,13 @@ impl Intake {
             trace: None,
         })
     }
+}
+
+/// The first span of a trace, if there is telemetry and this one is sampled. Reads have none.
+fn begin_trace(operation: &Operation) -> Option<Span> {
+    matches!(operation.request, Request::Command(_))
+        .then(|| trace::begin(Step::Read))
+        .flatten()
 }
 
 /// Whether a request ends somebody's presence.

@@ -151,6 +151,7 @@ impl Committer {
         self.in_flight.push_back(InFlight {
             shard,
             number: CommitNumber::default(),
+            sent: Instant::now(),
             answer: Awaited::Claim(claimed),
             events: 0,
             parts: Vec::new(),
