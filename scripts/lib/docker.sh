@@ -84,5 +84,5 @@ build_image() {
 	cp docker/Dockerfile "$context/docker/"
 	strip -o "$context/target/release/coven" "$1"
 	# The builder that every engine has.
-	DOCKER_BUILDKIT=0 docker build --quiet --file "$context/docker/Dockerfile" --target prebuilt --tag "$2" "$context"
+	DOCKER_BUILDKIT=0 docker build --quiet --build-arg VERSION="${VERSION:-0.1.0}" --file "$context/docker/Dockerfile" --target prebuilt --tag "$2" "$context"
 }

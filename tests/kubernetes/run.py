@@ -1,0 +1,248 @@
+"""The chart on a real Kubernetes: people talk while pods are deleted, drained, rolled forwards and back.
+
+Run by scripts/test-kubernetes, which says what it needs. XMPP server and Redis run outside of the cluster, on an address
+that pods reach. Prints what it measured, one line each; exit code 1 with all faults if anything was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from conversation import Conversation, now
+from harness.process import Process, free_ports
+from harness.prosody import Prosody, ProsodyOptions
+from harness.history import Crash
+from harness.server import Component
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHART = ROOT / "helm" / "coven"
+NAMESPACE = "coven-test"
+RELEASE = "r"
+#: A pod is pulled up, or a roll-out is through, within this (s).
+PATIENCE = 240
+
+
+def run(*arguments: str, check: bool = True, text: str | None = None) -> str:
+    """Runs a command; its output."""
+    done = subprocess.run(arguments, input=text, capture_output=True, text=True, check=False, timeout=PATIENCE + 60)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def kubectl(*arguments: str, check: bool = True, text: str | None = None) -> str:
+    return run("kubectl", "--namespace", NAMESPACE, *arguments, check=check, text=text)
+
+
+def helm(*arguments: str, check: bool = True) -> str:
+    return run("helm", "--namespace", NAMESPACE, *arguments, check=check)
+
+
+async def apart(act: Any, *arguments: Any, **more: Any) -> Any:
+    """A command that takes its time, while people talk."""
+    return await asyncio.to_thread(act, *arguments, **more)
+
+
+class Test:
+    """One release of the chart, and what is outside of the cluster."""
+
+    def __init__(self, options: argparse.Namespace, folder: pathlib.Path) -> None:
+        self.options, self.folder = options, folder
+        self.faults: list[str] = []
+        self.redis: Process | None = None
+        self.server: Any = None
+        self.values = folder / "values.yaml"
+
+    def say(self, line: str) -> None:
+        print(line, flush=True)
+
+    async def outside(self) -> None:
+        """Prosody and Redis, on the address that pods reach."""
+        host = self.options.host
+        component = Component("chat.localhost", secrets.token_hex(8))
+        extra = f'component_interfaces = {{ "127.0.0.1", "{host}" }}'
+        self.server = Prosody(self.folder / "prosody", ProsodyOptions(components=[component], extra=extra))
+        await self.server.start()
+        environment = {"COVEN_UPSTREAM__0__SECRET": component.secret}
+        if self.options.mode == "cluster":
+            environment["COVEN_STORE__URL"] = await self._redis(host)
+        kubectl("create", "namespace", NAMESPACE, check=False)
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "coven-secrets"}, "stringData": environment}
+        kubectl("apply", "-f", "-", text=json.dumps(secret))
+
+    async def _redis(self, host: str) -> str:
+        (port,), password = free_ports(1), secrets.token_hex(16)
+        folder = self.folder / "redis"
+        folder.mkdir()
+        self.redis = Process(
+            "redis",
+            ["redis-server", "--bind", host, "127.0.0.1", "--port", str(port), "--requirepass", password, "--dir", str(folder),
+             "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", ""],
+            log=self.folder / "redis.log", cwd=folder,
+        )  # fmt: skip
+        return f"redis://:{password}@{host}:{port}/0"
+
+    def write_values(self) -> None:
+        host = self.options.host
+        port = self.server.component_port("chat.localhost")
+        values: dict[str, Any] = {
+            "mode": self.options.mode,
+            "image": {"repository": self.options.image, "tag": "1", "pullPolicy": "Never"},
+            "existingSecret": "coven-secrets",
+            "config": {
+                "domain": [{"name": "chat.localhost"}],
+                "upstream": [{"address": f"{host}:{port}", "domains": ["chat.localhost"], "hosts": ["localhost"]}],
+                "limits": {"enabled": False},
+            },
+            "single": {"persistence": {"enabled": False}},
+            "node": {"replicas": 2, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
+            "front": {"replicas": 2, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
+            "metrics": {"dashboard": {"enabled": True}},
+        }
+        self.values.write_text(json.dumps(values))
+
+    def workloads(self) -> list[str]:
+        return {"single": ["statefulset/r-coven"], "cluster": ["statefulset/r-coven-node", "deployment/r-coven-front"]}[
+            self.options.mode
+        ]
+
+    def rolled_out(self) -> None:
+        for workload in self.workloads():
+            kubectl("rollout", "status", workload, f"--timeout={PATIENCE}s")
+
+    def install(self) -> None:
+        began = time.monotonic()
+        helm("install", RELEASE, str(CHART), "--values", str(self.values))
+        self.rolled_out()
+        self.say(f"helm install: ready after {time.monotonic() - began:.1f} s")
+
+    def upgrade(self, tag: str) -> None:
+        helm("upgrade", RELEASE, str(CHART), "--values", str(self.values), "--set-string", f"image.tag={tag}")
+        self.rolled_out()
+
+    def rollback(self) -> None:
+        helm("rollback", RELEASE, "1")
+        self.rolled_out()
+
+    def pods(self, component: str) -> list[Any]:
+        found = kubectl("get", "pods", "--selector", f"app.kubernetes.io/component={component}", "--output", "json")
+        return list(json.loads(found)["items"])
+
+    def delete_by_force(self) -> None:
+        pod = self.pods("node")[0]["metadata"]["name"]
+        kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+        self.rolled_out()
+
+    def drain(self) -> None:
+        """Empties a Kubernetes node that has a pod of a node; the PDBs let one go at a time."""
+        kubernetes_node = self.pods("node")[0]["spec"]["nodeName"]
+        try:
+            run("kubectl", "drain", kubernetes_node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE}s")
+            self.rolled_out()
+        finally:
+            run("kubectl", "uncordon", kubernetes_node)
+
+    async def fault(self, talk: Conversation, name: str, act: Any, *arguments: Any, excuses: bool) -> None:
+        """Something happens while people talk; how long nobody heard anything."""
+        begin = now()
+        await apart(act, *arguments)
+        await talk.goes_on()
+        end = now()
+        if excuses:
+            talk.crashes.append(Crash(begin, (), end, alive=begin, up=end))
+        self.say(f"{name}: longest pause {talk.pause(begin, end)} ms, all over after {(end - begin) / 1000:.1f} s")
+
+    async def story(self) -> None:
+        self.install()
+        talk = Conversation(self.server, "kubernetes@chat.localhost")
+        await talk.begin()
+        await talk.goes_on()
+        if self.options.mode == "cluster":
+            await self.fault(talk, "a node's pod deleted by force", self.delete_by_force, excuses=False)
+            # A front-end goes too: what was in its stream's buffers is excused.
+            await self.fault(talk, "kubectl drain", self.drain, excuses=True)
+            await self.fault(talk, "helm upgrade to a second image", self.upgrade, "2", excuses=True)
+            await self.fault(talk, "helm rollback", self.rollback, excuses=True)
+        faults, counted, messages = await talk.end()
+        self.faults += faults
+        self.say(f"conversation: {messages} messages; {counted}")
+        if self.options.mode == "single":
+            # Without a volume the room goes with the pod: only that it rolls is seen here.
+            await apart(self.upgrade, "2")
+            await apart(self.rollback)
+            self.say("helm upgrade and rollback: ready again")
+
+    def wrong_values(self) -> None:
+        """Refused by the schema, or stopped with the line that coven prints."""
+        for wrong, reason in (
+            ("replicaCount=3", "additional properties 'replicaCount' not allowed"),
+            ("config.store.url=reddis://x", "/config/store/url"),
+            ("front.autoscaling.enabled=true", "a single connection" if self.options.mode == "cluster" else ""),
+        ):
+            said = helm("upgrade", RELEASE, str(CHART), "--values", str(self.values), "--set", wrong, check=False)
+            if reason and reason not in said:
+                self.faults.append(f"{wrong} was not refused: {said}")
+        kubectl("create", "secret", "generic", "coven-empty", check=False)
+        helm("install", "w", str(CHART), "--values", str(self.values), "--set", "existingSecret=coven-empty")
+        line, deadline = "", time.monotonic() + 60
+        while "secret" not in line and time.monotonic() < deadline:
+            time.sleep(1)
+            line = kubectl("logs", "--selector", "app.kubernetes.io/instance=w", "--tail=5", check=False)
+        if "secret" not in line or "coven:" not in line:
+            self.faults.append(f"a missing secret is not said: {line}")
+        else:
+            self.say(f"missing secret: {line.splitlines()[0]}")
+        helm("uninstall", "w", check=False)
+
+    async def end(self) -> None:
+        if self.faults or sys.exc_info()[0]:
+            self.say(kubectl("get", "pods", "--output", "wide", check=False))
+            self.say(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
+            for workload in self.workloads():
+                self.say(kubectl("logs", workload, "--all-pods=true", "--tail=15", check=False)[-6000:])
+        helm("uninstall", RELEASE, "--wait", check=False)
+        run("kubectl", "delete", "namespace", NAMESPACE, "--wait=false", check=False)
+        if self.server:
+            await self.server.stop()
+        if self.redis:
+            await self.redis.terminate()
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", choices=["single", "cluster"], default="cluster")
+    parser.add_argument("--host", required=True)
+    parser.add_argument("--image", default="coven-test")
+    options = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="coven-kubernetes-test."))
+    test = Test(options, folder)
+    try:
+        await test.outside()
+        test.write_values()
+        await test.story()
+        await apart(test.wrong_values)
+    finally:
+        await test.end()
+    for fault in test.faults:
+        print(f"FAULT: {fault}", flush=True)
+    if test.faults:
+        print(f"logs: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    sys.exit(asyncio.run(main()))
