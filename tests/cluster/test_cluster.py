@@ -7,11 +7,9 @@ from harness.report import Report
 from rig.faults import CUT_FRONT, CUT_REDIS, KILL_FRONT, KILL_NODE, ROLL, Fault, Scene, strike
 from rig.findings import good
 from rig.site import Site, no_cluster
-from rig.upstream import Group
+from rig.upstream import SMALL
 
 pytestmark = pytest.mark.timeout(280)
-
-SMALL = (Group(20, 10, 1.0), Group(1, 200, 2.0))
 
 
 @pytest.mark.parametrize(

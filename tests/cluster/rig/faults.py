@@ -21,6 +21,8 @@ from .upstream import Upstream
 #: How long a process is stopped, or a way is cut: longer than the life of a session, which is 6 s (design §5).
 STOPPED_SECONDS = 30.0
 CUT_SECONDS = 10.0
+#: How long the server reads nothing: it is given up after 10 s of silence (design §6).
+STALLED_SECONDS = 13.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Fault:
     may_vanish: bool = False
     #: How long rooms may need to carry messages again.
     patience: float = 60.0
+    #: The longest pause of 99 of 100 rooms, where the design promises one (§5).
+    p99_ms: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +167,27 @@ async def _cut(scene: Scene, way: str, number: int, pid: int | None) -> None:
         await proxy.heal(way)
 
 
+async def _cut_stream(scene: Scene, number: int) -> None:
+    """The server breaks the streams."""
+    done = await scene.upstream.order("cut")
+    assert done["ok"], "there was no stream"
+    await _attached_again(scene)
+
+
+async def _stall_stream(scene: Scene, number: int) -> None:
+    """The server reads nothing for longer than a server is waited for."""
+    done = await scene.upstream.order("stall", seconds=STALLED_SECONDS)
+    assert done["ok"], "there was no stream"
+    await asyncio.sleep(STALLED_SECONDS)
+    await _attached_again(scene)
+
+
+async def _attached_again(scene: Scene) -> None:
+    async with asyncio.timeout(30.0):
+        while not (await scene.upstream.order("counters"))["attached"]:
+            await asyncio.sleep(0.05)
+
+
 async def _fail_over(scene: Scene, number: int) -> None:
     await scene.store().fail_over()
     await scene.service.ready()
@@ -196,13 +221,16 @@ KILL_PROCESS = Fault("kill-process", _kill_node, may_duplicate=True, may_vanish=
 STOP_PROCESS = Fault("stop-process", _stop)
 ROLL_PROCESS = Fault("roll-process", _roll_all)
 #: Of nodes and front-ends.
-KILL_NODE = Fault("kill-node", _kill_node)
+KILL_NODE = Fault("kill-node", _kill_node, p99_ms=7000.0)
 KILL_FRONT = Fault("kill-front", _kill_front, may_duplicate=True, may_vanish=True)
 # A stopped front-end is kicked by the next one with its buffers full: what it had read and not handed over is gone.
 STOP = Fault("stop", _stop, may_duplicate=True, may_vanish=True)
 CUT_REDIS = Fault("cut-redis", _cut_redis)
 CUT_FRONT = Fault("cut-front", _cut_front, may_duplicate=True)
-ROLL = Fault("roll", _roll_all)
+ROLL = Fault("roll", _roll_all, p99_ms=500.0)
+#: Of the server.
+CUT_STREAM = Fault("cut-stream", _cut_stream, may_duplicate=True, may_vanish=True)
+STALL_STREAM = Fault("stall-stream", _stall_stream, may_duplicate=True, may_vanish=True)
 #: Of Redis.
 FAIL_OVER = Fault("fail-over", _fail_over, patience=90.0)
 REDIS_BLINKS = Fault("redis-3s", _blink)

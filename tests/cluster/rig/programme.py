@@ -66,6 +66,8 @@ PARTS = (
     Part(faults.FAIL_OVER, 6, _cluster_with_sentinel),
     Part(faults.ROLL, 6),
     Part(faults.REDIS_AWAY, 1, always=False),
+    Part(faults.CUT_STREAM, 6, always=False),
+    Part(faults.STALL_STREAM, 3, always=False),
     Part(faults.KILL_PROCESS, 30, _single, always=False),
     Part(faults.ROLL_PROCESS, 6, _single, always=False),
     Part(faults.STOP_PROCESS, 2, _single, always=False),
@@ -89,6 +91,7 @@ async def run(part: Part, count: int, folder: pathlib.Path) -> dict[str, Any]:
             # What was done so far is checked all the same.
             error = f"{type(stopped).__name__}: {stopped}"
         checked = await _checked(scene, error)
+    error = error or _too_long(part.fault, checked)
     return {
         "part": part.fault.name,
         "asked": count,
@@ -98,6 +101,13 @@ async def run(part: Part, count: int, folder: pathlib.Path) -> dict[str, Any]:
         "error": error,
         **checked,
     }
+
+
+def _too_long(fault: Fault, checked: dict[str, Any]) -> str | None:
+    p99 = checked["pauses"].get(fault.name, {}).get("p99_ms")
+    if fault.p99_ms is None or p99 is None or p99 <= fault.p99_ms:
+        return None
+    return f"pauses of {p99} ms, {fault.p99_ms} ms are promised"
 
 
 async def _checked(scene: Scene, error: str | None) -> dict[str, Any]:

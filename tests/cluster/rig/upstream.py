@@ -25,6 +25,8 @@ class Group:
 
 #: The load of acceptance: 50 rooms of 20 and one of 1,000.
 CROWD = (Group(50, 20, 1.0), Group(1, 1000, 2.0))
+#: A load that is soon there, for stories about other things.
+SMALL = (Group(20, 10, 1.0), Group(1, 200, 2.0))
 
 
 class Upstream(Orders):

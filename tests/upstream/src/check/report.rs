@@ -108,7 +108,7 @@ counts! {
     pings,
     /// Of these, without an answer.
     pings_silent,
-    /// Of these, with an error that decides nothing.
+    /// Of these, with an error.
     pings_refused,
 }
 

@@ -357,6 +357,23 @@ fn i6_nobody_leaves_comes_back_or_loses_the_place() {
 }
 
 #[test]
+fn i6_a_self_ping_without_decision_is_no_loss_and_another_error_is() {
+    for (condition, lost) in [("remote-server-timeout", 0), ("resource-constraint", 1)] {
+        let mut story = Story::new();
+        story.note(BOB, 5, Kind::Asked);
+        let condition = Condition::named(condition);
+        story.add(
+            BOB,
+            Record {
+                condition,
+                ..Record::new(Kind::Answered, 0, at(6))
+            },
+        );
+        assert_eq!(story.report().found(Violation::LostPlace), lost);
+    }
+}
+
+#[test]
 fn a_history_that_does_not_begin_proves_nothing() {
     let mut story = Story::new();
     story.says(2, 0);

@@ -170,10 +170,16 @@ impl<'a> View<'a> {
 
     fn answered(&mut self, condition: Condition, report: &mut Report) {
         self.answered += 1;
-        if condition == Condition::named("not-acceptable") {
+        if condition == Condition::NONE {
+            return;
+        }
+        report.counts.pings_refused += 1;
+        // XEP-0410 §3: these decide nothing; after any other error a client enters again.
+        if !matches!(
+            condition.name(),
+            "remote-server-timeout" | "remote-server-not-found"
+        ) {
             self.wrong(Violation::LostPlace, MessageNo(0), report);
-        } else if condition != Condition::NONE {
-            report.counts.pings_refused += 1;
         }
     }
 
