@@ -6,6 +6,7 @@ Python's own unittest and Debian's python3-yaml: nothing to install besides.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pathlib
@@ -157,6 +158,23 @@ class Accepted(unittest.TestCase):
         self.assertEqual((scaler["minReplicas"], scaler["maxReplicas"]), (2, 6))
         self.assertEqual(scaler["scaleTargetRef"]["name"], "r-coven-front")
         self.assertEqual(scaler["behavior"]["scaleDown"]["stabilizationWindowSeconds"], 30)
+
+    def test_each_role_has_a_certificate_of_its_own(self) -> None:
+        objects = render(CHART / "ci" / "redis-values.yaml")
+        for role in ("node", "front"):
+            secret = named(objects, "Secret", f"r-coven-{role}-tls")
+            with tempfile.NamedTemporaryFile() as file, tempfile.NamedTemporaryFile() as ca:
+                file.write(base64.b64decode(secret["data"]["tls.crt"]))
+                ca.write(base64.b64decode(secret["data"]["ca.crt"]))
+                file.flush(), ca.flush()
+                shown = subprocess.run(
+                    ["openssl", "x509", "-noout", "-ext", "subjectAltName,extendedKeyUsage", "-in", file.name],
+                    capture_output=True, text=True, check=True,
+                ).stdout  # fmt: skip
+                subprocess.run(["openssl", "verify", "-CAfile", ca.name, file.name], capture_output=True, check=True)
+            self.assertRegex(shown, rf"DNS:{role}\.coven\s")
+            self.assertIn("TLS Web Client Authentication", shown)
+            self.assertIn("TLS Web Server Authentication", shown)
 
     def test_a_digest_goes_before_a_tag(self) -> None:
         for workload in workloads(render(CHART / "ci" / "cluster-values.yaml")):

@@ -27,6 +27,15 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end -}}
 
+{{/* The Secret with a role's certificate; empty if links are plain. coven.tls (list . "node") */}}
+{{- define "coven.tls" -}}
+{{- $top := index . 0 -}}
+{{- $role := index . 1 -}}
+{{- if eq $top.Values.tls.mode "generated" -}}{{ include "coven.name" $top }}-{{ $role }}-tls
+{{- else if eq $top.Values.tls.mode "existing" -}}{{ (index $top.Values.tls $role).existingSecret }}
+{{- end -}}
+{{- end -}}
+
 {{/* A value in TOML, on one line. JSON's strings are strings of TOML. YAML gives numbers as floats: those are whole here. */}}
 {{- define "coven.toml.value" -}}
 {{- if kindIs "string" . -}}{{ toJson . }}
@@ -57,8 +66,9 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- $_ := set $config "store" (mergeOverwrite (dict) ($config.store | default dict) (dict "url" "sqlite:/var/lib/coven/coven.db")) -}}
 {{- else -}}
 {{- $cluster := dict "listen" (print $any ":7400") -}}
-{{- $tls := index $top.Values.tls $role -}}
-{{- if $tls.existingSecret -}}
+{{- if eq $top.Values.tls.mode "plain" -}}
+{{- $_ := set $cluster "plain" true -}}
+{{- else -}}
 {{- $_ := set $cluster "ca" "/etc/coven/tls/ca.crt" -}}
 {{- $_ := set $cluster "cert" "/etc/coven/tls/tls.crt" -}}
 {{- $_ := set $cluster "key" "/etc/coven/tls/tls.key" -}}

@@ -3,6 +3,8 @@
 {{- $top := .top -}}
 {{- $values := .values -}}
 {{- $cluster := ne .role "single" -}}
+{{- $tls := "" -}}
+{{- if $cluster -}}{{- $tls = include "coven.tls" (list $top .role) -}}{{- end -}}
 metadata:
   annotations:
     checksum/config: {{ include "coven.config" (list $top (ternary .role "all" $cluster)) | sha256sum }}
@@ -92,7 +94,7 @@ spec:
         - name: data
           mountPath: /var/lib/coven
         {{- end }}
-        {{- if and $cluster (index $top.Values.tls .role).existingSecret }}
+        {{- if $tls }}
         - name: tls
           mountPath: /etc/coven/tls
           readOnly: true
@@ -104,13 +106,11 @@ spec:
     - name: config
       configMap:
         name: {{ include "coven.name" $top }}-{{ .role }}
-    {{- if $cluster }}
-    {{- with (index $top.Values.tls .role).existingSecret }}
+    {{- with $tls }}
     - name: tls
       secret:
         secretName: {{ . }}
         defaultMode: 0440
-    {{- end }}
     {{- end }}
     {{- with .volume }}
     {{- if ne . "claim-template" }}

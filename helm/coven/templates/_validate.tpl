@@ -5,9 +5,6 @@
 {{- if and (not $url) (not .Values.existingSecret) -}}
 {{- fail "config.store.url: in mode cluster give the address of Redis here, or as COVEN_STORE__URL in the Secret named by existingSecret" -}}
 {{- end -}}
-{{- if ne (empty .Values.tls.node.existingSecret) (empty .Values.tls.front.existingSecret) -}}
-{{- fail "tls: both roles need a certificate, or none: set tls.node.existingSecret and tls.front.existingSecret" -}}
-{{- end -}}
 {{- end -}}
 {{- if and (not .Values.config.upstream) (not .Values.existingSecret) -}}
 {{- fail "config.upstream: at least one is needed" -}}
