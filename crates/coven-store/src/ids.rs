@@ -53,11 +53,12 @@ number! {
     Timestamp(u64)
 }
 number! {
-    /// Number of a lease of a connection: a later holder has a higher one.
+    /// Numbers the leases of a connection: each new holder's is higher (design §5.9). 0 where there are no leases: in one
+    /// process.
     LeaseNumber(u64)
 }
 number! {
-    /// Random id of a front-end process: operations and their outcomes belong to it.
+    /// A process, drawn at its start (design §5.1): operations and their outcomes belong to it, links lead to it.
     ProcessId(u128)
 }
 number! {
@@ -67,6 +68,22 @@ number! {
 number! {
     /// Random id of a store, drawn when it is created: an emptied or exchanged store shows by it.
     StoreId(u128)
+}
+
+impl SessionId {
+    /// A fresh one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(crate::random::number())
+    }
+}
+
+impl ProcessId {
+    /// A fresh one.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(crate::random::number())
+    }
 }
 
 impl Sequence {

@@ -5,7 +5,7 @@
 //! store knows only places, see [`Place`]).
 //!
 //! Read next: [`Store`] for the contract, [`Commit`] for what one commit carries, [`MemoryStore`] for the shortest
-//! statement of what each call means.
+//! statement of what each call means. [`registry`] is what the processes of a cluster tell each other.
 
 mod archive;
 mod channel;
@@ -18,6 +18,7 @@ mod memory;
 mod pending;
 mod random;
 pub mod redis;
+pub mod registry;
 pub mod sqlite;
 mod state;
 mod store;
@@ -38,6 +39,7 @@ pub use ids::{
 };
 pub use memory::MemoryStore;
 pub use pending::{Pending, Reply};
-pub use redis::RedisStore;
+pub use redis::{RedisRegistry, RedisStore};
+pub use registry::{MemoryRegistry, Registry};
 pub use sqlite::SqliteStore;
 pub use store::{Claim, Ownership, Store};

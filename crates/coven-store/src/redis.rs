@@ -15,6 +15,7 @@ mod keys;
 mod listing;
 mod read;
 mod record;
+mod registry;
 mod scripts;
 mod search;
 mod server;
@@ -28,6 +29,8 @@ use std::time::Duration;
 
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot};
+
+pub use self::registry::RedisRegistry;
 
 use self::job::{Job, Request};
 use self::read::Reads;

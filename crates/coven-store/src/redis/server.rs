@@ -132,6 +132,23 @@ impl Server {
         self.link().await.map(|_| ())
     }
 
+    /// The number of the connection that commands go over now, made if there is none.
+    pub(super) async fn connection(&self) -> Result<u64, Trouble> {
+        self.link().await.map(|(number, _)| number)
+    }
+
+    /// Gives up the connection: the next command makes another.
+    pub(super) async fn hang_up(&self) {
+        self.shared.link.lock().await.link = None;
+    }
+
+    /// The command that reads the store's mark, see [`identity_of`].
+    pub(super) fn mark(&self) -> Cmd {
+        let mut get = redis::cmd("GET");
+        get.arg(format!("{}:store", self.shared.options.prefix));
+        get
+    }
+
     /// Sends all batches at once; each gets its answers.
     pub(super) async fn run(&self, batches: &[Batch]) -> Vec<Answers> {
         match self.link().await {
@@ -300,8 +317,7 @@ impl Server {
     async fn identity(&self) -> Result<StoreId, Error> {
         let options = &self.shared.options;
         let key = format!("{}:store", options.prefix);
-        let mut get = redis::cmd("GET");
-        get.arg(&key);
+        let get = self.mark();
         let found = self.ask(ShardId(0), vec![get.clone()]).await?;
         if matches!(found.first(), Some(Value::Nil)) {
             if options.must_exist {
@@ -338,6 +354,15 @@ where
         }
     }
     all
+}
+
+/// Whose store a mark is; `None` for what is no mark.
+pub(super) fn identity_of(mark: &str) -> Option<StoreId> {
+    let (id, _) = mark
+        .strip_prefix(FORMAT)?
+        .strip_prefix(':')?
+        .split_once(':')?;
+    u128::from_str_radix(id, 16).ok().map(StoreId)
 }
 
 fn identity(value: &str, shards: u16) -> Result<StoreId, Error> {
