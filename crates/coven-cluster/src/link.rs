@@ -15,17 +15,9 @@ use coven_core::{
     Answer, Command, Epoch, Group, Origin, PersonNo, Query, Record, Refusal, Roster, Sender,
     Sequence, SessionNo,
 };
+pub use coven_store::{LeaseNumber, ProcessId};
 use smol_str::SmolStr;
 use std::sync::Arc;
-
-/// A process, drawn at its start (design §5.1): operations belong to it, links lead to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProcessId(pub u128);
-
-/// Numbers the leases of a connection: each new holder's is higher (design §5.9). 0 where there are no leases: in one
-/// process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct LeaseNumber(pub u64);
 
 /// A connection that a front-end holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
