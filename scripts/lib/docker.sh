@@ -4,7 +4,7 @@
 # need_docker - Debian's engine, and what base images are made with.
 need_docker() {
 	# The client alone may be there.
-	need_packages dockerd=docker.io debootstrap=debootstrap
+	need_packages dockerd=docker.io debootstrap=debootstrap docker-compose=docker-compose
 	command -v docker >/dev/null || die "docker not found"
 }
 
