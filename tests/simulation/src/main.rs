@@ -1,0 +1,139 @@
+//! `simulate`: runs seeds, each in a process of its own, and says how to run a failing one again.
+//!
+//! usage: simulate [--seeds N] [--from S] [--jobs J]     run N seeds (default 200) from S (default 1)
+//!        simulate --seed S [--trace]                    run one seed here; --trace prints all that happens
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use coven_simulation::{os, world};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.get(at + 1)?.parse::<u64>().ok()
+    };
+    if arguments == [INSIDE] {
+        return inside();
+    }
+    os::fix_addresses();
+    if let Some(seed) = number("--seed") {
+        let trace = arguments.iter().any(|argument| argument == "--trace");
+        return one(seed, trace);
+    }
+    let (seeds, from) = (
+        number("--seeds").unwrap_or(200),
+        number("--from").unwrap_or(1),
+    );
+    many(from, seeds, number("--jobs").unwrap_or(2))
+}
+
+/// The argument of a process that runs one seed: which, it reads, so that its memory is the same for all.
+const INSIDE: &str = "--inside";
+
+/// Runs the seed that was written to us.
+fn inside() -> ExitCode {
+    // The first hash table decides how all are seeded, by its place in memory and the time: the same in each run.
+    os::steer(0);
+    let _first = foldhash::fast::RandomState::default();
+    let mut asked = String::new();
+    let read = std::io::stdin().read_to_string(&mut asked);
+    let (seed, trace) = asked.split_once(' ').unwrap_or_default();
+    let (Ok(_), Ok(seed), Ok(trace)) = (read, seed.parse(), trace.parse()) else {
+        return ExitCode::from(2);
+    };
+    run(seed, trace)
+}
+
+fn run(seed: u64, trace: bool) -> ExitCode {
+    if trace {
+        let log = tracing_subscriber::fmt().without_time().with_ansi(false);
+        log.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+            .init();
+    }
+    let outcome = world::run(seed, trace);
+    for violation in &outcome.violations {
+        println!("violation: {violation}");
+    }
+    println!(
+        "seed {seed}: hash {:016x}, {} messages, {} copies, {} violations",
+        outcome.hash,
+        outcome.messages,
+        outcome.copies,
+        outcome.violations.len()
+    );
+    match outcome.violations.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+fn one(seed: u64, trace: bool) -> ExitCode {
+    let ended = begin(seed, trace, Stdio::inherit()).and_then(|mut child| child.wait());
+    match ended {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// A process for one seed: what libraries keep per process, and where they keep it, is then the same each time.
+fn begin(seed: u64, trace: bool, out: Stdio) -> std::io::Result<std::process::Child> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg(INSIDE)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(out)
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        write!(input, "{seed} {trace}")?;
+    }
+    Ok(child)
+}
+
+/// Many seeds, some at a time.
+fn many(from: u64, seeds: u64, jobs: u64) -> ExitCode {
+    let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + seeds {
+                        return;
+                    }
+                    if let Some(said) = fails(seed) {
+                        let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                        failed.push((seed, said));
+                    }
+                }
+            });
+        }
+    });
+    let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort();
+    for (seed, said) in &failed {
+        println!("{said}run it again: scripts/simulate --seed {seed} --trace\n");
+    }
+    println!("{seeds} seeds from {from}: {} failed", failed.len());
+    match failed.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// What a seed said, if it failed.
+fn fails(seed: u64) -> Option<String> {
+    let ran = begin(seed, false, Stdio::piped()).and_then(std::process::Child::wait_with_output);
+    match ran {
+        Ok(ran) if ran.status.success() => None,
+        Ok(ran) => Some(format!(
+            "{}seed {seed}: {}\n",
+            String::from_utf8_lossy(&ran.stdout),
+            ran.status
+        )),
+        Err(error) => Some(format!("seed {seed}: {error}\n")),
+    }
+}
