@@ -17,7 +17,9 @@ with_docker() {
 		return
 	fi
 	start_docker
-	"$@" || code=$?
+	# Not as a condition: `set -e` would not count inside of it.
+	"$@" &
+	wait $! || code=$?
 	stop_docker
 	return "$code"
 }
