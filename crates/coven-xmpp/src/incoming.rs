@@ -9,7 +9,7 @@ use crate::mix;
 use crate::ns;
 use crate::render::PROBE;
 use crate::stanza::{
-    Address, Child, Echo, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply,
+    Address, Child, Echo, ErrorType, Kind, Outgoing, Payload, Stanza, StanzaError, error_reply,
     escape_attribute, may_be_answered_by_error, result_reply,
 };
 use crate::stream::Limits;
@@ -233,10 +233,22 @@ fn adjusted(origin: &Origin, stanza: &Stanza, refusal: &Refusal) -> StanzaError 
     {
         return Condition::BadRequest.into();
     }
+    if is_undecided_ping(origin, stanza, refusal) {
+        return StanzaError::new(ErrorType::Wait, Condition::RemoteServerTimeout);
+    }
     match origin.view {
         View::Muc => refusal.into(),
         View::Mix => mix::refused(stanza, refusal),
     }
+}
+
+/// A self-ping that cannot be answered now: anything else would say that the room has lost the client (MUC-PING-05).
+fn is_undecided_ping(origin: &Origin, stanza: &Stanza, refusal: &Refusal) -> bool {
+    let is_ping = |child: Child<'_>| child.namespace == ns::PING;
+    origin.kind == StanzaKind::Iq
+        && refusal.condition == Condition::ResourceConstraint
+        && stanza.to.resource().is_some()
+        && stanza.payload.children().next().is_some_and(is_ping)
 }
 
 /// The stanza that `origin` tells of: enough to answer it.

@@ -306,6 +306,14 @@ impl World {
         self.room(&coven())
     }
 
+    /// What the sender of `xml` gets if the channel cannot be worked with now.
+    pub fn refused(&mut self, xml: &str, refusal: Refusal) -> Stanzas {
+        let Inbound::Channel { origin, .. } = self.dispatch(xml) else {
+            panic!("not for a channel: {xml}");
+        };
+        self.answered(&origin, Err(refusal))
+    }
+
     fn answered(&mut self, origin: &Origin, answer: Result<Answer, Refusal>) -> Stanzas {
         self.recorded(|world, sink| match answer {
             Ok(answer) => render::answer(&world.domains, origin, &answer, sink),

@@ -1,6 +1,7 @@
 //! Between occupants: private messages, IQs, pings.
 
 use crate::common::{CRONE, HAG, ROOM, Stanzas, WICCA, World};
+use coven_core::{Condition, ErrorType, Refusal};
 use coven_xmpp::ns;
 
 const DUNCAN: &str = "duncan@shakespeare.example/x";
@@ -287,6 +288,20 @@ fn muc_ping_02_muc_err_02_a_session_that_is_not_joined() {
         assert_eq!(out.one().error(), ("cancel", "not-acceptable"), "{from}");
         assert_eq!(out.one().error_by(), Some(ROOM));
     }
+}
+
+#[test]
+fn muc_ping_05_a_self_ping_that_cannot_be_answered_now_decides_nothing() {
+    let mut w = witches();
+    let away = || Refusal::new(Condition::ResourceConstraint, ErrorType::Wait);
+    let ping = format!("<iq from='{HAG}' to='{ROOM}/thirdwitch' id='p' type='get'>{PING}</iq>");
+    let out = w.refused(&ping, away());
+    assert_eq!(out.one().error(), ("wait", "remote-server-timeout"));
+    let said = format!(
+        "<message from='{HAG}' to='{ROOM}' id='m' type='groupchat'><body>x</body></message>"
+    );
+    let out = w.refused(&said, away());
+    assert_eq!(out.one().error(), ("wait", "resource-constraint"));
 }
 
 #[test]
