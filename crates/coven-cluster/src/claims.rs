@@ -25,8 +25,10 @@ pub struct Limits {
     pub calm: Duration,
     /// Shards given up for balance per second.
     pub per_second: u32,
-    /// Shards claimed, or given up when draining, at a time.
-    pub at_once: usize,
+    /// Shards claimed at a time.
+    pub claims: usize,
+    /// Shards given up at a time: few, since each is without an owner until all of them are released.
+    pub releases: usize,
 }
 
 impl Default for Limits {
@@ -36,7 +38,8 @@ impl Default for Limits {
             retry: Duration::from_secs(1),
             calm: Duration::from_secs(10),
             per_second: 16,
-            at_once: 64,
+            claims: 128,
+            releases: 16,
         }
     }
 }
@@ -137,7 +140,7 @@ impl Claims {
         if !balanced.is_empty() {
             self.balanced = view.now;
         }
-        let most = self.limits.at_once;
+        let most = self.limits.releases;
         asked.take(most).chain(balanced).collect()
     }
 
@@ -154,7 +157,7 @@ impl Claims {
 
     fn drained(&self, view: View<'_>) -> Vec<ShardId> {
         let under_way = view.owned.intersection(view.busy).count();
-        let most = self.limits.at_once.saturating_sub(under_way);
+        let most = self.limits.releases.saturating_sub(under_way);
         view.owned
             .difference(view.busy)
             .copied()
@@ -163,7 +166,7 @@ impl Claims {
     }
 
     fn wanted(&self, view: View<'_>) -> Vec<ShardId> {
-        let most = self.limits.at_once.saturating_sub(view.busy.len());
+        let most = self.limits.claims.saturating_sub(view.busy.len());
         let free = self.free.iter();
         free.filter(|(shard, since)| {
             !view.busy.contains(shard) && self.may_claim(**shard, **since, view)

@@ -80,7 +80,15 @@ impl Clock for TokioClock {
 #[derive(Debug, Clone)]
 pub struct Fence {
     clock: Arc<dyn Clock>,
-    until: Arc<AtomicU64>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The deadline, in ns of the clock.
+    until: AtomicU64,
+    /// How often it was closed.
+    closed: AtomicU64,
 }
 
 impl Fence {
@@ -89,37 +97,46 @@ impl Fence {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            until: Arc::default(),
+            state: Arc::default(),
         }
     }
 
     /// One that is never closed: for a process without a session.
     #[must_use]
     pub fn open() -> Self {
-        Self {
-            clock: Arc::new(BootClock),
-            until: Arc::new(AtomicU64::new(u64::MAX)),
-        }
+        let fence = Self::new(Arc::new(BootClock));
+        fence.state.until.store(u64::MAX, Ordering::Release);
+        fence
     }
 
-    /// Lets through until `deadline`.
+    /// Lets through until `deadline`. What was received before a [`close`](Self::close) stays shut out, see
+    /// [`pass`](Self::pass).
     pub fn set(&self, deadline: Moment) {
         let until = u64::try_from(deadline.0.as_nanos()).unwrap_or(u64::MAX);
-        self.until.store(until, Ordering::Release);
+        self.state.until.store(until, Ordering::Release);
     }
 
-    /// Lets nothing through.
+    /// Lets nothing through: the session is over.
     pub fn close(&self) {
-        self.until.store(0, Ordering::Release);
+        self.state.until.store(0, Ordering::Release);
+        self.state.closed.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether it lets through now.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        match self.until.load(Ordering::Acquire) {
+        match self.state.until.load(Ordering::Acquire) {
             u64::MAX => true,
             until => self.clock.now().0.as_nanos() < u128::from(until),
         }
+    }
+
+    /// The number of the session that it lets through now. What was received under one number may be written under the
+    /// same only: a process that was stopped for long has another session before it knows it (IL-23).
+    #[must_use]
+    pub fn pass(&self) -> Option<u64> {
+        let number = self.state.closed.load(Ordering::Acquire);
+        self.is_open().then_some(number)
     }
 }
 
@@ -137,6 +154,20 @@ mod tests {
         tokio::time::advance(Duration::from_secs(6)).await;
         assert!(!fence.is_open());
         assert!(Fence::open().is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn il_23_another_session_is_another_number() {
+        let clock = Arc::new(TokioClock::new());
+        let fence = Fence::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        fence.set(clock.now() + Duration::from_secs(6));
+        let received = fence.pass();
+        fence.set(clock.now() + Duration::from_secs(8));
+        assert_eq!(fence.pass(), received, "the same session, renewed");
+        fence.close();
+        assert_eq!(fence.pass(), None);
+        fence.set(clock.now() + Duration::from_secs(6));
+        assert_ne!(fence.pass(), received);
     }
 
     #[test]

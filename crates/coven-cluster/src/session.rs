@@ -23,6 +23,15 @@ pub struct Timing {
     pub poll: Duration,
 }
 
+impl Timing {
+    /// How long a process itself counts on its session: a little shorter, since its clock may run slower than the store's
+    /// (up to 1 %).
+    #[must_use]
+    pub fn counted(&self) -> Duration {
+        self.ttl - self.ttl / 100
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -135,7 +144,7 @@ impl Session {
 
     /// A session was opened by a request that was sent at `asked`.
     pub fn opened(&mut self, session: SessionId, asked: Moment, now: Moment) -> Option<Change> {
-        let deadline = asked + self.timing.ttl;
+        let deadline = asked + self.timing.counted();
         if !self.is_wanted() || now >= deadline {
             return None;
         }
@@ -163,7 +172,7 @@ impl Session {
         }
         if sight.renewed == Some(true) {
             valid.renewed = asked;
-            valid.deadline = valid.deadline.max(asked + self.timing.ttl);
+            valid.deadline = valid.deadline.max(asked + self.timing.counted());
         }
         self.tick(now)
     }

@@ -24,6 +24,8 @@ pub(super) struct Core {
     pub(super) sight: Option<Arc<Sight>>,
     pub(super) health: Health,
     outlet: Outlet,
+    /// The session that the fence is open for.
+    fenced: Option<SessionId>,
     /// Somebody here has asked for a drain.
     told_to_drain: bool,
     stop: Option<Instant>,
@@ -45,6 +47,7 @@ impl Core {
             sight: None,
             health: Health::default(),
             outlet,
+            fenced: None,
             told_to_drain: false,
             stop: None,
         }
@@ -71,7 +74,7 @@ impl Core {
             Err(error) => self.reached(Some(error)),
         }
         changes.extend(self.session.tick(self.options.clock.now()));
-        self.set_fence();
+        self.shut_fence();
         changes
     }
 
@@ -156,10 +159,22 @@ impl Core {
         self.health.unreachable = error.map(|error| error.to_string());
     }
 
-    fn set_fence(&self) {
-        match self.session.deadline() {
-            Some(deadline) => self.options.fence.set(deadline),
-            None => self.options.fence.close(),
+    /// Closes the fence when the session that it was open for is over.
+    fn shut_fence(&mut self) {
+        if self.fenced.is_some() && self.fenced != self.valid() {
+            self.fenced = None;
+            self.options.fence.close();
+        }
+    }
+
+    /// Opens the fence as long as the session lasts, once all that this process holds is its own under this session: what
+    /// it held under the last one may be somebody else's by now.
+    pub(super) fn open_fence(&mut self, is_own: bool) {
+        if let (true, Some(session), Some(deadline)) =
+            (is_own, self.valid(), self.session.deadline())
+        {
+            self.fenced = Some(session);
+            self.options.fence.set(deadline);
         }
     }
 

@@ -55,6 +55,8 @@ pub struct FrontAgent<C, D> {
     elections: Elections,
     /// The leases that the front-end has been given.
     held: BTreeMap<ConnectionId, LeaseNumber>,
+    /// The session that each was taken with.
+    taken_with: BTreeMap<ConnectionId, SessionId>,
     /// Connections that are just being taken or given up.
     busy: BTreeSet<ConnectionId>,
     tasks: JoinSet<Done>,
@@ -84,6 +86,7 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
             dial: Arc::new(dial),
             links: Links::default(),
             held: BTreeMap::new(),
+            taken_with: BTreeMap::new(),
             busy: BTreeSet::new(),
             tasks: JoinSet::new(),
         };
@@ -99,6 +102,8 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
             while let Some(done) = self.tasks.try_join_next() {
                 self.done(done);
             }
+            let is_own = self.is_own();
+            self.core.open_fence(is_own);
             self.core.tell(|_| ()).await;
             self.act();
             let has_something = !self.held.is_empty() || !self.busy.is_empty();
@@ -219,6 +224,7 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
                 info!(connection = %connection.0, lease = number.0, "a connection is taken");
                 self.control.grant(&connection, number);
                 self.held.insert(connection.clone(), number);
+                self.taken_with.insert(connection.clone(), session);
                 self.core.say(Event::Granted(connection, number));
             }
             Ok(None) if self.held.contains_key(&connection) => self.lose(&connection),
@@ -227,6 +233,13 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
                 warn!(connection = %connection.0, %error, "its lease is not taken yet");
             }
         }
+    }
+
+    /// Whether all that is held was taken with the session of now.
+    fn is_own(&self) -> bool {
+        let session = self.core.valid();
+        let mut held = self.held.keys();
+        held.all(|connection| self.taken_with.get(connection).copied() == session)
     }
 
     fn lose(&mut self, connection: &ConnectionId) {

@@ -116,6 +116,7 @@ impl<C: NodeControl> NodeAgent<C> {
             while let Some(done) = self.tasks.try_join_next() {
                 self.done(done);
             }
+            self.core.open_fence(!self.resuming);
             self.tell().await;
             self.act();
             let has_something = self.has_something();

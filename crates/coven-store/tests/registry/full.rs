@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use coven_store::{ProcessId, SessionId};
+use coven_store::redis::Durability;
+use coven_store::{Error, ProcessId, SessionId};
 
-use super::world::{LONG, World, c1, node};
+use super::world::{LONG, World, c1, node, wish};
 
 /// Design §5.14: whoever is there stays, and who holds what can change, although no message would be taken.
 #[tokio::test]
@@ -59,4 +60,21 @@ async fn il_29_a_restarted_redis_is_another_server() {
     );
     assert_eq!(after.store, None, "il_31: it came back empty");
     drop(redis);
+}
+
+/// IL-12: nothing is sent under a lease that a fail-over could lose: who takes it is told so only when a replica has it.
+#[tokio::test]
+async fn il_12_a_lease_that_no_replica_has_is_not_taken() {
+    let Some(url) = super::redis_server::url() else {
+        return;
+    };
+    let replica = Some(Durability::Replica);
+    let world = World::with(url, "alone".to_owned(), replica).await;
+    let taken = world.one.take(wish(1)).await;
+    assert!(matches!(taken, Err(Error::Unknown(_))), "{taken:?}");
+    world.open(1, LONG).await;
+    assert!(
+        world.sight().await.has(SessionId(1)),
+        "sessions do not wait"
+    );
 }

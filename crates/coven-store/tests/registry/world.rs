@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use coven_store::redis::Durability;
 use coven_store::registry::{Lease, Member, Role, ShardSet, Sight, TakeLease, Way};
 use coven_store::{
     ConnectionId, LeaseNumber, MemoryRegistry, ProcessId, RedisRegistry, RedisStore, Registry,
@@ -43,8 +44,13 @@ impl World {
 
     /// The registry of this name in this Redis.
     pub(crate) async fn at(url: String, prefix: String) -> Self {
+        Self::with(url, prefix, None).await
+    }
+
+    pub(crate) async fn with(url: String, prefix: String, durability: Option<Durability>) -> Self {
         let mut options = coven_store::redis::Options::new(url);
         options.prefix = prefix.into();
+        options.durability = durability;
         let open = move || {
             let store = RedisStore::open(options.clone()).unwrap();
             let store = store.identity().wait().unwrap();
