@@ -72,11 +72,13 @@ make_venv() {
 # The version of helm that the chart is checked with; from the Go module registry, five CPU-minutes the first time.
 HELM_VERSION=v3.22.0
 
-# need_helm - sets HELM, and builds it when there is none of this version.
+# need_helm - sets HELM: the one on PATH, or one of our own, built when it is missing. Debian's Go is too old for that.
 need_helm() {
-	export HELM=$COVEN_CACHE/tools/helm-$HELM_VERSION
+	export HELM
+	HELM=$(command -v helm) && [[ $("$HELM" version --short 2>/dev/null) == v[34].* ]] && return 0
+	HELM=$COVEN_CACHE/tools/helm-$HELM_VERSION
 	[ -x "$HELM" ] && return 0
-	command -v go >/dev/null || need_packages go=golang-go
+	command -v go >/dev/null || die "neither helm nor go found: install helm (https://helm.sh) or Go 1.21 or newer (https://go.dev)"
 	say "building helm $HELM_VERSION in $COVEN_CACHE/tools"
 	mkdir -p "$COVEN_CACHE/tools"
 	(
