@@ -74,6 +74,10 @@ pub enum Error {
     /// The store was made with other settings, or by a newer version (exit code 2).
     #[error("the store does not fit: {0}")]
     Unfit(String),
+    /// It is not the store that this process began with, or has been emptied (design §5.15): nothing is written to it until
+    /// [`Store::accept`](crate::Store::accept).
+    #[error("the store was replaced: {0}")]
+    Replaced(String),
     /// The server does not allow it: no or a wrong password, or not enough rights.
     #[error("the store does not allow it: {0}")]
     Denied(String),
@@ -97,8 +101,24 @@ impl Error {
     pub const fn is_temporary(&self) -> bool {
         matches!(
             self,
-            Self::Busy(_) | Self::Full(_) | Self::Io(_) | Self::Unacknowledged { .. }
+            Self::Busy(_)
+                | Self::Full(_)
+                | Self::Io(_)
+                | Self::Replaced(_)
+                | Self::Denied(_)
+                | Self::Unacknowledged { .. }
         )
+    }
+
+    /// Whether the store has lost what it had acknowledged to one that shows `epoch` and was there up to commit `last`:
+    /// its own fail-over went back in time (design §5.11; IL-16, IL-18). The caller claims anew and makes good for it.
+    #[must_use]
+    pub fn is_behind(&self, epoch: Epoch, last: CommitNumber) -> bool {
+        match self {
+            Self::Diverged { stored, .. } => *stored < last,
+            Self::Fenced { stored, .. } => stored.is_some_and(|owner| owner.epoch < epoch),
+            _ => false,
+        }
     }
 }
 

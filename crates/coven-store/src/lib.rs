@@ -10,6 +10,7 @@
 mod archive;
 mod channel;
 mod commit;
+mod condition;
 mod directory;
 mod error;
 pub mod fail;
@@ -31,6 +32,7 @@ pub use commit::{
     Acknowledgement, Answered, ArchiveMeta, ChannelCommit, Commit, Entry, Life, Outcome, Receipts,
     Rewrite, Sent, TimerChange,
 };
+pub use condition::Condition;
 pub use directory::{DirectoryPage, DirectoryQuery, Listing, UnknownChannel};
 pub use error::Error;
 pub use ids::{

@@ -5,14 +5,16 @@
 //! [`state`](crate::state) what changes, and sends it as one pipeline; a script compares the shard's owner and commit
 //! number before it changes anything (I1). Reads run beside it, on the same connection.
 //!
-//! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer`, `fetch`, `stage` and `verdict`
-//! for a batch, `server` for connections and what is made of errors, `read`, `search` and `listing` for reading, `record` for bytes.
+//! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer`, `fetch`, `stage`, `deliver` and
+//! `verdict` for a batch, `server` for connections and what is made of errors, `monitor` for what happens while nobody asks, `read`, `search` and `listing` for reading, `record` for bytes.
 //! Needs Redis 7.0 or newer (scripts with flags).
 
+mod deliver;
 mod fetch;
 mod job;
 mod keys;
 mod listing;
+mod monitor;
 mod read;
 mod record;
 mod registry;
@@ -28,7 +30,7 @@ use std::fmt;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::registry::RedisRegistry;
 
@@ -36,7 +38,7 @@ use self::job::{Job, Request};
 use self::read::Reads;
 use self::server::{Server, Target};
 use crate::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, Condition, DirectoryPage,
     DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
     Reply, Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel,
     UnknownPlace,
@@ -125,7 +127,7 @@ pub fn shown_url(url: &str) -> String {
 pub struct RedisStore {
     jobs: mpsc::Sender<Job>,
     reads: mpsc::Sender<read::Job>,
-    identity: StoreId,
+    condition: watch::Receiver<Condition>,
 }
 
 impl RedisStore {
@@ -139,19 +141,23 @@ impl RedisStore {
         let _is_set = rustls::crypto::ring::default_provider().install_default();
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (reads, asked) = mpsc::channel(QUEUE);
-        let (opened, identity) = oneshot::channel();
-        let run = move || serve(target, options, queue, asked, opened);
+        let (opened, outcome) = oneshot::channel();
+        let (note, condition) = watch::channel(Condition::Good);
+        let run = move || {
+            let server = Server::open(target, options, note);
+            serve(server, queue, asked, opened);
+        };
         std::thread::Builder::new()
             .name("coven-redis".to_owned())
             .spawn(run)
             .map_err(|error| Error::Io(error.to_string()))?;
-        let identity = identity
+        outcome
             .blocking_recv()
             .map_err(|_| Error::Io("the thread for Redis ended".to_owned()))??;
         Ok(Self {
             jobs,
             reads,
-            identity,
+            condition,
         })
     }
 
@@ -193,11 +199,10 @@ fn refused<T>(error: &mpsc::error::TrySendError<T>) -> Error {
 
 /// The thread: one runtime of its own, so that a store can be used from any.
 fn serve(
-    target: Target,
-    options: Options,
+    server: impl Future<Output = Result<Server, Error>>,
     jobs: mpsc::Receiver<Job>,
     asked: mpsc::Receiver<read::Job>,
-    opened: oneshot::Sender<Result<StoreId, Error>>,
+    opened: oneshot::Sender<Result<(), Error>>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -210,11 +215,10 @@ fn serve(
         }
     };
     runtime.block_on(async {
-        match Server::open(target, options).await {
-            Ok((server, identity)) => {
-                let _gone = opened.send(Ok(identity));
-                let reads = Reads::new(server.clone());
-                tokio::join!(writer::run(server, jobs), reads.run(asked));
+        match server.await {
+            Ok(server) => {
+                let _gone = opened.send(Ok(()));
+                work(server, jobs, asked).await;
             }
             Err(error) => {
                 let _gone = opened.send(Err(error));
@@ -223,12 +227,19 @@ fn serve(
     });
 }
 
+/// Ends when both queues are closed.
+async fn work(server: Server, jobs: mpsc::Receiver<Job>, asked: mpsc::Receiver<read::Job>) {
+    let reads = Reads::new(server.clone());
+    let answering = async { tokio::join!(writer::run(server.clone(), jobs), reads.run(asked)) };
+    tokio::select! {
+        _ = answering => {}
+        () = monitor::run(server.clone()) => {}
+    }
+}
+
 impl Store for RedisStore {
     fn identity(&self) -> Pending<StoreId> {
-        if self.jobs.is_closed() {
-            return Pending::ready(Err(Error::Closed));
-        }
-        Pending::ready(Ok(self.identity))
+        self.ask(|reply| read::Job::Identity { reply })
     }
 
     fn owner(&self, shard: ShardId) -> Pending<Option<Owner>> {
@@ -356,6 +367,14 @@ impl Store for RedisStore {
     /// None: a journal in Redis holds up nobody but its own channel.
     fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
         Vec::new()
+    }
+
+    fn condition(&self) -> Condition {
+        self.condition.borrow().clone()
+    }
+
+    fn accept(&self) -> Pending<StoreId> {
+        self.ask(|reply| read::Job::Accept { reply })
     }
 
     fn close(&self) -> Pending<()> {

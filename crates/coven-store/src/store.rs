@@ -5,9 +5,10 @@ use std::fmt;
 use smol_str::SmolStr;
 
 use crate::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Commit, CommitNumber, DirectoryPage,
-    DirectoryQuery, Epoch, Listing, Loaded, Owner, Pending, ProcessId, Receipts, Retention, Sent,
-    SessionId, ShardId, Snapshot, StoreId, Timestamp, UnknownChannel, UnknownPlace,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Commit, CommitNumber, Condition,
+    DirectoryPage, DirectoryQuery, Epoch, Listing, Loaded, Owner, Pending, ProcessId, Receipts,
+    Retention, Sent, SessionId, ShardId, Snapshot, StoreId, Timestamp, UnknownChannel,
+    UnknownPlace,
 };
 
 /// Keeps everything that must outlive a process.
@@ -115,6 +116,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Channels that hold up the trimming of the log and should be snapshotted now, oldest first; mostly none.
     fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)>;
+
+    /// How the store is, without asking it: for readiness and for operators.
+    fn condition(&self) -> Condition {
+        Condition::Good
+    }
+
+    /// Takes the store that is there now for the right one, and begins an empty one where there is none: the operator's
+    /// answer to [`Condition::Replaced`] (design §5.15). Answers its id.
+    ///
+    /// Errors: `Unfit` for a store that this process cannot use.
+    fn accept(&self) -> Pending<StoreId> {
+        self.identity()
+    }
 
     /// Does what is queued, then closes: everything after it is [`Error::Closed`](crate::Error::Closed).
     fn close(&self) -> Pending<()>;

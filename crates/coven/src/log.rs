@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Format, Log};
 
 /// The values of the field `event`; tests and operators rely on them.
-pub const EVENTS: [&str; 10] = [
+pub const EVENTS: [&str; 11] = [
     "ready",
     "upstream-up",
     "upstream-down",
@@ -28,6 +28,7 @@ pub const EVENTS: [&str; 10] = [
     "fenced",
     "store-down",
     "store-up",
+    "store-replaced",
     "draining",
     "drained",
     "quarantined",

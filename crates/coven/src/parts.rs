@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coven_front::{ConnectionStatus, Status, UpstreamState};
-use coven_store::{Error as StoreError, RedisStore, SqliteStore, Store, redis, sqlite};
+use coven_store::{Condition, Error as StoreError, RedisStore, SqliteStore, Store, redis, sqlite};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::interval;
@@ -169,12 +169,14 @@ impl Parts {
         let (status, numbers) = (handle.status(), handle.clone());
         let store_part = health.part(STORE);
         let upstreams = upstream_parts(&status.borrow(), health);
+        let watched = Arc::clone(&store);
         let started = coven_node::Service::start(store, handle, options::node(config)).await;
         let (link, node) = started.map_err(|error| node_failure(&config.store, error))?;
         metrics.attach(numbers, node.health());
         let watch = Watch {
             health: health.clone(),
-            store: store_part,
+            store: watched,
+            store_part,
             node: node.health(),
             upstreams,
             was_ready: false,
@@ -285,7 +287,8 @@ fn upstream_parts(status: &Status, health: &Health) -> Vec<Part> {
 /// Carries the state of node and front-end over to the health of the process.
 struct Watch {
     health: Health,
-    store: Part,
+    store: Arc<dyn Store>,
+    store_part: Part,
     node: coven_node::Health,
     upstreams: Vec<Part>,
     was_ready: bool,
@@ -304,9 +307,10 @@ impl Watch {
     }
 
     fn look(&mut self, status: &Status) {
-        match self.node.snapshot().store_up {
-            true => self.store.up(),
-            false => self.store.down("does not take commits"),
+        match self.store.condition() {
+            Condition::Good if self.node.snapshot().store_up => self.store_part.up(),
+            Condition::Good => self.store_part.down("does not take commits"),
+            condition => self.store_part.down(condition.to_string()),
         }
         for (part, connection) in self.upstreams.iter().zip(&status.connections) {
             match &connection.state {

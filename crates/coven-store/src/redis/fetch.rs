@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::keys::{channel, name};
 use super::record::Under;
+use super::server::PAUSE;
 use super::stage::Shard;
 use super::value::{fields, list, parse, session};
-use super::writer::{PAUSE, Writer};
+use super::writer::Writer;
 use crate::{ChannelKey, CommitNumber, Epoch, Error, ShardId};
 
 /// Channels whose records are kept; above that all are read again when they are needed.
@@ -40,11 +41,13 @@ impl Writer {
     }
 
     async fn connected(&self) -> Result<(), Error> {
-        let until = Instant::now() + self.server.options().patience;
+        let until = self.server.until();
         loop {
             match self.server.connect().await {
                 Ok(()) => return Ok(()),
-                Err(trouble) if Instant::now() >= until => return Err(trouble.into()),
+                Err(trouble) if !trouble.may_pass() || Instant::now() >= until => {
+                    return Err(trouble.into());
+                }
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }

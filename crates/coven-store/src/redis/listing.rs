@@ -173,7 +173,7 @@ async fn over_all(
         .collect();
     let mut all = Vec::new();
     for (batch, answers) in batches.iter().zip(server.run(&batches).await) {
-        for answer in answers? {
+        for answer in answers.map_err(super::server::Trouble::of_reading)? {
             all.push((batch.shard, answer.map_err(|error| refusal(&error))?));
         }
     }

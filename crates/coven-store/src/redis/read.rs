@@ -11,13 +11,19 @@ use super::value::{fields, list, parse, session};
 use super::{listing, scripts, search};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, CommitNumber, DirectoryPage,
-    DirectoryQuery, Entry, Epoch, Error, Loaded, Owner, Reply, Sent, ShardId, Timestamp,
+    DirectoryQuery, Entry, Epoch, Error, Loaded, Owner, Reply, Sent, ShardId, StoreId, Timestamp,
     UnknownChannel, UnknownPlace,
 };
 
 /// What is read.
 #[derive(Debug)]
 pub(super) enum Job {
+    Identity {
+        reply: Reply<StoreId>,
+    },
+    Accept {
+        reply: Reply<StoreId>,
+    },
     Owner {
         shard: ShardId,
         reply: Reply<Option<Owner>>,
@@ -87,6 +93,8 @@ impl Reads {
     async fn answer(&self, job: Job) {
         let server = &self.server;
         match job {
+            Job::Identity { reply } => reply.send(Ok(server.identity())),
+            Job::Accept { reply } => reply.send(server.accept().await),
             Job::Owner { shard, reply } => reply.send(self.owner(shard).await),
             Job::Load { shard, key, reply } => reply.send(self.load(shard, &key).await),
             Job::Exists { shard, key, reply } => reply.send(self.exists(shard, &key).await),

@@ -177,8 +177,8 @@ fn serve(
     };
     runtime.block_on(async {
         let keys = Keys::new(&options.prefix);
-        match Server::open(target, options).await {
-            Ok((server, _)) => {
+        match Server::open_any(target, options).await {
+            Ok(server) => {
                 let _gone = opened.send(Ok(()));
                 Desk::new(server, keys).run(jobs).await;
             }

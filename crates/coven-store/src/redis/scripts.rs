@@ -7,13 +7,26 @@ use std::sync::LazyLock;
 
 /// Carries out commands if the shard's owner is the one that they were made for.
 ///
-/// `KEYS[1]`: the owner's hash; the others: what the commands name. `ARGV`: epoch, number of the newest commit, then for
-/// each command so many words: the command, the number of its key, its arguments. Answers `{1}`, or `{0, epoch, owner,
-/// commit}` as they are, having done nothing. `TRIM key sequence` removes a stream's entries up to a sequence.
+/// `KEYS[1]`: the owner's hash; the others: what the commands name. `ARGV`: epoch, number of the newest commit, that after
+/// this one, whether it is sent again, then for each command so many words: the command, the number of its key, its
+/// arguments. Answers `{1}`, or `{0, epoch, owner, commit, store}` as they are, having done nothing.
+///
+/// Sent again under the same epoch, to a shard that has its commit or a later one, it was done the first time: nobody else
+/// can have made that commit. Then it only counts, so that a barrier behind it covers a write. `GONE` as the only command:
+/// the owner goes, which leaves nothing to compare but the epoch. `TRIM key sequence` removes a stream's entries up to a
+/// sequence.
 const WRITE: &str = r"
-local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit')
-local epoch, owner, commit = is[1] or '0', is[2] or '', is[3] or '0'
-if epoch ~= ARGV[1] or owner == '' or commit ~= ARGV[2] then return {0, epoch, owner, commit} end
+local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit', 'store')
+local epoch, owner, commit, store = is[1] or '0', is[2] or '', is[3] or '0', is[4] or ''
+if epoch ~= ARGV[1] or owner == '' or commit ~= ARGV[2] then
+  local released = owner == '' and ARGV[6] == 'GONE'
+  local ahead = owner ~= '' and tonumber(commit) >= tonumber(ARGV[3])
+  if ARGV[4] == '1' and epoch == ARGV[1] and (released or ahead) then
+    redis.call('HINCRBY', KEYS[1], 'again', 1)
+    return {1}
+  end
+  return {0, epoch, owner, commit, store}
+end
 
 local function trim(key, last)
   while true do
@@ -32,12 +45,14 @@ local function trim(key, last)
   end
 end
 
-local at = 3
+local at = 5
 while at <= #ARGV do
   local words = tonumber(ARGV[at])
   local command, key = ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])]
   if command == 'TRIM' then
     trim(key, tonumber(ARGV[at + 3]))
+  elseif command == 'GONE' then
+    redis.call('HSET', KEYS[1], 'owner', '')
   else
     local call = {command, key}
     for word = 3, words do call[word] = ARGV[at + word] end
@@ -72,12 +87,16 @@ pub(super) fn write(frees: bool) -> &'static Known {
 
 /// Claims a shard (design §5.3).
 ///
-/// `KEYS[1]`: the owner's hash. `ARGV`: session, the epoch and session judged dead, the highest epoch that is known.
-/// Answers `{1, epoch, commit}` or `{0, epoch, owner}`.
-pub(super) const CLAIM: &str = r"#!lua flags=allow-oom
-local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit')
-local epoch, owner, commit = is[1] or '0', is[2] or '', is[3] or '0'
-if owner ~= '' and not (epoch == ARGV[2] and owner == ARGV[3]) then return {0, epoch, owner} end
+/// `KEYS[1]`: the owner's hash. `ARGV`: session, the epoch and session judged dead, the highest epoch that is known, the
+/// store's id. Answers `{1, epoch, commit}`; `{0, epoch, owner}` where somebody else holds it, `{2, store}` where the
+/// shard's mark is not that of the store. A stored epoch below the claimer's own is a loss by Redis (§5.1, IL-16).
+const CLAIM: &str = r"#!lua flags=allow-oom
+local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit', 'store')
+local epoch, owner, commit, store = is[1] or '0', is[2] or '', is[3] or '0', is[4] or ''
+if store ~= ARGV[5] then return {2, store} end
+local dead = epoch == ARGV[2] and owner == ARGV[3]
+local lost = ARGV[3] == ARGV[1] and tonumber(epoch) < (tonumber(ARGV[2]) or 0)
+if owner ~= '' and not dead and not lost then return {0, epoch, owner} end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local granted = math.max(tonumber(epoch) + 1, tonumber(ARGV[4]) + 1, now)
@@ -85,6 +104,12 @@ granted = string.format('%.0f', granted)
 redis.call('HSET', KEYS[1], 'epoch', granted, 'owner', ARGV[1])
 return {1, granted, commit}
 ";
+
+/// [`CLAIM`].
+pub(super) fn claim() -> &'static Known {
+    static CLAIMS: LazyLock<Known> = LazyLock::new(|| Known::new(CLAIM.to_owned()));
+    &CLAIMS
+}
 
 /// All that a new owner needs of a channel.
 ///

@@ -1,33 +1,43 @@
-//! Connections to Redis, and what is made of its errors.
+//! The connection to Redis: how it is made, kept, and given up.
 //!
 //! One connection is used by everybody, in order; it is made anew when it breaks or leads to what is no primary any more.
-//! What was sent on a broken one is not sent again: whether it was done is not known, and who asked has to find out.
+//! Each new one is looked at before it is used: whether it leads to the store that is known (`identity`). What was sent on
+//! a broken one is not sent again here: whether it was done is not known, and who asked finds out (`deliver`).
+//! Next: `target` for addresses, `look` for what a server says of itself, `trouble` for errors.
 
+mod identity;
 mod look;
 mod target;
+mod trouble;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex as Guard, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, RedisError, RedisResult, Value};
-use tokio::sync::Mutex;
-use tracing::{info, warn};
+use redis::{Cmd, RedisResult, Value};
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{error, info, warn};
 
+pub(super) use self::identity::{hex as store_hex, identity_of};
+pub(super) use self::look::Info;
 pub(super) use self::target::Target;
+pub(super) use self::trouble::{Trouble, is_elsewhere, is_passing, refusal};
 use super::keys::Keys;
 use super::value::text;
 use super::{Durability, Options};
-use crate::{Error, ShardId, StoreId};
+use crate::{Condition, Error, ShardId, StoreId};
 
-/// How long an answer may take (crates' default is half a second, which a short stall already exceeds).
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An answer may take as long as one is willing to wait for a connection, and this much longer.
+const MORE: Duration = Duration::from_secs(1);
+/// How long making a connection may take, all of it.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long to wait before trying again what cannot be done now.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// How long `WAIT` waits for a replica.
 const REPLICA_MS: u64 = 1_000;
-/// What the value of the store's own key begins with.
-const FORMAT: &str = "coven1";
 
 /// Where commands go.
 #[derive(Clone, Debug)]
@@ -42,6 +52,8 @@ struct Shared {
     /// What was found to fit when it was opened.
     durability: OnceLock<Durability>,
     link: Mutex<Linked>,
+    state: Guard<State>,
+    condition: watch::Sender<Condition>,
 }
 
 #[derive(Debug, Default)]
@@ -51,21 +63,42 @@ struct Linked {
     link: Option<Link>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    /// The store that this process began with, or that was accepted since.
+    identity: Option<StoreId>,
+    /// A shard without its mark was met: all have to be looked at.
+    incomplete: bool,
+    /// Since when there has been no connection.
+    down_since: Option<Instant>,
+}
+
 /// An open connection.
 #[derive(Clone)]
 pub(super) enum Link {
-    /// To one server.
-    One(MultiplexedConnection),
+    /// To one server; with its address where Sentinels have named it.
+    One(MultiplexedConnection, Option<String>),
     /// To all primaries of a cluster.
     Many(ClusterConnection),
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::One(_) => "One",
-            Self::Many(_) => "Many",
-        })
+        match self {
+            Self::One(_, address) => f.debug_tuple("One").field(address).finish(),
+            Self::Many(_) => f.write_str("Many"),
+        }
+    }
+}
+
+impl Link {
+    /// The answer to one command.
+    async fn one(&self, cmd: Cmd) -> Result<Value, Trouble> {
+        let answer = match self.clone() {
+            Self::One(mut link, _) => cmd.query_async(&mut link).await,
+            Self::Many(mut link) => cmd.query_async(&mut link).await,
+        };
+        answer.map_err(|error| Trouble::of_connecting(&error))
     }
 }
 
@@ -76,41 +109,45 @@ pub(super) struct Batch {
     pub(super) commands: Vec<Cmd>,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Debug)]
-pub(super) enum Trouble {
-    /// There is no connection: nothing was sent.
-    Unreachable(String),
-    /// The connection broke: not known what was done.
-    Lost(String),
-}
-
-impl From<Trouble> for Error {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Unreachable(why) => Self::Io(format!("redis cannot be reached: {why}")),
-            Trouble::Lost(why) => Self::Unknown(format!("the connection to redis broke: {why}")),
-        }
-    }
-}
-
 /// Answers of one batch: a refusal of the server stands in for a single command's answer.
 pub(super) type Answers = Result<Vec<RedisResult<Value>>, Trouble>;
 
 impl Server {
     /// Connects and looks whether this Redis can be used.
-    pub(super) async fn open(target: Target, options: Options) -> Result<(Self, StoreId), Error> {
+    pub(super) async fn open(
+        target: Target,
+        options: Options,
+        condition: watch::Sender<Condition>,
+    ) -> Result<Self, Error> {
         let server = Self {
             shared: Arc::new(Shared {
                 target,
                 options,
                 durability: OnceLock::new(),
                 link: Mutex::default(),
+                state: Guard::default(),
+                condition,
             }),
         };
         server.look().await?;
-        let identity = server.identity().await?;
-        Ok((server, identity))
+        let found = server.find_or_make(!server.options().must_exist).await?;
+        let (number, link) = server.link().await?;
+        let unmarked = server.unmarked(number, link, found).await?;
+        if !unmarked.is_empty() {
+            let (count, shards) = (unmarked.len(), server.options().shards);
+            let why = format!("{count} of its {shards} shards are missing: restore them");
+            return Err(Error::Unfit(why));
+        }
+        server.state().identity = Some(found);
+        Ok(server)
+    }
+
+    /// As [`Self::open`], for one who compares the store's mark each time: any store will do later.
+    pub(super) async fn open_any(target: Target, options: Options) -> Result<Self, Error> {
+        let nobody_looks = watch::Sender::new(Condition::Good);
+        let server = Self::open(target, options, nobody_looks).await?;
+        server.state().identity = None;
+        Ok(server)
     }
 
     /// Whether commands of different shards may go to different servers.
@@ -125,6 +162,17 @@ impl Server {
     /// The keys of a shard.
     pub(super) fn keys(&self, shard: ShardId) -> Keys {
         Keys::new(&self.shared.options.prefix, shard)
+    }
+
+    /// The store that is known.
+    pub(super) fn identity(&self) -> StoreId {
+        self.state().identity.unwrap_or_default()
+    }
+
+    /// Until when somebody who begins to wait now should wait for a connection (design §5.12).
+    pub(super) fn until(&self) -> Instant {
+        let since = self.state().down_since;
+        since.unwrap_or_else(Instant::now) + self.options().patience
     }
 
     /// Whether there is a connection, made now if there is none.
@@ -142,38 +190,37 @@ impl Server {
         self.shared.link.lock().await.link = None;
     }
 
-    /// The command that reads the store's mark, see [`identity_of`].
-    pub(super) fn mark(&self) -> Cmd {
-        let mut get = redis::cmd("GET");
-        get.arg(format!("{}:store", self.shared.options.prefix));
-        get
-    }
-
     /// Sends all batches at once; each gets its answers.
     pub(super) async fn run(&self, batches: &[Batch]) -> Vec<Answers> {
         match self.link().await {
-            Ok((number, Link::One(link))) => self.run_on_one(number, link, batches).await,
-            Ok((number, Link::Many(link))) => self.run_on_many(number, &link, batches).await,
+            Ok((number, link)) => self.run_on(number, link, batches).await,
             Err(trouble) => batches.iter().map(|_| Err(trouble.clone())).collect(),
         }
     }
 
-    /// The answers to commands of one shard, none of which may be refused.
+    /// The answers to commands of one shard that change nothing, none of which may be refused. Waits for a connection.
     pub(super) async fn ask(
         &self,
         shard: ShardId,
         commands: Vec<Cmd>,
     ) -> Result<Vec<Value>, Error> {
-        let mut answers = self.run(&[Batch { shard, commands }]).await;
-        let answers = answers.pop().unwrap_or_else(|| Ok(Vec::new()));
-        // Reading changes nothing: there is no doubt about what was done.
-        let answers = answers.map_err(|trouble| match trouble {
-            Trouble::Unreachable(why) | Trouble::Lost(why) => Error::Io(why),
-        })?;
-        answers
-            .into_iter()
-            .map(|answer| answer.map_err(|error| refusal(&error)))
-            .collect()
+        let batch = [Batch { shard, commands }];
+        let until = self.until();
+        loop {
+            let answers = self.run(&batch).await.pop();
+            let error = match answers.unwrap_or_else(|| Ok(Vec::new())) {
+                Ok(answers) => match answers.into_iter().collect::<RedisResult<Vec<_>>>() {
+                    Err(error) if is_passing(&error) => refusal(&error),
+                    answers => return answers.map_err(|error| refusal(&error)),
+                },
+                Err(trouble) if trouble.may_pass() => trouble.of_reading(),
+                Err(trouble) => return Err(trouble.of_reading()),
+            };
+            if Instant::now() >= until {
+                return Err(error);
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// The command that waits until what was written before it on this connection is durable; none where it is at once.
@@ -189,6 +236,97 @@ impl Server {
         };
         cmd.arg(1).arg(REPLICA_MS);
         Some(cmd)
+    }
+
+    /// `INFO` of each primary.
+    pub(super) async fn infos(&self) -> Result<Vec<String>, Error> {
+        let cmd = redis::cmd("INFO");
+        let answer = match self.link().await?.1 {
+            Link::One(mut link, _) => cmd.query_async::<Value>(&mut link).await,
+            Link::Many(mut link) => {
+                let all = MultipleNodeRoutingInfo::AllMasters;
+                let routing = RoutingInfo::MultiNode((all, None));
+                link.route_command(cmd, routing).await
+            }
+        };
+        Ok(match answer.map_err(|error| refusal(&error))? {
+            Value::Map(each) => each.iter().map(|(_, info)| text(info)).collect(),
+            one => vec![text(&one)],
+        })
+    }
+
+    /// Looks whether the connection still leads to the primary of the known store, and makes one where there is none.
+    /// What is found wrong is in the [`Condition`] afterwards.
+    pub(super) async fn check(&self) {
+        let Ok((number, link)) = self.link().await else {
+            return;
+        };
+        let known = timeout(CONNECT, self.recognise(&link)).await;
+        match known.unwrap_or_else(|_| Err(Trouble::Lost("no answer".to_owned()))) {
+            Ok(()) => self.note_up(),
+            // Whether an answer comes after all is for those to say who wait for one.
+            Err(trouble @ Trouble::Lost(_)) => return self.note(&trouble),
+            Err(trouble) => {
+                self.give_up(number, &format!("{trouble:?}")).await;
+                return self.note(&trouble);
+            }
+        }
+        if let Some(why) = self.is_displaced(&link).await {
+            self.give_up(number, &why).await;
+        }
+    }
+
+    /// Why a connection leads to what is no primary, or to one that Sentinels have replaced.
+    async fn is_displaced(&self, link: &Link) -> Option<String> {
+        let Link::One(_, address) = link else {
+            return None;
+        };
+        // Who may not ask finds out when a write is refused.
+        if let Ok(Value::Array(role)) = link.one(redis::cmd("ROLE")).await
+            && role.first().is_some_and(|role| text(role) != "master")
+        {
+            return Some("it leads to a replica".to_owned());
+        }
+        let address = address.as_ref()?;
+        let named = self.shared.target.named_primary().await?;
+        (named != *address).then(|| format!("the primary is {named} now"))
+    }
+
+    /// A shard's mark was not there: nothing is done before all marks have been looked at.
+    pub(super) async fn miss(&self, shard: ShardId) {
+        self.state().incomplete = true;
+        let mut linked = self.shared.link.lock().await;
+        linked.link = None;
+        drop(linked);
+        self.note(&Trouble::Replaced(format!(
+            "shard {shard} has no mark of it"
+        )));
+    }
+
+    /// Takes what is there now, or a new store, for the known one.
+    ///
+    /// Errors: `Unfit` for a store that this process cannot use.
+    pub(super) async fn accept(&self) -> Result<StoreId, Error> {
+        let before = self.state().identity.take();
+        self.state().incomplete = false;
+        let accepted = match self.find_or_make(true).await {
+            Ok(found) => self.mark_all(found).await.map(|()| found),
+            Err(error) => Err(error),
+        };
+        let mut state = self.state();
+        state.identity = accepted.as_ref().ok().copied().or(before);
+        drop(state);
+        if accepted.is_ok() {
+            self.shared.condition.send_replace(Condition::Good);
+        }
+        accepted
+    }
+
+    async fn run_on(&self, number: u64, link: Link, batches: &[Batch]) -> Vec<Answers> {
+        match link {
+            Link::One(link, _) => self.run_on_one(number, link, batches).await,
+            Link::Many(link) => self.run_on_many(number, &link, batches).await,
+        }
     }
 
     async fn run_on_one(
@@ -212,8 +350,8 @@ impl Server {
                 batches.iter().map(part).collect()
             }
             Err(error) => {
-                self.give_up(number, &error).await;
                 let trouble = Trouble::Lost(error.to_string());
+                self.give_up(number, &error.to_string()).await;
                 batches.iter().map(|_| Err(trouble.clone())).collect()
             }
         }
@@ -239,7 +377,7 @@ impl Server {
             if let Err(error) = &all
                 && error.is_unrecoverable_error()
             {
-                self.give_up(number, error).await;
+                self.give_up(number, &error.to_string()).await;
             }
             answers.push(all.map_err(|error| Trouble::Lost(error.to_string())));
         }
@@ -251,28 +389,106 @@ impl Server {
         if let Some(link) = &linked.link {
             return Ok((linked.number, link.clone()));
         }
-        let link = self.shared.target.connect(PATIENCE).await;
-        let link = link.map_err(|error| Trouble::Unreachable(error.to_string()))?;
+        let made = timeout(CONNECT, self.make_link()).await;
+        let made =
+            made.unwrap_or_else(|_| Err(Trouble::Unreachable("it takes too long".to_owned())));
+        if let Err(trouble) = &made {
+            self.note(trouble);
+        }
+        let link = made?;
         linked.number += 1;
         linked.link = Some(link.clone());
-        Ok((linked.number, link))
+        let number = linked.number;
+        drop(linked);
+        if self.state().incomplete {
+            self.complete(number, link.clone()).await?;
+        }
+        self.note_up();
+        Ok((number, link))
     }
 
-    async fn give_up(&self, number: u64, error: &RedisError) {
-        let mut linked = self.shared.link.lock().await;
-        if linked.number == number && linked.link.take().is_some() {
-            warn!(%error, "the connection to redis broke");
+    async fn make_link(&self) -> Result<Link, Trouble> {
+        let patience = self.options().patience + MORE;
+        let link = self.shared.target.connect(patience).await;
+        let link = link.map_err(|error| Trouble::of_connecting(&error))?;
+        self.recognise(&link).await?;
+        Ok(link)
+    }
+
+    /// Whether a link leads to the known store. Before one is known, any will do.
+    async fn recognise(&self, link: &Link) -> Result<(), Trouble> {
+        let Some(known) = self.state().identity else {
+            return Ok(());
+        };
+        match self.read_mark(link).await? {
+            Some(mark) if mark.id == known => Ok(()),
+            Some(_) => Err(Trouble::Replaced(
+                "another store is in its place".to_owned(),
+            )),
+            None => Err(Trouble::Replaced("it is empty".to_owned())),
         }
     }
 
-    /// A server that has become a replica, or is loading, is asked no more: the next connection finds the primary.
+    /// Gives a link up again unless all shards have their marks.
+    async fn complete(&self, number: u64, link: Link) -> Result<(), Trouble> {
+        let why = match self.unmarked(number, link, self.identity()).await {
+            Ok(missing) if missing.is_empty() => {
+                self.state().incomplete = false;
+                return Ok(());
+            }
+            Ok(missing) => {
+                Trouble::Replaced(format!("{} of its shards are missing", missing.len()))
+            }
+            Err(error) => Trouble::Unreachable(error.to_string()),
+        };
+        self.give_up(number, "the store is not complete").await;
+        self.note(&why);
+        Err(why)
+    }
+
+    async fn give_up(&self, number: u64, why: &str) {
+        let mut linked = self.shared.link.lock().await;
+        if linked.number == number && linked.link.take().is_some() {
+            warn!(why, "the connection to redis is given up");
+        }
+    }
+
+    /// A server that has become a replica is asked no more: the next connection finds the primary.
     async fn look_for_replica(&self, number: u64, answers: &[RedisResult<Value>]) {
         let moved = answers.iter().find_map(|answer| match answer {
             Err(error) if is_elsewhere(error) => Some(error),
             _ => None,
         });
         if let Some(error) = moved {
-            self.give_up(number, error).await;
+            self.give_up(number, &error.to_string()).await;
+        }
+    }
+
+    fn note(&self, trouble: &Trouble) {
+        let condition = match trouble {
+            Trouble::Replaced(why) => Condition::Replaced(why.clone()),
+            Trouble::Unreachable(why) | Trouble::Lost(why) | Trouble::Denied(why) => {
+                Condition::Away(why.clone())
+            }
+        };
+        self.state().down_since.get_or_insert_with(Instant::now);
+        let before = self.shared.condition.send_replace(condition.clone());
+        if let Condition::Replaced(why) = condition
+            && !matches!(before, Condition::Replaced(_))
+        {
+            error!(
+                event = "store-replaced",
+                why,
+                "this is not the store that was here: nothing is claimed or written until it is accepted"
+            );
+        }
+    }
+
+    fn note_up(&self) {
+        let mut state = self.state();
+        state.down_since = None;
+        if !state.incomplete {
+            self.shared.condition.send_replace(Condition::Good);
         }
     }
 
@@ -281,6 +497,7 @@ impl Server {
         let infos = match self.infos().await {
             Ok(infos) => infos,
             Err(Error::Denied(why)) => {
+                self.may_enter().await?;
                 warn!(%why, "INFO is refused: version, eviction, memory and persistence of redis are not checked");
                 Vec::new()
             }
@@ -293,48 +510,36 @@ impl Server {
         let durability = found.durability(self.options().durability)?;
         info!(?durability, "how durable an answer of redis has to be");
         let _set_before = self.shared.durability.set(durability);
+        if self.barrier().is_some() {
+            self.may_wait().await?;
+        }
         Ok(())
     }
 
-    /// `INFO` of each primary.
-    pub(super) async fn infos(&self) -> Result<Vec<String>, Error> {
-        let cmd = redis::cmd("INFO");
-        let (_, link) = self.link().await?;
-        let answer = match link {
-            Link::One(mut link) => cmd.query_async::<Value>(&mut link).await,
-            Link::Many(mut link) => {
-                let all = MultipleNodeRoutingInfo::AllMasters;
-                let routing = RoutingInfo::MultiNode((all, None));
-                link.route_command(cmd, routing).await
-            }
-        };
-        Ok(match answer.map_err(|error| refusal(&error))? {
-            Value::Map(each) => each.iter().map(|(_, info)| text(info)).collect(),
-            one => vec![text(&one)],
-        })
+    /// Whether it is only `INFO` that is refused.
+    async fn may_enter(&self) -> Result<(), Error> {
+        let link = self.link().await?.1;
+        link.one(redis::cmd("PING"))
+            .await
+            .map_err(Trouble::of_reading)?;
+        Ok(())
     }
 
-    async fn identity(&self) -> Result<StoreId, Error> {
-        let options = &self.shared.options;
-        let key = format!("{}:store", options.prefix);
-        let get = self.mark();
-        let found = self.ask(ShardId(0), vec![get.clone()]).await?;
-        if matches!(found.first(), Some(Value::Nil)) {
-            if options.must_exist {
-                let prefix = &options.prefix;
-                return Err(Error::Unfit(format!(
-                    "there is no store with the prefix {prefix:?} in this redis, and must-exist = true"
-                )));
-            }
-            let fresh = crate::random::store_id();
-            let mut set = redis::cmd("SET");
-            set.arg(&key)
-                .arg(format!("{FORMAT}:{:032x}:{}", fresh.0, options.shards))
-                .arg("NX");
-            self.ask(ShardId(0), vec![set]).await?;
-        }
-        let found = self.ask(ShardId(0), vec![get]).await?;
-        identity(&found.first().map(text).unwrap_or_default(), options.shards)
+    /// A refused `WAIT` would look like a replica that never answers.
+    async fn may_wait(&self) -> Result<(), Error> {
+        let Link::One(..) = self.link().await?.1 else {
+            return Ok(());
+        };
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(0).arg(1);
+        self.ask(ShardId(0), vec![wait]).await.map(|_| ())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -354,64 +559,4 @@ where
         }
     }
     all
-}
-
-/// Whose store a mark is; `None` for what is no mark.
-pub(super) fn identity_of(mark: &str) -> Option<StoreId> {
-    let (id, _) = mark
-        .strip_prefix(FORMAT)?
-        .strip_prefix(':')?
-        .split_once(':')?;
-    u128::from_str_radix(id, 16).ok().map(StoreId)
-}
-
-fn identity(value: &str, shards: u16) -> Result<StoreId, Error> {
-    let unfit = |why: String| Err(Error::Unfit(why));
-    let mut parts = value.split(':');
-    if parts.next() != Some(FORMAT) {
-        return unfit(format!(
-            "{value:?} is not the mark of a store that this version knows"
-        ));
-    }
-    let id = parts
-        .next()
-        .and_then(|id| u128::from_str_radix(id, 16).ok());
-    let made_with = parts.next().and_then(|shards| shards.parse::<u16>().ok());
-    match (id, made_with) {
-        (Some(id), Some(stored)) if stored == shards => Ok(StoreId(id)),
-        (Some(_), Some(stored)) => unfit(format!("it was made with {stored} shards, not {shards}")),
-        _ => unfit(format!("{value:?} is not the mark of a store")),
-    }
-}
-
-/// The server does not take commands now, or is not the right one.
-pub(super) fn is_elsewhere(error: &RedisError) -> bool {
-    let code = error.code().unwrap_or_default();
-    matches!(code, "READONLY" | "LOADING" | "MASTERDOWN" | "UNKILLABLE")
-}
-
-/// What a refusal of the server means: nothing was done.
-pub(super) fn refusal(error: &RedisError) -> Error {
-    match error.code().unwrap_or_default() {
-        "MISCONF" => Error::Full("redis cannot write to its disk".to_owned()),
-        "OOM" => Error::Full("the memory of redis is used up: maxmemory".to_owned()),
-        "READONLY" | "LOADING" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" | "NOREPLICAS"
-        | "BUSY" | "NOSCRIPT" => Error::Io(error.to_string()),
-        "NOPERM" | "NOAUTH" | "WRONGPASS" => {
-            Error::Denied(error.detail().unwrap_or_default().to_owned())
-        }
-        _ => Error::Io(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_number_of_shards_is_part_of_the_mark() {
-        assert_eq!(identity("coven1:00ff:1024", 1024), Ok(StoreId(255)));
-        assert!(identity("coven1:00ff:1024", 512).is_err());
-        assert!(identity("hello", 1024).is_err());
-    }
 }

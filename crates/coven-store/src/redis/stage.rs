@@ -79,7 +79,7 @@ impl Shard {
                 .iter()
                 .for_each(|(key, listing)| list(keys, key, listing.as_ref(), &mut commands)),
             Request::Release => {
-                commands.push("HSET", keys.owner(), &[b"owner", b""]);
+                commands.push("GONE", keys.owner(), &[]);
                 self.owner = None;
             }
         }

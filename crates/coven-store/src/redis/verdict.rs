@@ -1,64 +1,123 @@
-//! How what is staged goes to Redis, and what the answer means.
+//! How claims and what is staged go to Redis, and what the answers mean.
 
 use redis::{Cmd, RedisResult, Value};
 
-use super::scripts;
-use super::server::refusal;
+use super::scripts::{self, Known};
+use super::server::{is_passing, refusal, store_hex};
 use super::stage::Staged;
-use super::value::{fields, parse, session};
-use crate::{CommitNumber, Epoch, Error, Owner, ShardId};
+use super::value::{fields, hex, parse, session};
+use crate::{Claim, CommitNumber, Epoch, Error, Owner, Ownership, ShardId, StoreId};
 
-/// The script, by its text or its hash, with its keys and commands.
-pub(super) fn script(owner: &str, epoch: Epoch, staged: &Staged, text: bool) -> Cmd {
-    let script = scripts::write(staged.frees);
-    let mut cmd = redis::cmd(if text { "EVAL" } else { "EVALSHA" });
-    cmd.arg(if text { &script.text } else { &script.hash });
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict<T> {
+    /// Done.
+    Done(T),
+    /// Not done, and never will be by sending it again.
+    Refused(Error),
+    /// Not done, and may be in a moment.
+    NotNow(Error),
+    /// The shard has not the mark of the store: not done.
+    NoMark,
+}
+
+/// The script for what is staged, by its text or its hash. `again`: it was sent before, and may have been done.
+pub(super) fn write(owner: &str, epoch: Epoch, staged: &Staged, text: bool, again: bool) -> Cmd {
+    let mut cmd = call(scripts::write(staged.frees), text);
     cmd.arg(staged.commands.keys().len() + 1).arg(owner);
     cmd.arg(staged.commands.keys());
-    cmd.arg(epoch.0).arg(staged.follows.0);
+    cmd.arg(epoch.0).arg(staged.follows.0).arg(staged.number.0);
+    cmd.arg(u8::from(again));
     for word in staged.commands.words() {
         cmd.arg(word.as_slice());
     }
     cmd
 }
 
-/// What the script's answer means.
-pub(super) fn judge(
+/// The script for a claim, by its text or its hash.
+pub(super) fn claim(owner: &str, claim: &Claim, store: StoreId, text: bool) -> Cmd {
+    let (dead_epoch, dead) = claim.judged_dead.map_or_else(Default::default, |dead| {
+        (dead.epoch.to_string(), hex(dead.session))
+    });
+    let mut cmd = call(scripts::claim(), text);
+    cmd.arg(1).arg(owner).arg(hex(claim.session));
+    cmd.arg(dead_epoch).arg(dead).arg(claim.known.0);
+    cmd.arg(store_hex(store));
+    cmd
+}
+
+fn call(script: &Known, text: bool) -> Cmd {
+    let mut cmd = redis::cmd(if text { "EVAL" } else { "EVALSHA" });
+    cmd.arg(if text { &script.text } else { &script.hash });
+    cmd
+}
+
+/// What the answer to [`write`] means.
+pub(super) fn of_write(
     shard: ShardId,
     epoch: Epoch,
     staged: &Staged,
-    answer: Option<RedisResult<Value>>,
-) -> Result<(), Error> {
+    store: StoreId,
+    answer: RedisResult<Value>,
+) -> Verdict<()> {
     let answer = match answer {
-        Some(Ok(answer)) => fields(&answer),
-        Some(Err(error)) => return Err(refusal(&error)),
-        None => return Err(Error::Unknown("redis gave no answer".to_owned())),
+        Ok(answer) => fields(&answer),
+        Err(error) => return of_error(&error),
     };
     if answer.first().is_some_and(|done| done == "1") {
-        return Ok(());
+        return Verdict::Done(());
     }
-    let stored = CommitNumber(parse(answer.get(3)));
-    let owner = answer.get(2).and_then(|it| session(it));
+    if answer.get(4) != Some(&store_hex(store)) {
+        return Verdict::NoMark;
+    }
     let there = Epoch(parse(answer.get(1)));
-    match owner {
-        // Sent twice by the cluster's client: the first one did it, and nobody else can have.
-        Some(_) if there == epoch && stored == staged.number && stored != staged.follows => Ok(()),
-        Some(_) if there == epoch => Err(Error::Diverged {
+    let owner = answer.get(2).and_then(|it| session(it));
+    Verdict::Refused(match owner {
+        Some(_) if there == epoch => Error::Diverged {
             shard,
             number: staged.number,
-            stored,
-        }),
-        _ => Err(Error::Fenced {
+            stored: CommitNumber(parse(answer.get(3))),
+        },
+        _ => Error::Fenced {
             shard,
             epoch,
             stored: owner.map(|session| Owner {
                 epoch: there,
                 session,
             }),
+        },
+    })
+}
+
+/// What the answer to [`claim`] means.
+pub(super) fn of_claim(shard: ShardId, answer: RedisResult<Value>) -> Verdict<Ownership> {
+    let fields = match answer {
+        Ok(answer) => fields(&answer),
+        Err(error) => return of_error(&error),
+    };
+    let epoch = Epoch(parse(fields.get(1)));
+    match fields.first().map(String::as_str) {
+        Some("1") => Verdict::Done(Ownership {
+            epoch,
+            last_commit: CommitNumber(parse(fields.get(2))),
         }),
+        Some("2") => Verdict::NoMark,
+        _ => {
+            let session = fields.get(2).and_then(|it| session(it)).unwrap_or_default();
+            let owner = Owner { epoch, session };
+            Verdict::Refused(Error::Held { shard, owner })
+        }
     }
 }
 
+fn of_error<T>(error: &redis::RedisError) -> Verdict<T> {
+    match is_passing(error) {
+        true => Verdict::NotNow(refusal(error)),
+        false => Verdict::Refused(refusal(error)),
+    }
+}
+
+/// Whether a barrier says that a replica has what was written before it.
 pub(super) fn has_replica(answer: &RedisResult<Value>) -> bool {
     match answer {
         Ok(Value::Int(replicas)) => *replicas >= 1,

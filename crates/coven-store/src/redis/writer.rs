@@ -1,28 +1,21 @@
-//! The task that writes: takes all that waits, and sends it as one pipeline.
+//! The task that writes: takes all that waits, and works out what goes to Redis as one pipeline.
 //!
-//! One pipeline is under way at a time; what comes meanwhile waits for the next, which is the group commit. With a
-//! durability of replicas nothing is answered before a replica has it: the barrier is repeated, after a write, until it
-//! holds (design §5.5).
+//! One pipeline is under way at a time (`deliver`); what comes meanwhile waits for the next, which is the group commit.
+//! Claims go together too: a process claims all its shards at its start.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::HashMap;
 
-use redis::{RedisResult, Value};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
+use super::deliver::{Sent, What};
 use super::job::{Job, Request};
-use super::server::{Batch, Server, Trouble, refusal};
+use super::search;
+use super::server::Server;
 use super::stage::{Shard, Staged};
-use super::value::{fields, hex, parse, session};
-use super::verdict::{has_replica, judge, script};
-use super::{scripts, search};
-use crate::{Claim, CommitNumber, Epoch, Error, Owner, Ownership, Reply, Retention, ShardId};
+use crate::{Claim, Epoch, Error, Ownership, Reply, Retention, ShardId};
 
 /// Requests in one pipeline.
 const MOST: usize = 1024;
-/// How long to wait before trying again what cannot be done now.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A write, taken from the queue.
 struct Write {
@@ -32,12 +25,11 @@ struct Write {
     reply: Reply<()>,
 }
 
-/// A write on its way.
-struct Sent {
-    shard: ShardId,
-    epoch: Epoch,
-    staged: Staged,
-    reply: Reply<()>,
+/// What was taken from the queue and goes together.
+#[derive(Default)]
+struct Taken {
+    writes: Vec<Write>,
+    claims: Vec<(ShardId, Claim, Reply<Ownership>)>,
 }
 
 /// Works until the queue is closed.
@@ -45,34 +37,21 @@ pub(super) async fn run(server: Server, mut jobs: mpsc::Receiver<Job>) {
     let mut writer = Writer {
         server,
         shards: HashMap::new(),
+        told_short: false,
     };
     let mut waiting = Vec::new();
     while jobs.recv_many(&mut waiting, MOST).await > 0 {
+        let mut taken = Taken::default();
         let mut closing = None;
-        let mut writes = Vec::new();
         for job in waiting.drain(..) {
-            match job {
-                Job::Write {
-                    shard,
-                    epoch,
-                    request,
-                    reply,
-                } => {
-                    writes.push(Write {
-                        shard,
-                        epoch,
-                        request,
-                        reply,
-                    });
-                    continue;
-                }
-                other => {
-                    writer.write(std::mem::take(&mut writes), &mut jobs).await;
-                    closing = writer.single(other).await.or(closing);
+            if let Some(job) = taken.add(job) {
+                writer.do_all(&mut taken, &mut jobs).await;
+                if let Some(job) = taken.add(job) {
+                    closing = writer.single(job).await.or(closing);
                 }
             }
         }
-        writer.write(writes, &mut jobs).await;
+        writer.do_all(&mut taken, &mut jobs).await;
         if let Some(reply) = closing {
             jobs.close();
             reply.send(Ok(()));
@@ -80,70 +59,75 @@ pub(super) async fn run(server: Server, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
-pub(super) struct Writer {
-    pub(super) server: Server,
-    pub(super) shards: HashMap<ShardId, Shard>,
-}
-
-impl Writer {
-    /// What is not pipelined. Answers the reply to a close, to be given when all is done.
-    async fn single(&mut self, job: Job) -> Option<Reply<()>> {
+impl Taken {
+    /// Gives back what cannot go together with what is there.
+    fn add(&mut self, job: Job) -> Option<Job> {
         match job {
+            Job::Write {
+                shard,
+                epoch,
+                request,
+                reply,
+            } if self.claims.is_empty() => self.writes.push(Write {
+                shard,
+                epoch,
+                request,
+                reply,
+            }),
             Job::Claim {
                 shard,
                 claim,
                 reply,
-            } => reply.send(self.claim(shard, claim).await),
+            } if self.writes.is_empty() => self.claims.push((shard, claim, reply)),
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) server: Server,
+    pub(super) shards: HashMap<ShardId, Shard>,
+    /// It was said that replicas are missing.
+    pub(super) told_short: bool,
+}
+
+impl Writer {
+    async fn do_all(&mut self, taken: &mut Taken, jobs: &mut mpsc::Receiver<Job>) {
+        let Taken { writes, claims } = std::mem::take(taken);
+        self.write(writes, jobs).await;
+        self.claim(claims, jobs).await;
+    }
+
+    /// What is not pipelined. Answers the reply to a close, to be given when all is done.
+    async fn single(&mut self, job: Job) -> Option<Reply<()>> {
+        match job {
             Job::Expire {
                 shard,
                 epoch,
                 retention,
                 reply,
-            } => {
-                reply.send(self.expire(shard, epoch, retention).await);
-            }
+            } => reply.send(self.expire(shard, epoch, retention).await),
             Job::Close { reply } => return Some(reply),
-            Job::Write { reply, .. } => reply.send(Err(Error::Invalid("a write on its own"))),
+            other => other.refuse(Error::Invalid("a request on its own")),
         }
         None
     }
 
-    async fn claim(&mut self, shard: ShardId, claim: Claim) -> Result<Ownership, Error> {
-        self.shards.remove(&shard);
-        let (dead_epoch, dead) = claim.judged_dead.map_or_else(Default::default, |dead| {
-            (dead.epoch.to_string(), hex(dead.session))
-        });
-        let mut script = redis::cmd("EVAL");
-        script
-            .arg(scripts::CLAIM)
-            .arg(1)
-            .arg(self.server.keys(shard).owner());
-        script
-            .arg(hex(claim.session))
-            .arg(dead_epoch)
-            .arg(dead)
-            .arg(claim.known.0);
-        let mut commands = vec![script];
-        commands.extend(self.server.barrier());
-        let answers = self.send(&[Batch { shard, commands }]).await;
-        let answers = answers
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| Ok(Vec::new()))?;
-        let answer = answers
-            .into_iter()
-            .next()
-            .transpose()
-            .map_err(|e| refusal(&e))?;
-        let fields = fields(&answer.unwrap_or_default());
-        let (epoch, last) = (Epoch(parse(fields.get(1))), fields.get(2));
-        if fields.first().is_some_and(|granted| granted == "1") {
-            let last_commit = CommitNumber(parse(last));
-            return Ok(Ownership { epoch, last_commit });
+    async fn claim(
+        &mut self,
+        claims: Vec<(ShardId, Claim, Reply<Ownership>)>,
+        jobs: &mut mpsc::Receiver<Job>,
+    ) {
+        if claims.is_empty() {
+            return;
         }
-        let session = last.and_then(|it| session(it)).unwrap_or_default();
-        let owner = Owner { epoch, session };
-        Err(Error::Held { shard, owner })
+        let mut sent = Vec::with_capacity(claims.len());
+        for (shard, claim, reply) in claims {
+            self.shards.remove(&shard);
+            sent.push(Sent::new(shard, What::Claim { claim, reply }));
+        }
+        self.deliver(sent, Some(jobs)).await;
     }
 
     async fn expire(
@@ -170,16 +154,12 @@ impl Writer {
             it.forget_rewrites(&keys, &mut staged.commands);
         }
         let (reply, answer) = crate::Pending::channel();
-        self.deliver(
-            vec![Sent {
-                shard,
-                epoch,
-                staged,
-                reply,
-            }],
-            None,
-        )
-        .await;
+        let what = What::Write {
+            epoch,
+            staged,
+            reply,
+        };
+        self.deliver(vec![Sent::new(shard, what)], None).await;
         answer.await.map(|()| gone)
     }
 
@@ -208,169 +188,19 @@ impl Writer {
             let keys = self.server.keys(shard);
             let known = self.shards.entry(shard).or_default();
             match known.stage(shard, &keys, epoch, &request) {
-                Ok(staged) => sent.push(Sent {
-                    shard,
-                    epoch,
-                    staged,
-                    reply,
-                }),
+                Ok(staged) => {
+                    let what = What::Write {
+                        epoch,
+                        staged,
+                        reply,
+                    };
+                    sent.push(Sent::new(shard, what));
+                }
                 Err(error) => reply.send(Err(error)),
             }
         }
-        self.deliver(sent, Some(jobs)).await;
-    }
-
-    /// Sends what is staged, and answers when it is durable.
-    async fn deliver(&mut self, sent: Vec<Sent>, jobs: Option<&mut mpsc::Receiver<Job>>) {
-        let batches = self.batches(&sent);
-        crate::fail::point("redis-before-write");
-        let answers = self.send(&batches).await;
-        crate::fail::point("redis-after-write");
-        let mut by_shard: HashMap<ShardId, _> = HashMap::new();
-        for (batch, answers) in batches.iter().zip(answers) {
-            by_shard.insert(batch.shard, answers.map(Vec::into_iter));
+        if !sent.is_empty() {
+            self.deliver(sent, Some(jobs)).await;
         }
-        let mut done = Vec::new();
-        for Sent {
-            shard,
-            epoch,
-            staged,
-            reply,
-        } in sent
-        {
-            let answer = match by_shard.get_mut(&shard) {
-                Some(Ok(answers)) => answers.next(),
-                Some(Err(trouble)) => {
-                    self.shards.remove(&shard);
-                    reply.send(Err(trouble.clone().into()));
-                    continue;
-                }
-                None => None,
-            };
-            match judge(shard, epoch, &staged, answer) {
-                Ok(()) => done.push((shard, reply)),
-                Err(error) => {
-                    self.shards.remove(&shard);
-                    reply.send(Err(error));
-                }
-            }
-        }
-        let short = self.is_short(&batches, &mut by_shard);
-        let held = if short {
-            self.hold(&done, jobs).await
-        } else {
-            Ok(())
-        };
-        for (_, reply) in done {
-            reply.send(held.clone());
-        }
-    }
-
-    /// The commands of each shard, in order. The first use of a script in a pipeline brings its text: a server that was
-    /// started anew, or another one, does not know it.
-    fn batches(&self, sent: &[Sent]) -> Vec<Batch> {
-        let each = self.server.is_cluster();
-        let mut batches: Vec<Batch> = Vec::new();
-        let mut place: HashMap<ShardId, usize> = HashMap::new();
-        let mut brought: BTreeSet<(Option<ShardId>, bool)> = BTreeSet::new();
-        for Sent {
-            shard,
-            epoch,
-            staged,
-            ..
-        } in sent
-        {
-            let at = *place.entry(*shard).or_insert(batches.len());
-            if at == batches.len() {
-                batches.push(Batch {
-                    shard: *shard,
-                    commands: Vec::new(),
-                });
-            }
-            let keys = self.server.keys(*shard);
-            let text = brought.insert((each.then_some(*shard), staged.frees));
-            if let Some(batch) = batches.get_mut(at) {
-                batch
-                    .commands
-                    .push(script(&keys.owner(), *epoch, staged, text));
-            }
-        }
-        let last = batches.len().saturating_sub(1);
-        for (at, batch) in batches.iter_mut().enumerate() {
-            if each || at == last {
-                batch.commands.extend(self.server.barrier());
-            }
-        }
-        batches
-    }
-
-    /// Whether a barrier says that no replica has it yet.
-    fn is_short(
-        &self,
-        batches: &[Batch],
-        rest: &mut HashMap<ShardId, Result<std::vec::IntoIter<RedisResult<Value>>, Trouble>>,
-    ) -> bool {
-        self.server.barrier().is_some()
-            && batches
-                .iter()
-                .any(|batch| match rest.get_mut(&batch.shard) {
-                    Some(Ok(answers)) => answers.next().is_some_and(|answer| !has_replica(&answer)),
-                    _ => false,
-                })
-    }
-
-    /// Repeats a write and its barrier until a replica has it all. After a while what comes meanwhile is refused.
-    async fn hold(
-        &mut self,
-        done: &[(ShardId, Reply<()>)],
-        mut jobs: Option<&mut mpsc::Receiver<Job>>,
-    ) -> Result<(), Error> {
-        let shards: BTreeSet<ShardId> = done.iter().map(|(shard, _)| *shard).collect();
-        let until = Instant::now() + self.server.options().patience;
-        tracing::warn!("no replica of redis has the newest commits: they are held back");
-        loop {
-            let batches: Vec<_> = shards.iter().map(|shard| self.touch(*shard)).collect();
-            let answers = self.send(&batches).await;
-            let mut all = true;
-            for (batch, answers) in batches.iter().zip(answers) {
-                match answers {
-                    Ok(answers) => all &= answers.last().is_some_and(has_replica),
-                    Err(trouble) => {
-                        self.shards.remove(&batch.shard);
-                        return Err(Error::Unknown(format!("no replica had it: {trouble:?}")));
-                    }
-                }
-            }
-            if all {
-                return Ok(());
-            }
-            if Instant::now() >= until {
-                refuse_waiting(&mut jobs);
-            }
-        }
-    }
-
-    /// A write without meaning, so that the barrier behind it counts (tried: as the first command it answers too much).
-    fn touch(&self, shard: ShardId) -> Batch {
-        let mut commands = Vec::new();
-        let mut touch = redis::cmd("HINCRBY");
-        touch
-            .arg(self.server.keys(shard).owner())
-            .arg("waited")
-            .arg(1);
-        commands.push(touch);
-        commands.extend(self.server.barrier());
-        Batch { shard, commands }
-    }
-
-    async fn send(&self, batches: &[Batch]) -> Vec<super::server::Answers> {
-        self.server.run(batches).await
-    }
-}
-
-fn refuse_waiting(jobs: &mut Option<&mut mpsc::Receiver<Job>>) {
-    let busy = || Error::Busy("no replica of redis answers");
-    while let Some(job) = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()) {
-        job.refuse(busy());
     }
 }

@@ -1,7 +1,8 @@
 //! One suite for all stores: what the trait promises, as cases that run on each implementation.
 //!
 //! `world` has the stores and what the cases are told in; each other module has the cases of one part of the contract.
-//! SQLite runs twice: as it comes, and with a log so short that packing and trimming happen all the time.
+//! SQLite runs twice: as it comes, and with a log so short that packing and trimming happen all the time. Redis runs as a
+//! single server, behind Sentinels with a replica, and as a cluster of three; `trouble` is about Redis alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod receipts;
 mod redis_server;
 mod retention;
 mod snapshots;
+mod trouble;
 mod world;
 
 macro_rules! suite {
@@ -33,6 +35,18 @@ macro_rules! suite {
         mod redis {
             $($(#[test] fn $case() {
                 let Some(mut world) = super::world::World::redis() else { return };
+                super::$module::$case(&mut world);
+            })+)+
+        }
+        mod redis_sentinel {
+            $($(#[test] fn $case() {
+                let Some(mut world) = super::world::World::redis_sentinel() else { return };
+                super::$module::$case(&mut world);
+            })+)+
+        }
+        mod redis_cluster {
+            $($(#[test] fn $case() {
+                let Some(mut world) = super::world::World::redis_cluster() else { return };
                 super::$module::$case(&mut world);
             })+)+
         }

@@ -39,19 +39,38 @@ impl World {
 
     /// A store of its own in the Redis of this run; `None` where there is no Redis to be had.
     pub(crate) fn redis() -> Option<Self> {
+        Self::in_redis(super::redis_server::url())
+    }
+
+    /// One behind Sentinels, which a replica has to have.
+    pub(crate) fn redis_sentinel() -> Option<Self> {
+        Self::in_redis(super::redis_server::sentinel_url())
+    }
+
+    /// One in a cluster.
+    pub(crate) fn redis_cluster() -> Option<Self> {
+        Self::in_redis(super::redis_server::cluster_url())
+    }
+
+    fn in_redis(url: Option<String>) -> Option<Self> {
         static WORLDS: AtomicU64 = AtomicU64::new(0);
-        let mut options = coven_store::redis::Options::new(super::redis_server::url()?);
+        let mut options = coven_store::redis::Options::new(url?);
         options.prefix = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed)).into();
         options.shards = 64;
+        Some(Self::on(options))
+    }
+
+    /// A store in a Redis.
+    pub(crate) fn on(options: coven_store::redis::Options) -> Self {
         let again = Box::new(move || -> Arc<dyn Store> {
             Arc::new(coven_store::RedisStore::open(options.clone()).unwrap())
         });
-        Some(Self {
+        Self {
             store: again(),
             again,
             _folder: None,
             shared: true,
-        })
+        }
     }
 
     pub(crate) fn sqlite() -> Self {

@@ -55,7 +55,7 @@ impl Findings {
 
 /// The text that `INFO` answers.
 #[derive(Clone, Copy)]
-pub(super) struct Info<'a>(pub(super) &'a str);
+pub(in crate::redis) struct Info<'a>(pub(in crate::redis) &'a str);
 
 impl<'a> Info<'a> {
     fn field(self, name: &str) -> Option<&'a str> {
@@ -64,7 +64,7 @@ impl<'a> Info<'a> {
         Some(value.trim())
     }
 
-    pub(super) fn number(self, name: &str) -> Option<u64> {
+    pub(in crate::redis) fn number(self, name: &str) -> Option<u64> {
         self.field(name)?.parse().ok()
     }
 

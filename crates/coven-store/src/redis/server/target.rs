@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult,
+    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsMode,
 };
 
 use super::Link;
@@ -97,9 +97,14 @@ impl Target {
             Self::Single(info) => {
                 let client = redis::Client::open(info.as_ref().clone())?;
                 let link = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Link::One(link.await?))
+                Ok(Link::One(link.await?, None))
             }
-            Self::Sentinel { .. } => Ok(Link::One(self.primary(&config).await?)),
+            Self::Sentinel { .. } => {
+                let client = self.primary().await?;
+                let address = client.get_connection_info().addr().to_string();
+                let link = client.get_multiplexed_async_connection_with_config(&config);
+                Ok(Link::One(link.await?, Some(address)))
+            }
             Self::Cluster(members) => {
                 // A command is sent again only after a redirection: `retries` counts these.
                 let client = redis::cluster::ClusterClient::builder(members.clone())
@@ -112,10 +117,17 @@ impl Target {
         }
     }
 
-    async fn primary(
-        &self,
-        config: &AsyncConnectionConfig,
-    ) -> RedisResult<redis::aio::MultiplexedConnection> {
+    /// The address of the primary that Sentinels name now; `None` where they do not, or there are none.
+    pub(super) async fn named_primary(&self) -> Option<String> {
+        let client = tokio::time::timeout(CONNECT, self.primary())
+            .await
+            .ok()?
+            .ok()?;
+        Some(client.get_connection_info().addr().to_string())
+    }
+
+    /// A client for the primary that Sentinels name, and that says so itself.
+    async fn primary(&self) -> RedisResult<redis::Client> {
         let Self::Sentinel {
             sentinels,
             name,
@@ -134,8 +146,10 @@ impl Target {
         if let Some(password) = settings.password() {
             builder = builder.set_client_to_redis_password(password);
         }
-        let mut client = builder.build()?;
-        client.get_async_connection_with_config(config).await
+        if matches!(login.addr(), ConnectionAddr::TcpTls { .. }) {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+        builder.build()?.async_get_client().await
     }
 }
 

@@ -1,0 +1,96 @@
+//! The task that looks after the connection while nobody writes, and after the memory of the servers.
+//!
+//! Source: design §5.5 (a changed primary), §5.14 (memory), §5.15 (whose store).
+
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::server::{Info, Server};
+
+/// How often the connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often, in looks, the memory is looked at.
+const MEMORY_EVERY: u32 = 5;
+/// From here on the operator is told, in percent of `maxmemory`.
+const WARN_AT: u64 = 80;
+
+/// How full a Redis is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Memory {
+    /// Of the fullest server, in percent of its bound; `None` without a bound.
+    percent: Option<u64>,
+}
+
+impl Memory {
+    /// Of the answers to `INFO` of all primaries.
+    fn of(infos: &[String]) -> Self {
+        let percent = |info: &String| {
+            let info = Info(info);
+            let bound = info.number("maxmemory").filter(|bound| *bound > 0)?;
+            Some(info.number("used_memory")?.saturating_mul(100) / bound)
+        };
+        Self {
+            percent: infos.iter().filter_map(percent).max(),
+        }
+    }
+
+    fn is_worth_a_warning(self) -> bool {
+        self.percent.is_some_and(|percent| percent >= WARN_AT)
+    }
+}
+
+/// Works until it is dropped.
+pub(super) async fn run(server: Server) {
+    let mut memory = Memory::default();
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0u32;
+    loop {
+        looks.tick().await;
+        server.check().await;
+        if count.is_multiple_of(MEMORY_EVERY)
+            && let Ok(infos) = server.infos().await
+        {
+            let now = Memory::of(&infos);
+            told(memory, now);
+            memory = now;
+        }
+        count = count.wrapping_add(1);
+    }
+}
+
+fn told(before: Memory, now: Memory) {
+    let percent = now.percent.unwrap_or_default();
+    match (before.is_worth_a_warning(), now.is_worth_a_warning()) {
+        (false, true) => warn!(
+            percent,
+            "redis is nearly full: at maxmemory messages and joins are refused"
+        ),
+        (true, false) => info!(percent, "redis has room again"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(used: u64, bound: u64) -> String {
+        format!("# Memory\r\nused_memory:{used}\r\nmaxmemory:{bound}\r\n")
+    }
+
+    #[test]
+    fn the_fullest_server_counts() {
+        let of = |infos: &[String]| Memory::of(infos);
+        assert_eq!(
+            of(&[info(5, 10), info(9, 10), info(99, 0)]).percent,
+            Some(90)
+        );
+        assert_eq!(of(&[info(5, 0)]).percent, None);
+        assert!(of(&[info(80, 100)]).is_worth_a_warning());
+        assert!(!of(&[info(79, 100)]).is_worth_a_warning());
+        assert!(!of(&[]).is_worth_a_warning());
+    }
+}
