@@ -100,6 +100,12 @@ pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
                 }
                 receipts::again(&shared);
                 want_snapshots(&shared);
+                if shared.store.wants_room() {
+                    let ended = stop.run_until_cancelled(expire_all(&shared)).await;
+                    if ended.is_none() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -116,12 +122,32 @@ fn want_snapshots(shared: &Arc<Shared>) {
     }
 }
 
+/// Before which moment messages have to go for lack of room.
+async fn for_room(shared: &Shared) -> Option<coven_store::Timestamp> {
+    if !shared.store.wants_room() {
+        return None;
+    }
+    let shards = (0..shared.options.shards).map(coven_store::ShardId);
+    match shared.store.room_before(shards.collect()).await {
+        Ok(Some(moment)) => {
+            warn!(before = %moment, "there is no room in the store: the oldest archived messages go");
+            Some(moment)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            warn!(%error, "the archives could not be measured");
+            None
+        }
+    }
+}
+
 async fn expire_all(shared: &Shared) {
     let age = shared
         .options
         .max_age
         .and_then(|age| i64::try_from(age.as_millis()).ok());
-    let not_before = age.map(|age| convert::stamp(shared::now().plus_ms(-age)));
+    let by_age = age.map(|age| convert::stamp(shared::now().plus_ms(-age)));
+    let not_before = by_age.max(for_room(shared).await);
     let retention = Retention {
         not_before,
         max_count: shared.options.max_count,

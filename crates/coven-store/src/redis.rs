@@ -22,21 +22,25 @@ mod scripts;
 mod search;
 mod server;
 mod stage;
+mod upkeep;
 mod value;
 mod verdict;
 mod writer;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 pub use self::registry::RedisRegistry;
 
 use self::job::{Job, Request};
 use self::read::Reads;
 use self::server::{Server, Target};
+use self::upkeep::Upkeep;
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, Condition, DirectoryPage,
     DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
@@ -60,6 +64,8 @@ pub struct Options {
     pub shards: u16,
     /// Refuse an empty Redis.
     pub must_exist: bool,
+    /// Most bytes that the archives of all channels together may take; `None` for what fits (design §5.14).
+    pub archive_bytes: Option<u64>,
     /// How long something may wait for a connection before it is refused (design §5.12: 5 s).
     pub patience: Duration,
 }
@@ -84,6 +90,7 @@ impl Options {
             durability: None,
             shards: 1024,
             must_exist: false,
+            archive_bytes: None,
             patience: Duration::from_secs(5),
         }
     }
@@ -98,6 +105,7 @@ impl fmt::Debug for Options {
             .field("durability", &self.durability)
             .field("shards", &self.shards)
             .field("must_exist", &self.must_exist)
+            .field("archive_bytes", &self.archive_bytes)
             .field("patience", &self.patience)
             .finish()
     }
@@ -128,6 +136,7 @@ pub struct RedisStore {
     jobs: mpsc::Sender<Job>,
     reads: mpsc::Sender<read::Job>,
     condition: watch::Receiver<Condition>,
+    upkeep: Arc<Upkeep>,
 }
 
 impl RedisStore {
@@ -143,8 +152,10 @@ impl RedisStore {
         let (reads, asked) = mpsc::channel(QUEUE);
         let (opened, outcome) = oneshot::channel();
         let (note, condition) = watch::channel(Condition::Good);
+        let upkeep = Arc::new(Upkeep::new(options.archive_bytes));
+        let shared = Arc::clone(&upkeep);
         let run = move || {
-            let server = Server::open(target, options, note);
+            let server = Server::open(target, options, note, shared);
             serve(server, queue, asked, opened);
         };
         std::thread::Builder::new()
@@ -158,6 +169,7 @@ impl RedisStore {
             jobs,
             reads,
             condition,
+            upkeep,
         })
     }
 
@@ -364,9 +376,17 @@ impl Store for RedisStore {
         })
     }
 
-    /// None: a journal in Redis holds up nobody but its own channel.
+    /// Those with a long journal, and those whose messages could go if a snapshot covered them.
     fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
-        Vec::new()
+        self.upkeep.wanted()
+    }
+
+    fn wants_room(&self) -> bool {
+        self.upkeep.wants_room(Instant::now())
+    }
+
+    fn room_before(&self, shards: Vec<ShardId>) -> Pending<Option<Timestamp>> {
+        self.ask(|reply| read::Job::Room { shards, reply })
     }
 
     fn condition(&self) -> Condition {

@@ -117,6 +117,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Channels that hold up the trimming of the log and should be snapshotted now, oldest first; mostly none.
     fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)>;
 
+    /// Whether archived messages should go before their time, for lack of room (design §5.14). Cheap: asked often.
+    fn wants_room(&self) -> bool {
+        false
+    }
+
+    /// Before which moment the archived messages of these shards should go so that there is room; `None` for none of them.
+    /// They go by [`Store::expire`].
+    fn room_before(&self, shards: Vec<ShardId>) -> Pending<Option<Timestamp>> {
+        drop(shards);
+        Pending::ready(Ok(None))
+    }
+
     /// How the store is, without asking it: for readiness and for operators.
     fn condition(&self) -> Condition {
         Condition::Good

@@ -44,6 +44,7 @@ pub fn store(config: &config::Store) -> Store {
             durability: place.durability,
             shards: config.shards,
             must_exist: place.must_exist,
+            archive_bytes: place.archive_bytes,
             ..redis::Options::new(place.url.expose_secret())
         }),
     }

@@ -15,12 +15,14 @@ const LOOK: Duration = Duration::from_secs(1);
 const MEMORY_EVERY: u32 = 5;
 /// From here on the operator is told, in percent of `maxmemory`.
 const WARN_AT: u64 = 80;
+/// From here on the oldest archived messages go.
+const DROP_AT: u64 = 90;
 
 /// How full a Redis is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Memory {
+pub(super) struct Memory {
     /// Of the fullest server, in percent of its bound; `None` without a bound.
-    percent: Option<u64>,
+    pub(super) percent: Option<u64>,
 }
 
 impl Memory {
@@ -36,6 +38,11 @@ impl Memory {
         }
     }
 
+    /// Whether archived messages have to go.
+    pub(super) fn is_pressing(self) -> bool {
+        self.percent.is_some_and(|percent| percent >= DROP_AT)
+    }
+
     fn is_worth_a_warning(self) -> bool {
         self.percent.is_some_and(|percent| percent >= WARN_AT)
     }
@@ -43,7 +50,6 @@ impl Memory {
 
 /// Works until it is dropped.
 pub(super) async fn run(server: Server) {
-    let mut memory = Memory::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count = 0u32;
@@ -54,8 +60,7 @@ pub(super) async fn run(server: Server) {
             && let Ok(infos) = server.infos().await
         {
             let now = Memory::of(&infos);
-            told(memory, now);
-            memory = now;
+            told(server.upkeep().note(now), now);
         }
         count = count.wrapping_add(1);
     }
@@ -66,7 +71,7 @@ fn told(before: Memory, now: Memory) {
     match (before.is_worth_a_warning(), now.is_worth_a_warning()) {
         (false, true) => warn!(
             percent,
-            "redis is nearly full: at maxmemory messages and joins are refused"
+            "redis is nearly full: from {DROP_AT} percent of maxmemory on the oldest archived messages go"
         ),
         (true, false) => info!(percent, "redis has room again"),
         _ => {}
@@ -89,6 +94,8 @@ mod tests {
             Some(90)
         );
         assert_eq!(of(&[info(5, 0)]).percent, None);
+        assert!(of(&[info(90, 100)]).is_pressing());
+        assert!(!of(&[info(89, 100)]).is_pressing());
         assert!(of(&[info(80, 100)]).is_worth_a_warning());
         assert!(!of(&[info(79, 100)]).is_worth_a_warning());
         assert!(!of(&[]).is_worth_a_warning());

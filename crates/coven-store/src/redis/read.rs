@@ -24,6 +24,10 @@ pub(super) enum Job {
     Accept {
         reply: Reply<StoreId>,
     },
+    Room {
+        shards: Vec<ShardId>,
+        reply: Reply<Option<Timestamp>>,
+    },
     Owner {
         shard: ShardId,
         reply: Reply<Option<Owner>>,
@@ -94,6 +98,9 @@ impl Reads {
         let server = &self.server;
         match job {
             Job::Identity { reply } => reply.send(Ok(server.identity())),
+            Job::Room { shards, reply } => {
+                reply.send(server.upkeep().room_before(server, &shards).await);
+            }
             Job::Accept { reply } => reply.send(server.accept().await),
             Job::Owner { shard, reply } => reply.send(self.owner(shard).await),
             Job::Load { shard, key, reply } => reply.send(self.load(shard, &key).await),

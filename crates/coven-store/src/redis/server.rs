@@ -3,10 +3,11 @@
 //! One connection is used by everybody, in order; it is made anew when it breaks or leads to what is no primary any more.
 //! Each new one is looked at before it is used: whether it leads to the store that is known (`identity`). What was sent on
 //! a broken one is not sent again here: whether it was done is not known, and who asked finds out (`deliver`).
-//! Next: `target` for addresses, `look` for what a server says of itself, `trouble` for errors.
+//! Next: `recognise` for what a connection leads to, `target` for addresses, `look` for what a server says of itself, `trouble` for errors.
 
 mod identity;
 mod look;
+mod recognise;
 mod target;
 mod trouble;
 
@@ -19,13 +20,14 @@ use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 pub(super) use self::identity::{hex as store_hex, identity_of};
 pub(super) use self::look::Info;
 pub(super) use self::target::Target;
 pub(super) use self::trouble::{Trouble, is_elsewhere, is_passing, refusal};
 use super::keys::Keys;
+use super::upkeep::Upkeep;
 use super::value::text;
 use super::{Durability, Options};
 use crate::{Condition, Error, ShardId, StoreId};
@@ -54,6 +56,7 @@ struct Shared {
     link: Mutex<Linked>,
     state: Guard<State>,
     condition: watch::Sender<Condition>,
+    upkeep: Arc<Upkeep>,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +121,7 @@ impl Server {
         target: Target,
         options: Options,
         condition: watch::Sender<Condition>,
+        upkeep: Arc<Upkeep>,
     ) -> Result<Self, Error> {
         let server = Self {
             shared: Arc::new(Shared {
@@ -127,6 +131,7 @@ impl Server {
                 link: Mutex::default(),
                 state: Guard::default(),
                 condition,
+                upkeep,
             }),
         };
         server.look().await?;
@@ -145,7 +150,7 @@ impl Server {
     /// As [`Self::open`], for one who compares the store's mark each time: any store will do later.
     pub(super) async fn open_any(target: Target, options: Options) -> Result<Self, Error> {
         let nobody_looks = watch::Sender::new(Condition::Good);
-        let server = Self::open(target, options, nobody_looks).await?;
+        let server = Self::open(target, options, nobody_looks, Arc::default()).await?;
         server.state().identity = None;
         Ok(server)
     }
@@ -157,6 +162,11 @@ impl Server {
 
     pub(super) fn options(&self) -> &Options {
         &self.shared.options
+    }
+
+    /// What is shared about room.
+    pub(super) fn upkeep(&self) -> &Upkeep {
+        &self.shared.upkeep
     }
 
     /// The keys of a shard.
@@ -255,73 +265,6 @@ impl Server {
         })
     }
 
-    /// Looks whether the connection still leads to the primary of the known store, and makes one where there is none.
-    /// What is found wrong is in the [`Condition`] afterwards.
-    pub(super) async fn check(&self) {
-        let Ok((number, link)) = self.link().await else {
-            return;
-        };
-        let known = timeout(CONNECT, self.recognise(&link)).await;
-        match known.unwrap_or_else(|_| Err(Trouble::Lost("no answer".to_owned()))) {
-            Ok(()) => self.note_up(),
-            // Whether an answer comes after all is for those to say who wait for one.
-            Err(trouble @ Trouble::Lost(_)) => return self.note(&trouble),
-            Err(trouble) => {
-                self.give_up(number, &format!("{trouble:?}")).await;
-                return self.note(&trouble);
-            }
-        }
-        if let Some(why) = self.is_displaced(&link).await {
-            self.give_up(number, &why).await;
-        }
-    }
-
-    /// Why a connection leads to what is no primary, or to one that Sentinels have replaced.
-    async fn is_displaced(&self, link: &Link) -> Option<String> {
-        let Link::One(_, address) = link else {
-            return None;
-        };
-        // Who may not ask finds out when a write is refused.
-        if let Ok(Value::Array(role)) = link.one(redis::cmd("ROLE")).await
-            && role.first().is_some_and(|role| text(role) != "master")
-        {
-            return Some("it leads to a replica".to_owned());
-        }
-        let address = address.as_ref()?;
-        let named = self.shared.target.named_primary().await?;
-        (named != *address).then(|| format!("the primary is {named} now"))
-    }
-
-    /// A shard's mark was not there: nothing is done before all marks have been looked at.
-    pub(super) async fn miss(&self, shard: ShardId) {
-        self.state().incomplete = true;
-        let mut linked = self.shared.link.lock().await;
-        linked.link = None;
-        drop(linked);
-        self.note(&Trouble::Replaced(format!(
-            "shard {shard} has no mark of it"
-        )));
-    }
-
-    /// Takes what is there now, or a new store, for the known one.
-    ///
-    /// Errors: `Unfit` for a store that this process cannot use.
-    pub(super) async fn accept(&self) -> Result<StoreId, Error> {
-        let before = self.state().identity.take();
-        self.state().incomplete = false;
-        let accepted = match self.find_or_make(true).await {
-            Ok(found) => self.mark_all(found).await.map(|()| found),
-            Err(error) => Err(error),
-        };
-        let mut state = self.state();
-        state.identity = accepted.as_ref().ok().copied().or(before);
-        drop(state);
-        if accepted.is_ok() {
-            self.shared.condition.send_replace(Condition::Good);
-        }
-        accepted
-    }
-
     async fn run_on(&self, number: u64, link: Link, batches: &[Batch]) -> Vec<Answers> {
         match link {
             Link::One(link, _) => self.run_on_one(number, link, batches).await,
@@ -415,37 +358,6 @@ impl Server {
         Ok(link)
     }
 
-    /// Whether a link leads to the known store. Before one is known, any will do.
-    async fn recognise(&self, link: &Link) -> Result<(), Trouble> {
-        let Some(known) = self.state().identity else {
-            return Ok(());
-        };
-        match self.read_mark(link).await? {
-            Some(mark) if mark.id == known => Ok(()),
-            Some(_) => Err(Trouble::Replaced(
-                "another store is in its place".to_owned(),
-            )),
-            None => Err(Trouble::Replaced("it is empty".to_owned())),
-        }
-    }
-
-    /// Gives a link up again unless all shards have their marks.
-    async fn complete(&self, number: u64, link: Link) -> Result<(), Trouble> {
-        let why = match self.unmarked(number, link, self.identity()).await {
-            Ok(missing) if missing.is_empty() => {
-                self.state().incomplete = false;
-                return Ok(());
-            }
-            Ok(missing) => {
-                Trouble::Replaced(format!("{} of its shards are missing", missing.len()))
-            }
-            Err(error) => Trouble::Unreachable(error.to_string()),
-        };
-        self.give_up(number, "the store is not complete").await;
-        self.note(&why);
-        Err(why)
-    }
-
     async fn give_up(&self, number: u64, why: &str) {
         let mut linked = self.shared.link.lock().await;
         if linked.number == number && linked.link.take().is_some() {
@@ -462,77 +374,6 @@ impl Server {
         if let Some(error) = moved {
             self.give_up(number, &error.to_string()).await;
         }
-    }
-
-    fn note(&self, trouble: &Trouble) {
-        let condition = match trouble {
-            Trouble::Replaced(why) => Condition::Replaced(why.clone()),
-            Trouble::Unreachable(why) | Trouble::Lost(why) | Trouble::Denied(why) => {
-                Condition::Away(why.clone())
-            }
-        };
-        self.state().down_since.get_or_insert_with(Instant::now);
-        let before = self.shared.condition.send_replace(condition.clone());
-        if let Condition::Replaced(why) = condition
-            && !matches!(before, Condition::Replaced(_))
-        {
-            error!(
-                event = "store-replaced",
-                why,
-                "this is not the store that was here: nothing is claimed or written until it is accepted"
-            );
-        }
-    }
-
-    fn note_up(&self) {
-        let mut state = self.state();
-        state.down_since = None;
-        if !state.incomplete {
-            self.shared.condition.send_replace(Condition::Good);
-        }
-    }
-
-    /// Version and settings. What may not be asked is taken to be right.
-    async fn look(&self) -> Result<(), Error> {
-        let infos = match self.infos().await {
-            Ok(infos) => infos,
-            Err(Error::Denied(why)) => {
-                self.may_enter().await?;
-                warn!(%why, "INFO is refused: version, eviction, memory and persistence of redis are not checked");
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        let found = look::findings(&infos)?;
-        for warning in &found.warnings {
-            warn!("{warning}");
-        }
-        let durability = found.durability(self.options().durability)?;
-        info!(?durability, "how durable an answer of redis has to be");
-        let _set_before = self.shared.durability.set(durability);
-        if self.barrier().is_some() {
-            self.may_wait().await?;
-        }
-        Ok(())
-    }
-
-    /// Whether it is only `INFO` that is refused.
-    async fn may_enter(&self) -> Result<(), Error> {
-        let link = self.link().await?.1;
-        link.one(redis::cmd("PING"))
-            .await
-            .map_err(Trouble::of_reading)?;
-        Ok(())
-    }
-
-    /// A refused `WAIT` would look like a replica that never answers.
-    async fn may_wait(&self) -> Result<(), Error> {
-        let Link::One(..) = self.link().await?.1 else {
-            return Ok(());
-        };
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(0).arg(1);
-        self.ask(ShardId(0), vec![wait]).await.map(|_| ())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use super::job::Request;
 use super::keys::{self, Commands, Keys, name, number};
 use super::record::{Record, Under};
+use super::upkeep::MAX_JOURNAL;
 use crate::state::{self, Tip};
 use crate::{
     ChannelCommit, ChannelKey, Commit, CommitNumber, Epoch, Error, Listing, Owner, Receipts,
@@ -199,20 +200,44 @@ impl Shard {
     }
 
     /// Hides the archive of a channel up to a place, and lets go of what nothing needs any more.
+    /// Says whether a snapshot has to cover it first.
     pub(super) fn expire(
         &mut self,
         keys: &Keys,
         key: &ChannelKey,
         place: crate::Place,
         to: &mut Commands,
-    ) {
+    ) -> bool {
         self.change(keys, key, to, |record| {
             record.state.floor = place.sequence;
             record.floor_stamp = place.stamp;
         });
-        if let Some(record) = self.channels.get(key).and_then(Option::as_ref) {
-            trim(keys, key, record, to);
-        }
+        let Some(record) = self.channels.get(key).and_then(Option::as_ref) else {
+            return false;
+        };
+        trim(keys, key, record, to);
+        record
+            .snapshot
+            .is_none_or(|covered| covered < record.state.floor)
+    }
+
+    /// Channels of a commit with a journal that is too long.
+    pub(super) fn long_journals<'a>(
+        &'a self,
+        commit: &'a Commit,
+    ) -> impl Iterator<Item = &'a ChannelKey> {
+        let is_long = |key: &&ChannelKey| {
+            let record = self.channels.get(*key).and_then(Option::as_ref);
+            record.is_some_and(|record| {
+                let covered = record.snapshot.map_or(0, |covered| covered.0);
+                record.state.head.0.saturating_sub(covered) > MAX_JOURNAL
+            })
+        };
+        commit
+            .channels
+            .iter()
+            .map(|change| &change.key)
+            .filter(is_long)
     }
 
     fn change(

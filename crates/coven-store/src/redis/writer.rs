@@ -150,7 +150,9 @@ impl Writer {
         let mut gone = 0;
         for it in expired {
             gone += it.count;
-            known.expire(&keys, &it.key, it.last, &mut staged.commands);
+            if known.expire(&keys, &it.key, it.last, &mut staged.commands) {
+                self.server.upkeep().want(shard, it.key.clone());
+            }
             it.forget_rewrites(&keys, &mut staged.commands);
         }
         let (reply, answer) = crate::Pending::channel();
@@ -189,6 +191,11 @@ impl Writer {
             let known = self.shards.entry(shard).or_default();
             match known.stage(shard, &keys, epoch, &request) {
                 Ok(staged) => {
+                    if let Request::Commit(commit) = &request {
+                        for key in known.long_journals(commit) {
+                            self.server.upkeep().want(shard, key.clone());
+                        }
+                    }
                     let what = What::Write {
                         epoch,
                         staged,

@@ -20,6 +20,7 @@ mod ownership;
 mod receipts;
 mod redis_server;
 mod retention;
+mod sizing;
 mod snapshots;
 mod trouble;
 mod world;

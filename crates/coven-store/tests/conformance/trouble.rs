@@ -264,3 +264,60 @@ fn il_30_nothing_acknowledged_is_lost_when_the_primary_dies() {
         .collect();
     assert_eq!(archive, expected);
 }
+
+/// What docs/cluster.md says a user needs, and no more.
+#[test]
+fn a_user_with_the_documented_rights_is_enough() {
+    const GUIDE: &str = include_str!("../../../../docs/cluster.md");
+    let Some(redis) = Own::start(&[]) else { return };
+    let line = GUIDE
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("user coven "));
+    let rules = line
+        .expect("the guide has the line")
+        .replace("PASSWORD", "secret");
+    let mut words = vec!["ACL", "SETUSER", "coven"];
+    words.extend(rules.split_whitespace());
+    assert_eq!(redis.ask(&words).trim(), "OK");
+    redis.ask(&["ACL", "SETUSER", "default", "off"]);
+    let url = format!("redis://coven:secret@127.0.0.1:{}/0", redis.port);
+    let mut number = 0;
+    let mut world = || {
+        number += 1;
+        let prefix = format!("coven{number}");
+        World::on(Options {
+            prefix: prefix.into(),
+            ..options(url.clone())
+        })
+    };
+    super::ownership::i1_only_the_newest_owner_writes(&mut world());
+    super::commits::outcomes_of_a_process_are_forgotten_on_demand(&mut world());
+    super::commits::i6_everything_is_there_after_a_restart(&mut world());
+    super::receipts::timers_are_set_moved_and_cleared(&mut world());
+    super::snapshots::a_snapshot_covers_the_journal(&mut world());
+    super::archive::muc_mam_14_pages_backward(&mut world());
+    super::archive::muc_mam_16_bounds(&mut world());
+    super::filters::muc_mam_20_by_sender(&mut world());
+    super::retention::muc_mam_22_mix_mam_18_retention_drops_the_oldest(&mut world());
+    super::retention::a_rewrite_reaches_pages_and_tail(&mut world());
+    super::directory::muc_disco_05_pages_by_name(&mut world());
+    super::directory::all_channels_of_a_space(&mut world());
+    super::life::a_destroyed_channel_is_kept_until_its_output_is_acknowledged(&mut world());
+    let mut stranger = options(url.clone());
+    stranger.prefix = "other".into();
+    let refused = RedisStore::open(stranger).unwrap_err();
+    assert!(matches!(refused, Error::Denied(_)), "{refused}");
+}
+
+#[test]
+fn a_wrong_password_is_said_at_once() {
+    let Some(redis) = Own::start(&["--requirepass", "secret"]) else {
+        return;
+    };
+    for login in ["", ":wrong@"] {
+        let url = format!("redis://{login}127.0.0.1:{}", redis.port);
+        let refused = RedisStore::open(options(url)).unwrap_err();
+        assert!(matches!(refused, Error::Denied(_)), "{refused}");
+        assert!(!refused.to_string().contains("wrong@"), "{refused}");
+    }
+}

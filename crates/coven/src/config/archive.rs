@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::Checker;
-use super::value::{Later, Period, from_text};
+use super::value::{Period, Size, from_text};
 
 /// `[archive]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -17,8 +17,8 @@ pub struct Archive {
     pub max_age: MaxAge,
     /// How many messages of one channel are kept; the oldest go first. Unset: as many as there are.
     pub max_count: Option<NonZeroU64>,
-    /// Bound for the archives of all channels together.
-    pub(crate) max_bytes: Option<Later>,
+    /// Bound for the archives of all channels together, in Redis: the oldest messages go first. Unset: what fits.
+    pub max_bytes: Option<Size>,
 }
 
 /// After what time a message leaves the archive.

@@ -7,8 +7,9 @@ use super::Config;
 use super::domain::{self, Create, Domain};
 use super::file::File;
 use super::place::{Places, Problem};
+use super::store::Place;
 use super::upstream::{Quirk, Upstream, UpstreamSection};
-use super::value::DomainName;
+use super::value::{DomainName, Size};
 
 /// Collects what is wrong.
 pub(super) struct Checker<'a> {
@@ -38,7 +39,17 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
     check_hosts(&file, &mut checker);
     check_create(&domains, &upstreams, &mut checker);
     check_quirks(&domains, &upstreams, &mut checker);
-    let store = file.store.resolve(base, &mut checker);
+    let mut store = file.store.resolve(base, &mut checker);
+    match &mut store.place {
+        Place::Redis(redis) => {
+            redis.archive_bytes = file.archive.max_bytes.map(|Size(bytes)| bytes as u64);
+        }
+        Place::Sqlite { .. } if file.archive.max_bytes.is_some() => {
+            let why = "only a store in Redis has it: use max-age or max-count";
+            checker.refuse("archive.max-bytes", why);
+        }
+        Place::Sqlite { .. } => {}
+    }
     file.node.check(&mut checker);
     file.archive.check(&mut checker);
     if !checker.problems.is_empty() {

@@ -170,6 +170,8 @@ pub struct Redis {
     pub prefix: String,
     /// Refuse an empty one.
     pub must_exist: bool,
+    /// Most bytes that all archives together may take (`[archive] max-bytes`).
+    pub archive_bytes: Option<u64>,
 }
 
 impl fmt::Display for Store {
@@ -234,6 +236,7 @@ impl StoreSection {
             durability,
             prefix: prefix.map_or_else(|| PREFIX.to_owned(), |Prefix(prefix)| prefix.clone()),
             must_exist: self.must_exist.unwrap_or_default(),
+            archive_bytes: None,
         })
     }
 }

@@ -204,7 +204,7 @@ fn rate(text: &str) -> Option<Rate> {
     Some(Rate { count, per })
 }
 
-/// A number of bytes: a whole number, or text with the unit `KiB` or `MiB`.
+/// A number of bytes: a whole number, or text with the unit `KiB`, `MiB` or `GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub usize);
 
@@ -227,6 +227,7 @@ fn size(text: &str) -> Option<usize> {
         "" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
         _ => return None,
     };
     number.parse::<usize>().ok()?.checked_mul(factor)

@@ -173,11 +173,12 @@ fn every_default_is_documented() {
         "secret",
         "secret-file",
         "max-count",
+        "max-bytes",
         "durability",
         "prefix",
         "must-exist",
     ];
-    let later = ["cluster", "max-bytes", "allow-invites", "admin-token-file"];
+    let later = ["cluster", "allow-invites", "admin-token-file"];
     let sections = [
         keys_of::<File>(),
         keys_of::<StoreSection>(),

@@ -223,10 +223,6 @@ fn what_a_later_version_brings_is_refused() {
             ":2: cluster: not in this version",
         ),
         (
-            "[archive]\nmax-bytes = 1",
-            ":2: archive.max-bytes: not in this version",
-        ),
-        (
             "[[domain]]\n[domain.defaults]\nallow-invites = false",
             ":3: domain[0].defaults.allow-invites: not in this version",
         ),
