@@ -2,6 +2,7 @@
 //! and servers of a case's own, to be stopped and emptied.
 //!
 //! What all cases share ends when the input of its shell ends, which is when this process ends, however it does.
+#![allow(dead_code, reason = "each suite uses some of it")]
 #![allow(
     clippy::disallowed_methods,
     reason = "real servers take real time; there is no runtime here"
