@@ -70,20 +70,15 @@ impl Cluster {
     }
 
     pub(crate) async fn node(&self, number: u128) -> Process<Node> {
-        let control = Arc::new(Node {
-            store: self.store.clone(),
-            state: Mutex::default(),
-        });
         let (registry, options) = self.options(number, Role::Node).await;
         let fence = options.fence.clone();
-        let store = Arc::new(self.store.clone());
-        let (agent, handle) = NodeAgent::new(options, SHARDS, store, Control(Arc::clone(&control)));
+        let (handle, control, run) = start(Arc::new(self.store.clone()), options);
         Process {
             handle,
             control,
             registry,
             fence,
-            run: tokio::spawn(agent.run()),
+            run,
         }
     }
 
@@ -119,6 +114,19 @@ impl Cluster {
     }
 }
 
+/// Starts a node over any store, and any registry.
+pub(crate) fn start(
+    store: Arc<dyn Store>,
+    options: Options,
+) -> (Handle, Arc<Node>, JoinHandle<()>) {
+    let control = Arc::new(Node {
+        store: Arc::clone(&store),
+        state: Mutex::default(),
+    });
+    let (agent, handle) = NodeAgent::new(options, SHARDS, store, Control(Arc::clone(&control)));
+    (handle, control, tokio::spawn(agent.run()))
+}
+
 /// Waits until something is so; answers how long that took.
 pub(crate) async fn until(mut is: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
@@ -141,7 +149,7 @@ struct Control<C>(Arc<C>);
 /// A node without channels.
 #[derive(Debug)]
 pub(crate) struct Node {
-    store: MemoryStore,
+    store: Arc<dyn Store>,
     state: Mutex<State>,
 }
 

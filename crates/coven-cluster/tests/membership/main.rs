@@ -15,6 +15,9 @@ mod fronts;
 mod judge;
 mod leases;
 mod nodes;
+mod real;
+#[path = "../../../coven-store/tests/conformance/redis_server.rs"]
+mod redis_server;
 mod rendezvous;
 mod session;
 mod world;
