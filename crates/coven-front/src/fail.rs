@@ -6,8 +6,8 @@
 
 #[cfg(not(feature = "fail-points"))]
 mod off {
+    use crate::connection::Piece;
     use crate::connection::WritingHalf;
-    use bytes::Bytes;
     use std::collections::VecDeque;
 
     /// Passes the place `name`.
@@ -16,7 +16,7 @@ mod off {
 
     /// Passes the place in the middle of a write.
     #[inline(always)]
-    pub(crate) async fn mid_write(_socket: &mut WritingHalf, _batch: &mut VecDeque<Bytes>) {}
+    pub(crate) async fn mid_write(_socket: &mut WritingHalf, _batch: &mut VecDeque<Piece>) {}
 }
 
 #[cfg(not(feature = "fail-points"))]
@@ -24,8 +24,9 @@ pub(crate) use off::{mid_write, point};
 
 #[cfg(feature = "fail-points")]
 mod on {
+    use crate::connection::Piece;
     use crate::connection::WritingHalf;
-    use bytes::{Buf, Bytes};
+    use bytes::Buf;
     use std::collections::VecDeque;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,12 +43,12 @@ mod on {
     }
 
     /// Passes the place in the middle of a write: half of the first piece is written before it, if it is chosen.
-    pub(crate) async fn mid_write(socket: &mut WritingHalf, batch: &mut VecDeque<Bytes>) {
+    pub(crate) async fn mid_write(socket: &mut WritingHalf, batch: &mut VecDeque<Piece>) {
         const NAME: &str = "front-mid-write";
         let (Some(_), Some(first)) = (chosen(NAME), batch.front_mut()) else {
             return;
         };
-        let half = first.split_to(first.len() / 2);
+        let half = first.bytes.split_to(first.bytes.len() / 2);
         let _ = socket.write_all(half.chunk()).await;
         point(NAME);
     }

@@ -3,20 +3,37 @@
 //! Owns nothing that changes but counters and small tables with locks of their own; no lock is held over an await.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use coven_cluster::clock::Fence;
 use coven_cluster::timing::Timing;
-use coven_core::{ChannelName, Delta, Event, PersonView, Record, Timestamp};
+use coven_cluster::{Held, Relay};
+use coven_core::{
+    ChannelName, Delta, Event, Group, Origin, PersonView, Record, Refusal, Timestamp,
+};
 use coven_xmpp::domains::Domains;
+use coven_xmpp::render;
+use coven_xmpp::stanza::Outgoing;
 use smol_str::SmolStr;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
 
 use crate::clock;
-use crate::connection::Connection;
-use crate::intake::{Limiter, Recent, Rosters, Visits};
+use crate::connection::{BarrierNo, Connection, Ids, NotTaken, Whose};
+use crate::epochs::Epochs;
+use crate::intake::{Limiter, Recent, Rosters, Sweeps, Visits};
 use crate::metrics::{Counter, Counters};
-use crate::options::Options;
-use crate::routes::Routes;
+use crate::options::{Barrier, Options};
+use crate::own::OwnWords;
+use crate::routes::{LastWay, Routes};
+use crate::status::ConnectionEvent;
+
+/// Events of connections that wait for whoever listens.
+const EVENTS: usize = 256;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What all parts of a front-end share.
 #[derive(Debug)]
@@ -39,6 +56,19 @@ pub(crate) struct Front {
     /// From taking an output until it was rendered and packed for its streams.
     pub(crate) render_times: Timing,
     pub(crate) activity: Activity,
+    /// The newest owners of shards.
+    pub(crate) epochs: Epochs,
+    /// Whether output of nodes may be written (design §5.9).
+    pub(crate) fence: Fence,
+    /// The ids of barriers.
+    pub(crate) ids: Ids,
+    /// Groups that are to be swept.
+    pub(crate) sweeps: Mutex<Sweeps>,
+    /// Something is to be tended.
+    pub(crate) tend: Notify,
+    events: broadcast::Sender<ConnectionEvent>,
+    /// There are others: connections are held by lease, nodes are several.
+    is_clustered: bool,
     /// When it began.
     born: Timestamp,
     workers: Arc<[Notify]>,
@@ -61,10 +91,18 @@ impl Activity {
 }
 
 impl Front {
-    pub(crate) fn new(options: &Options, workers: usize) -> Self {
+    /// `cluster`: there are others.
+    pub(crate) fn new(options: &Options, workers: usize, ids: Ids, cluster: Option<Fence>) -> Self {
         let workers: Arc<[Notify]> = (0..workers).map(|_| Notify::new()).collect();
         let connections = connections(options, &workers);
         Self {
+            epochs: Epochs::new(options.shards),
+            is_clustered: cluster.is_some(),
+            fence: cluster.unwrap_or_else(Fence::open),
+            ids,
+            sweeps: Mutex::default(),
+            tend: Notify::new(),
+            events: broadcast::Sender::new(EVENTS),
             domains: Arc::clone(&options.domains),
             shards: options.shards,
             routes: Routes::new(connections.iter().map(|connection| &**connection)),
@@ -79,6 +117,96 @@ impl Front {
             activity: Activity::default(),
             born: clock::now(),
             workers,
+        }
+    }
+
+    /// Whether connections are held by lease.
+    pub(crate) const fn is_clustered(&self) -> bool {
+        self.is_clustered
+    }
+
+    /// What happened to a connection, for whoever listens.
+    pub(crate) fn tell(&self, event: ConnectionEvent) {
+        let _ = self.events.send(event);
+    }
+
+    /// What happens to connections from now on.
+    pub(crate) fn events(&self) -> broadcast::Receiver<ConnectionEvent> {
+        self.events.subscribe()
+    }
+
+    /// What this front-end holds.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let held = |connection: &Arc<Connection>| {
+            let domain = self.domains.get(connection.domain())?;
+            Some(Held {
+                connection: connection.name().clone(),
+                lease: connection.tenure().0.lease()?,
+                space: domain.space.clone(),
+            })
+        };
+        self.connections.iter().filter_map(held).collect()
+    }
+
+    /// Its sessions are to be probed once more.
+    pub(crate) fn want_sweep(&self, group: &Group) {
+        lock(&self.sweeps).want(group, Instant::now());
+        self.tend.notify_one();
+    }
+
+    /// A barrier's answer that came on another front-end's stream.
+    pub(crate) fn take_relay(&self, relay: &Relay) {
+        if let Some(Whose::Ours(connection, no)) = self.ids.read(&relay.id) {
+            self.barrier_answered(connection, no, &relay.from);
+        }
+    }
+
+    /// A barrier came back, on whatever stream: it counts for the one on which it was sent. Who it comes from shows that the
+    /// server has it from where it was sent to.
+    pub(crate) fn barrier_answered(&self, connection: usize, no: BarrierNo, from: &str) {
+        let sent = self.connections.get(connection);
+        let answers = |sent: &&Arc<Connection>| match &sent.upstream().barrier {
+            Barrier::Host(host) => from == host,
+            Barrier::OwnDomain | Barrier::Off => from == sent.domain(),
+        };
+        if let Some(sent) = sent.filter(answers) {
+            sent.answered(no);
+        }
+    }
+
+    /// Answers without a node; by the connection that is responsible for the address, or where another front-end holds that
+    /// one, by any of the same kind that is up here.
+    pub(crate) fn answer(&self, answer: &Outgoing, group: &Group) {
+        self.counters.answered.add(1);
+        let bare = answer.to.split_once('/');
+        let bare = bare.map_or(&*answer.to, |(bare, _)| bare);
+        let domain = answer.template.from_domain();
+        let mut last = LastWay::default();
+        let way = self.routes.find(group, domain, bare, &mut last);
+        let responsible = way.and_then(|at| self.connections.get(at));
+        let Some(connection) = responsible else {
+            return self.counters.copies_unroutable.add(1);
+        };
+        let is_like = |other: &&Arc<Connection>| {
+            let same = other.group() == connection.group() && other.domain() == domain;
+            same && other.stream().is_up()
+        };
+        let connection = if self.is_clustered && !connection.stream().is_up() {
+            self.connections.iter().find(is_like).unwrap_or(connection)
+        } else {
+            connection
+        };
+        match connection.direct().push(answer) {
+            Ok(()) => connection.wake(),
+            Err(NotTaken::Down | NotTaken::Full) => self.counters.answers_lost.add(1),
+            Err(NotTaken::Refused(_)) => self.counters.oversized.add(1),
+        }
+    }
+
+    /// Tells the sender of an operation that it is given up.
+    pub(crate) fn refuse(&self, origin: &Origin, refusal: &Refusal) {
+        if origin.is_answerable() {
+            render::refused(&self.domains, origin, refusal, &mut OwnWords(self));
         }
     }
 

@@ -4,10 +4,14 @@
 //! rosters of channels that are active, renders what the node decided and writes it. It keeps nothing that cannot be
 //! rebuilt. It does not know rules (`coven-core`) nor what stanzas look like (`coven-xmpp`).
 //!
+//! In a cluster it is one of several: it holds connections only by lease (`connection/tenure.rs`), talks to several nodes
+//! (`nodes.rs`), and writes their output only while its session lives ([`Service::clustered`]).
+//!
 //! Read next: `service.rs` for the whole, `intake` for the way in, `fanout` for the way out, `connection` for streams.
 
 mod clock;
 mod connection;
+mod epochs;
 mod error;
 mod fail;
 mod fanout;
@@ -15,8 +19,11 @@ mod front;
 mod handle;
 mod intake;
 mod metrics;
+mod nodes;
 mod options;
+mod own;
 mod routes;
+mod seat;
 mod service;
 mod status;
 mod trace;
@@ -28,5 +35,8 @@ pub use handle::Handle;
 pub use intake::{Rate, Rates};
 pub use metrics::{ConnectionSnapshot, Snapshot};
 pub use options::{Barrier, Options, Secrets, Upstream};
+pub use seat::NodeSeat;
 pub use service::Service;
-pub use status::{ConnectionStatus, Down, Status, UpstreamState};
+pub use status::{
+    ConnectionEvent, ConnectionInfo, ConnectionStatus, Down, Happened, Status, UpstreamState,
+};

@@ -122,6 +122,20 @@ counters! {
     asked_again;
     /// Acknowledgements given to the node.
     acknowledged;
+    /// Operations that were given up: no owner of their shard, no answer in time, not taken by their node.
+    given_up;
+    /// Answers to barriers of other front-ends that came on a stream of this one.
+    relayed;
+    /// Outputs of links that are gone, and of owners that are not the newest: they come again.
+    outdated;
+    /// Bytes of rendered output that were not written because the process's session had ended; it comes again.
+    fenced_bytes;
+    /// Probes that were not written because too much waited: their group is swept again.
+    probes_missed;
+    /// Refusals that were written already when they came again.
+    refused_again;
+    /// Stanzas that came on another stream than those before of the same sender: order is the server's to keep.
+    reordered;
 }
 
 /// Counters of one connection.

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use coven_cluster::Output;
+use coven_cluster::clock::Fence;
 use coven_cluster::link::NodeLink;
+use coven_cluster::{LeaseNumber, ProcessId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Attach, Dial, Ids, Tcp};
-use crate::fanout::Worker;
+use crate::fanout::{Incoming, Worker};
 use crate::front::Front;
 use crate::intake::Intake;
+use crate::nodes::Nodes;
 use crate::status::{ConnectionStatus, Reporter, Status, UpstreamState};
 use crate::{Error, Handle, Options};
 
@@ -36,35 +38,63 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Service {
     front: Arc<Front>,
-    queues: Vec<mpsc::Receiver<Arc<Output>>>,
+    nodes: Arc<Nodes>,
+    queues: Vec<mpsc::Receiver<Incoming>>,
     status: watch::Sender<Status>,
-    ids: Ids,
     dial: Arc<dyn Dial>,
 }
 
 impl Service {
-    /// A front-end, and the handle for nodes.
+    /// The front-end of a process that is alone: one node in memory, every connection held always. And the handle for
+    /// that node.
     ///
     /// Errors: options that contradict each other; no random bytes.
     pub fn new(options: Options) -> Result<(Self, Handle), Error> {
+        let mut session = [0; 16];
+        getrandom::fill(&mut session)?;
+        let session = ProcessId(u128::from_le_bytes(session));
+        let (service, handle) = Self::make(&options, session, None)?;
+        for connection in &service.front.connections {
+            connection.grant(LeaseNumber::default());
+        }
+        Ok((service, handle))
+    }
+
+    /// One front-end of a cluster, as this process: it holds nothing until it is granted ([`Handle::grant`]), talks to the
+    /// nodes that are up ([`Handle::node_up`]), and writes their output only while the fence lets it.
+    ///
+    /// Errors: options that contradict each other.
+    pub fn clustered(
+        options: Options,
+        process: ProcessId,
+        fence: Fence,
+    ) -> Result<(Self, Handle), Error> {
+        Self::make(&options, process, Some(fence))
+    }
+
+    fn make(
+        options: &Options,
+        process: ProcessId,
+        cluster: Option<Fence>,
+    ) -> Result<(Self, Handle), Error> {
         options.check()?;
         let workers = options.workers.or_else(|| available_parallelism().ok());
         let workers = workers.map_or(1, std::num::NonZeroUsize::get);
-        let front = Arc::new(Front::new(&options, workers));
+        let front = Arc::new(Front::new(options, workers, Ids::new(process.0), cluster));
+        let nodes = Arc::new(Nodes::new(Arc::clone(&front), process));
         let (senders, queues) = (0..workers).map(|_| mpsc::channel(WORKER_QUEUE)).unzip();
-        let (status, watched) = watch::channel(first_status(&options));
+        let (status, watched) = watch::channel(first_status(&front));
         let handle = Handle {
             front: Arc::clone(&front),
+            nodes: Arc::clone(&nodes),
             workers: senders,
             status: watched,
         };
-        let mut session = [0; 16];
-        getrandom::fill(&mut session)?;
         let service = Self {
             front,
+            nodes,
             queues,
             status,
-            ids: Ids::new(u128::from_le_bytes(session)),
             dial: Arc::new(Tcp),
         };
         Ok((service, handle))
@@ -87,11 +117,7 @@ impl Service {
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
         let front = Arc::clone(&self.front);
-        let intake = Arc::new(Intake::new(
-            Arc::clone(&front),
-            Arc::clone(&node),
-            self.ids.clone(),
-        ));
+        let intake = Arc::new(Intake::new(Arc::clone(&front), Arc::clone(&node)));
         let (detach, stop) = (CancellationToken::new(), CancellationToken::new());
         let mut attached = self.attach(&intake, &detach);
         let mut working = self.work(node, &intake, &stop);
@@ -110,19 +136,29 @@ impl Service {
         if failed { Err(Error::Failed) } else { Ok(()) }
     }
 
+    /// As [`Self::run`], for a front-end of a cluster: with the nodes that are up at each moment.
+    ///
+    /// Errors: a fault of the program.
+    pub async fn run_clustered(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let nodes = Arc::clone(&self.nodes);
+        let stop = CancellationToken::new();
+        let tending = {
+            let (nodes, stop) = (Arc::clone(&nodes), stop.clone());
+            tokio::spawn(async move { nodes.tend(stop).await })
+        };
+        let ended = self.run(nodes, shutdown).await;
+        stop.cancel();
+        let _ = tending.await;
+        ended
+    }
+
     /// One task for each connection.
     fn attach(&self, intake: &Arc<Intake>, detach: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for connection in &self.front.connections {
             let reporter = Reporter::new(self.status.clone(), connection.index());
             let (connection, intake) = (Arc::clone(connection), Arc::clone(intake));
-            let attach = Attach::new(
-                connection,
-                intake,
-                reporter,
-                self.ids.clone(),
-                Arc::clone(&self.dial),
-            );
+            let attach = Attach::new(connection, intake, reporter, Arc::clone(&self.dial));
             tasks.spawn(attach.run(detach.clone()));
         }
         tasks
@@ -170,14 +206,16 @@ async fn pass_barriers(front: &Front) {
     passing.join_all().await;
 }
 
-fn first_status(options: &Options) -> Status {
-    let connections = options.upstreams.iter().flat_map(|upstream| {
-        upstream.domains.iter().map(|domain| ConnectionStatus {
-            address: upstream.address(),
-            domain: domain.clone(),
-            state: UpstreamState::Starting,
-            was_up: false,
-        })
+fn first_status(front: &Front) -> Status {
+    let connections = front.connections.iter().map(|connection| ConnectionStatus {
+        address: connection.upstream().address(),
+        domain: connection.domain().clone(),
+        state: if front.is_clustered() {
+            UpstreamState::Standby
+        } else {
+            UpstreamState::Starting
+        },
+        was_up: false,
     });
     Status {
         connections: connections.collect(),

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use coven_cluster::LeaseNumber;
+use coven_core::Group;
 use coven_xmpp::stream::StreamCondition;
 use smol_str::SmolStr;
 use tokio::sync::watch;
@@ -35,8 +37,51 @@ pub enum UpstreamState {
     Starting,
     /// Attached.
     Up,
+    /// Not held by this front-end, or the server has given the domain to another one: nothing is attempted until the
+    /// connection is granted anew.
+    Standby,
     /// Not attached; the next attempt follows.
     Down(Down),
+}
+
+/// A connection as it stands: what an agent needs to know to ask for leases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its name, the same in all processes: (group, server node, slot, domain).
+    pub name: SmolStr,
+    /// Upstreams that reach the same users.
+    pub group: Group,
+    /// The space whose channels it serves.
+    pub space: SmolStr,
+    /// The domain that is attached.
+    pub domain: SmolStr,
+    /// The server node that it leads to.
+    pub server_node: SmolStr,
+    /// The lease under which this front-end holds it, if it does.
+    pub held: Option<LeaseNumber>,
+    /// Whether there is a stream.
+    pub is_up: bool,
+}
+
+/// Something happened to a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionEvent {
+    /// Its name.
+    pub connection: SmolStr,
+    /// What.
+    pub happened: Happened,
+}
+
+/// What may happen to a connection's stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happened {
+    /// It is up.
+    Up,
+    /// It is down; the next attempt follows while the connection is held.
+    Down(Down),
+    /// The server gave the domain to another stream: no attempt follows until the connection is granted under another
+    /// lease (design §6: a kicked front-end stands by and never fights).
+    Kicked,
 }
 
 /// Why a domain is not attached.
@@ -64,8 +109,10 @@ pub enum Down {
     Stalled,
     /// The secrets cannot be read.
     NoSecret(String),
-    /// The front-end has closed the stream, because it ends.
+    /// The front-end has closed the stream, because it ends, or the connection is given up.
     Drained,
+    /// The process's session ended within a stanza, of which the rest may not be written (design §5.9).
+    Fenced,
 }
 
 /// Reports the state of one connection.
@@ -76,10 +123,11 @@ pub(crate) struct Reporter {
 }
 
 impl Status {
-    /// Whether all connections are up.
+    /// Whether all connections are up, or stand by while another front-end holds them.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        let up = |c: &ConnectionStatus| c.state == UpstreamState::Up;
+        let up =
+            |c: &ConnectionStatus| matches!(c.state, UpstreamState::Up | UpstreamState::Standby);
         self.connections.iter().all(up)
     }
 
@@ -113,6 +161,7 @@ impl fmt::Display for Down {
             Self::Stalled => "server stalled",
             Self::NoSecret(why) => return write!(f, "no secret: {why}"),
             Self::Drained => "closed at the end",
+            Self::Fenced => "session over within a stanza",
         })
     }
 }

@@ -314,7 +314,8 @@ impl Watch {
         }
         for (part, connection) in self.upstreams.iter().zip(&status.connections) {
             match &connection.state {
-                UpstreamState::Up => part.up(),
+                // Another front-end holds it: this one is ready to.
+                UpstreamState::Up | UpstreamState::Standby => part.up(),
                 UpstreamState::Starting => part.down("starting"),
                 UpstreamState::Down(why) => part.down(why.to_string()),
             }

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coven_cluster::LeaseNumber;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::backoff::Backoff;
-use super::barrier::Ids;
 use super::dial::{Dial, Socket};
 use super::handshake::{self, Opened};
 use super::keyring::{Keyring, Refusal};
@@ -20,7 +20,7 @@ use super::reader::Reader;
 use super::writer::{Outflow, SEAL};
 use super::{Connection, StreamNo};
 use crate::intake::Intake;
-use crate::status::{Down, Reporter, UpstreamState};
+use crate::status::{ConnectionEvent, Down, Happened, Reporter, UpstreamState};
 
 /// A stream that lasted for so long was a good one: the next attempt follows soon.
 const LASTED: Duration = Duration::from_secs(10);
@@ -34,10 +34,11 @@ pub(crate) struct Attach {
     pub(crate) connection: Arc<Connection>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) reporter: Reporter,
-    pub(crate) ids: Ids,
     dial: Arc<dyn Dial>,
     keyring: Keyring,
     backoff: Backoff,
+    /// The lease under which the server took the domain away.
+    barred: Option<LeaseNumber>,
 }
 
 impl Attach {
@@ -45,7 +46,6 @@ impl Attach {
         connection: Arc<Connection>,
         intake: Arc<Intake>,
         reporter: Reporter,
-        ids: Ids,
         dial: Arc<dyn Dial>,
     ) -> Self {
         let keyring = Keyring::new(connection.upstream().secrets.clone());
@@ -53,33 +53,76 @@ impl Attach {
             connection,
             intake,
             reporter,
-            ids,
             dial,
             keyring,
             backoff: Backoff::default(),
+            barred: None,
         }
     }
 
-    /// Runs until `stop`; then the stream is closed after what waits is written.
+    /// Runs until `stop`; then the stream is closed after what waits is written. While the connection is not held, nothing
+    /// is done but to be ready for it.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let connection = Arc::clone(&self.connection);
         while !stop.is_cancelled() {
-            let attempt = async {
-                match self.open().await {
-                    Ok(opened) => Ok(opened),
-                    Err(down) => Err(self.refused(down)),
-                }
-            };
-            let opened = tokio::select! {
-                opened = attempt => opened,
+            tokio::select! {
+                _ = connection.wanted(self.barred) => {}
                 () = stop.cancelled() => break,
-            };
-            let wait = match opened {
-                Ok(opened) => self.serve(opened, &stop).await,
-                Err(wait) => wait,
-            };
-            let _ = timeout(wait, stop.cancelled()).await;
+            }
+            connection.is_attached(true);
+            self.attach(&stop).await;
+            connection.is_attached(false);
+            if connection.tenure().0.lease().is_none() || self.is_barred() {
+                self.reporter.report(UpstreamState::Standby);
+            }
         }
         self.reporter.report(UpstreamState::Down(Down::Drained));
+    }
+
+    /// Attached under one lease, to its end: it is given up, or the server has given the domain to another stream.
+    async fn attach(&mut self, stop: &CancellationToken) {
+        let connection = Arc::clone(&self.connection);
+        let over = CancellationToken::new();
+        let ends = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = connection.unwanted() => {}
+            }
+            over.cancel();
+            std::future::pending::<()>().await;
+        };
+        let attempts = async {
+            while !over.is_cancelled() && !self.is_barred() {
+                self.attempt(&over).await;
+            }
+        };
+        tokio::select! {
+            () = attempts => {}
+            () = ends => {}
+        }
+    }
+
+    /// Whether the server has taken the domain away under the lease that is held now.
+    fn is_barred(&self) -> bool {
+        self.barred.is_some() && self.barred == self.connection.tenure().0.lease()
+    }
+
+    async fn attempt(&mut self, over: &CancellationToken) {
+        let attempt = async {
+            match self.open().await {
+                Ok(opened) => Ok(opened),
+                Err(down) => Err(self.refused(down)),
+            }
+        };
+        let opened = tokio::select! {
+            opened = attempt => opened,
+            () = over.cancelled() => return,
+        };
+        let wait = match opened {
+            Ok(opened) => self.serve(opened, over).await,
+            Err(wait) => wait,
+        };
+        let _ = timeout(wait, over.cancelled()).await;
     }
 
     async fn open(&mut self) -> Result<Opened, Down> {
@@ -105,6 +148,17 @@ impl Attach {
         self.is_up();
         let down = self.run_stream(opened, stream, stop).await;
         self.connection.end();
+        // Who was given the domain instead has the lease by now, or will have: fighting would cost both their streams.
+        let is_kicked = down == Down::Conflict && self.intake.front.is_clustered();
+        if is_kicked {
+            self.barred = self.connection.tenure().0.lease();
+        }
+        let event = if is_kicked {
+            Happened::Kicked
+        } else {
+            Happened::Down(down.clone())
+        };
+        self.tell(event);
         self.is_down(down);
         if began.elapsed() >= LASTED {
             self.backoff.reset();
@@ -121,7 +175,11 @@ impl Attach {
             component: opened.component,
             socket: reading,
         };
-        let writer = Outflow::new(Arc::clone(&self.connection), writing, self.ids.clone());
+        let writer = Outflow::new(
+            Arc::clone(&self.connection),
+            writing,
+            Arc::clone(&self.intake.front),
+        );
         let mut halves = JoinSet::new();
         halves.spawn(reader.run(stream, opened.events));
         halves.spawn(writer.run(closing.clone()));
@@ -132,6 +190,11 @@ impl Attach {
             }
             () = stop.cancelled() => (Down::Drained, FAREWELL),
         };
+        if self.connection.tenure().0.lease().is_none() {
+            // It is somebody else's by now: not one byte more.
+            halves.shutdown().await;
+            return down;
+        }
         closing.cancel();
         let both = async { while halves.join_next().await.is_some() {} };
         let _ = timeout(patience, both).await;
@@ -139,8 +202,16 @@ impl Attach {
         down
     }
 
+    fn tell(&self, happened: Happened) {
+        self.intake.front.tell(ConnectionEvent {
+            connection: self.connection.name().clone(),
+            happened,
+        });
+    }
+
     fn is_up(&self) {
         self.reporter.report(UpstreamState::Up);
+        self.tell(Happened::Up);
         info!(
             event = "upstream-up",
             upstream = self.connection.upstream().address(),

@@ -140,17 +140,32 @@ fn due_at(at: Instant, now: Instant, due: Due) -> Due {
     if now >= at { due } else { Due::Nothing(at) }
 }
 
-/// The ids of barriers of this process: nobody else can know them.
+/// The ids of barriers of this process: nobody else can know them. They name the process, so that another front-end knows
+/// whose an answer is (design §6).
 #[derive(Debug, Clone)]
 pub(crate) struct Ids {
+    session: u128,
     prefix: SmolStr,
 }
+
+/// What an id says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// This process asked, on this connection.
+    Ours(usize, BarrierNo),
+    /// Another front-end did.
+    Of(u128),
+}
+
+/// What all ids begin with.
+const PREFIX: &str = "coven-barrier-";
 
 impl Ids {
     /// Ids with this random part.
     pub(crate) fn new(session: u128) -> Self {
         Self {
-            prefix: format_smolstr!("coven-barrier-{session:032x}-"),
+            session,
+            prefix: format_smolstr!("{PREFIX}{session:032x}-"),
         }
     }
 
@@ -159,10 +174,18 @@ impl Ids {
         format_smolstr!("{}{connection}-{}", self.prefix, no.0)
     }
 
-    /// Connection and number, if this is the id of a barrier of this process.
-    pub(crate) fn read(&self, id: &str) -> Option<(usize, BarrierNo)> {
-        let (connection, no) = id.strip_prefix(self.prefix.as_str())?.split_once('-')?;
-        Some((connection.parse().ok()?, BarrierNo(no.parse().ok()?)))
+    /// Whose barrier this is, if it is the id of one.
+    pub(crate) fn read(&self, id: &str) -> Option<Whose> {
+        let (session, rest) = id.strip_prefix(PREFIX)?.split_once('-')?;
+        let session = u128::from_str_radix(session, 16).ok()?;
+        if session != self.session {
+            return Some(Whose::Of(session));
+        }
+        let (connection, no) = rest.split_once('-')?;
+        Some(Whose::Ours(
+            connection.parse().ok()?,
+            BarrierNo(no.parse().ok()?),
+        ))
     }
 }
 
@@ -271,8 +294,8 @@ mod tests {
     fn ids_of_other_processes_are_not_ours() {
         let (ids, other) = (Ids::new(7), Ids::new(8));
         let id = ids.write(3, BarrierNo(12));
-        assert_eq!(ids.read(&id), Some((3, BarrierNo(12))));
-        assert_eq!(other.read(&id), None);
+        assert_eq!(ids.read(&id), Some(Whose::Ours(3, BarrierNo(12))));
+        assert_eq!(other.read(&id), Some(Whose::Of(7)));
         assert_eq!(ids.read("coven-barrier-"), None);
         assert_eq!(ids.read("coven-probe-7"), None);
     }

@@ -5,11 +5,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use coven_xmpp::stanza::Outgoing;
 use coven_xmpp::stream::{Refused, Writer};
 
-use super::lane::add;
+use super::lane::{Piece, pieces};
 
 /// Bytes that may wait.
 pub(crate) const DIRECT_BYTES: usize = 4 * 1024 * 1024;
@@ -64,13 +63,13 @@ impl Direct {
     }
 
     /// Moves what waits into `batch` until that has `max` bytes.
-    pub(crate) fn take(&self, batch: &mut Vec<Bytes>, held: &mut usize, max: usize) {
+    pub(crate) fn take(&self, batch: &mut Vec<Piece>, held: &mut usize, max: usize) {
         let mut state = self.state();
         while *held < max
             && let Some(chunk) = state.writer.take()
         {
             *held += chunk.len();
-            add(batch, chunk);
+            batch.extend(pieces(chunk, None));
         }
     }
 

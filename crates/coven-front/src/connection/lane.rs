@@ -33,6 +33,8 @@ struct State {
     counted: u64,
     /// The last of which the server has said that it has taken it in.
     acknowledged: u64,
+    /// From this chunk on nothing was written, nor will be until the worker has taken notice: what follows would overtake it.
+    torn: Option<u64>,
 }
 
 /// What a worker wants to know of a lane.
@@ -42,6 +44,8 @@ pub(crate) struct LaneView {
     pub(crate) stream: StreamNo,
     /// The chunk up to which the server has taken in all of it.
     pub(crate) acknowledged: u64,
+    /// The first chunk that was not written, and never will be.
+    pub(crate) torn: Option<u64>,
 }
 
 impl Lane {
@@ -50,15 +54,22 @@ impl Lane {
         let mut state = self.state();
         state.counted += 1;
         let number = state.counted;
-        if state.stream == stream && stream.is_up() {
+        if state.stream == stream && stream.is_up() && state.torn.is_none() {
             state.bytes += chunk.len();
             state.chunks.push_back((number, chunk));
         }
         number
     }
 
-    /// Moves chunks into `batch`, in order, until it has `max` bytes. Tells the number of the last chunk taken.
-    pub(crate) fn take(&self, batch: &mut Vec<Bytes>, held: &mut usize, max: usize) -> Option<u64> {
+    /// Moves chunks into `batch`, in order, until it has `max` bytes, as those of the lane with this number. Tells the number
+    /// of the last chunk taken.
+    pub(crate) fn take(
+        &self,
+        lane: usize,
+        batch: &mut Vec<Piece>,
+        held: &mut usize,
+        max: usize,
+    ) -> Option<u64> {
         let mut taken = None;
         let mut state = self.state();
         while *held < max
@@ -66,7 +77,7 @@ impl Lane {
         {
             state.bytes -= chunk.len();
             *held += chunk.len();
-            add(batch, chunk);
+            batch.extend(pieces(chunk, Some((lane, number))));
             taken = Some(number);
         }
         let has_room = state.bytes < LANE_BYTES;
@@ -87,10 +98,28 @@ impl Lane {
     pub(crate) fn switch(&self, stream: StreamNo) {
         let mut state = self.state();
         state.stream = stream;
+        state.torn = None;
         state.chunks.clear();
         state.bytes = 0;
         drop(state);
         self.room.notify_one();
+    }
+
+    /// Drops what waits, and what was taken from `taken` on and not written. Tells how much waited.
+    pub(crate) fn tear(&self, taken: Option<u64>) -> usize {
+        let mut state = self.state();
+        let waits = state.chunks.front().map(|(number, _)| *number);
+        state.torn = [state.torn, taken, waits].into_iter().flatten().min();
+        state.chunks.clear();
+        let dropped = std::mem::take(&mut state.bytes);
+        drop(state);
+        self.room.notify_one();
+        dropped
+    }
+
+    /// The worker has taken notice of what was dropped.
+    pub(crate) fn mend(&self) {
+        self.state().torn = None;
     }
 
     /// The present stream and its acknowledgements.
@@ -99,6 +128,7 @@ impl Lane {
         LaneView {
             stream: state.stream,
             acknowledged: state.acknowledged,
+            torn: state.torn,
         }
     }
 
@@ -119,10 +149,19 @@ impl Lane {
     }
 }
 
+/// Bytes to be written, and where they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    /// Lane and chunk; none for what the front-end says itself.
+    pub(crate) of: Option<(usize, u64)>,
+}
+
 /// The pieces of a chunk, which nothing may come between.
-pub(super) fn add(batch: &mut Vec<Bytes>, chunk: Chunk) {
-    let pieces = [chunk.packed, chunk.shared];
-    batch.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+pub(super) fn pieces(chunk: Chunk, of: Option<(usize, u64)>) -> impl Iterator<Item = Piece> {
+    let pieces = [chunk.packed, chunk.shared].into_iter();
+    let pieces = pieces.filter(|bytes| !bytes.is_empty());
+    pieces.map(move |bytes| Piece { bytes, of })
 }
 
 #[cfg(test)]
@@ -137,8 +176,9 @@ mod tests {
 
     fn taken(lane: &Lane, max: usize) -> (Vec<Bytes>, Option<u64>) {
         let (mut batch, mut held) = (Vec::new(), 0);
-        let last = lane.take(&mut batch, &mut held, max);
-        (batch, last)
+        let last = lane.take(0, &mut batch, &mut held, max);
+        let bytes = batch.into_iter().map(|piece: Piece| piece.bytes);
+        (bytes.collect(), last)
     }
 
     #[test]
@@ -180,6 +220,24 @@ mod tests {
         assert_eq!(lane.push(UP, chunk("too late")), 3);
         assert_eq!(taken(&lane, 9), (vec![], None));
         assert_eq!(lane.view().acknowledged, 0);
+    }
+
+    #[test]
+    fn il_23_behind_what_was_dropped_nothing_is_taken_until_its_worker_knows() {
+        let lane = Lane::default();
+        lane.switch(UP);
+        lane.push(UP, chunk("a"));
+        lane.push(UP, chunk("b"));
+        assert_eq!(taken(&lane, 1).1, Some(1));
+        assert_eq!(lane.tear(None), 1);
+        lane.push(UP, chunk("c"));
+        assert_eq!(taken(&lane, 9), (vec![], None), "it would overtake b");
+        assert_eq!(lane.view().torn, Some(2));
+        assert_eq!(lane.tear(Some(1)), 0);
+        assert_eq!(lane.view().torn, Some(1), "taken, and not written");
+        lane.mend();
+        lane.push(UP, chunk("b"));
+        assert_eq!(taken(&lane, 9), (vec!["b".into()], Some(4)));
     }
 
     #[tokio::test]

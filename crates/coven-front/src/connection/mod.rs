@@ -15,6 +15,7 @@ mod handshake;
 mod keyring;
 mod lane;
 mod reader;
+mod tenure;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,15 +30,17 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub(crate) use attach::Attach;
-pub(crate) use barrier::Ids;
+pub(crate) use barrier::{BarrierNo, Ids, Whose};
 pub(crate) use dial::WritingHalf;
 pub use dial::{Dial, Dialing, Outward, Socket, Tcp};
 pub(crate) use direct::{Direct, NotTaken};
-pub(crate) use lane::{LANE_BYTES, Lane};
+pub(crate) use lane::{LANE_BYTES, Lane, Piece};
+pub(crate) use tenure::Tenure;
 
 use crate::metrics::{ConnectionSnapshot, Counter};
 use crate::options::{Barrier, Upstream};
-use barrier::{BarrierNo, Pace};
+use barrier::Pace;
+use tenure::Holding;
 
 /// Numbers the streams of a connection: odd while one is up, even while there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -73,6 +76,7 @@ pub(crate) struct Connection {
     /// When the server last sent or took something, in microseconds since `born`.
     heard: AtomicU64,
     born: Instant,
+    holding: Holding,
     counters: Counters,
 }
 
@@ -157,6 +161,7 @@ impl Connection {
             passed: watch::Sender::new(0),
             ready: workers.iter().map(|_| AtomicU64::default()).collect(),
             became_ready: Notify::new(),
+            holding: Holding::new(workers.len()),
             workers,
             heard: AtomicU64::default(),
             born,

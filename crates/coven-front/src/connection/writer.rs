@@ -19,10 +19,12 @@ use coven_xmpp::stream::CHUNK_BYTES;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::barrier::{BarrierNo, Due, Ids};
+use super::barrier::{BarrierNo, Due};
 use super::dial::WritingHalf;
+use super::lane::Piece;
 use super::{Asked, Connection, MAX_WRITTEN};
 use crate::fail;
+use crate::front::Front;
 use crate::options::Barrier;
 use crate::status::Down;
 
@@ -43,23 +45,23 @@ const CLOSE: &[u8] = b"</stream:stream>";
 pub(super) struct Outflow {
     connection: Arc<Connection>,
     socket: WritingHalf,
-    ids: Ids,
+    front: Arc<Front>,
     /// For each lane the last chunk that was taken from it.
     chunks: Box<[u64]>,
     /// The lane that comes first, so that none starves.
     first: usize,
-    batch: Vec<Bytes>,
+    batch: Vec<Piece>,
     /// Since when nothing more is taken, because the stream ends.
     sealed: Option<Instant>,
 }
 
 impl Outflow {
-    pub(super) fn new(connection: Arc<Connection>, socket: WritingHalf, ids: Ids) -> Self {
+    pub(super) fn new(connection: Arc<Connection>, socket: WritingHalf, front: Arc<Front>) -> Self {
         Self {
             chunks: connection.lanes.iter().map(|_| 0).collect(),
             connection,
             socket,
-            ids,
+            front,
             first: 0,
             batch: Vec::new(),
             sealed: None,
@@ -123,11 +125,16 @@ impl Outflow {
         let mut held = 0;
         let direct = &self.connection.direct;
         direct.take(&mut self.batch, &mut held, DIRECT_SHARE);
+        if !self.front.fence.is_open() {
+            self.drop_waiting(&[]);
+            return held;
+        }
         self.first += 1;
         for turn in 0..self.chunks.len() {
             let at = (self.first + turn) % self.chunks.len();
             let lane = self.connection.lanes.get(at);
-            let taken = lane.and_then(|lane| lane.take(&mut self.batch, &mut held, BATCH_BYTES));
+            let taken =
+                lane.and_then(|lane| lane.take(at, &mut self.batch, &mut held, BATCH_BYTES));
             if let (Some(taken), Some(last)) = (taken, self.chunks.get_mut(at)) {
                 *last = taken;
             }
@@ -154,7 +161,7 @@ impl Outflow {
             Due::Nothing(next) => return Ok(next),
             Due::Space => {
                 barriers.pace.spaced(now);
-                self.batch.push(Bytes::from_static(b" "));
+                self.batch.push(own(Bytes::from_static(b" ")));
             }
             Due::Ping => {
                 let no = BarrierNo(barriers.last.0 + 1);
@@ -167,7 +174,7 @@ impl Outflow {
                     wish: if wanted { barriers.wanted } else { 0 },
                 });
                 drop(barriers);
-                self.batch.push(self.ping(no));
+                self.batch.push(own(self.ping(no)));
             }
         }
         Ok(now)
@@ -180,7 +187,7 @@ impl Outflow {
             Barrier::Host(host) => host,
             Barrier::OwnDomain | Barrier::Off => domain,
         };
-        let id = self.ids.write(self.connection.index, no);
+        let id = self.front.ids.write(self.connection.index, no);
         let head = Head::new(Kind::Iq, domain)
             .with_type("get")
             .with_id(Some(&id));
@@ -190,14 +197,21 @@ impl Outflow {
     }
 
     async fn write(&mut self) -> Result<(), Down> {
-        let mut batch: VecDeque<Bytes> = self.batch.drain(..).collect();
+        let mut batch: VecDeque<Piece> = self.batch.drain(..).collect();
+        let mut last = None;
         fail::mid_write(&mut self.socket, &mut batch).await;
-        while !batch.is_empty() {
+        loop {
+            if !self.front.fence.is_open() {
+                self.cut_out(&mut batch, last)?;
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
             match self.try_write(&batch) {
                 Ok(0) => return Err(Down::Closed),
                 Ok(written) => {
                     let mut kept = self.connection.written();
-                    advance(&mut batch, written, |piece| {
+                    last = advance(&mut batch, written, |piece| {
                         if piece.len() > CHUNK_BYTES / 2 && kept.len() < MAX_WRITTEN {
                             kept.push(piece);
                         }
@@ -212,12 +226,50 @@ impl Outflow {
                 Err(_) => return Err(Down::Closed),
             }
         }
+    }
+
+    /// The process's session is over: what nodes have sent is written no more (design §5.9). `last`: whose bytes were written
+    /// last; if the rest of them is still here, the stream ends within a stanza.
+    fn cut_out(
+        &mut self,
+        batch: &mut VecDeque<Piece>,
+        last: Option<(usize, u64)>,
+    ) -> Result<(), Down> {
+        let first = batch.front().and_then(|piece| piece.of);
+        if first.is_some() && first == last {
+            return Err(Down::Fenced);
+        }
+        let (dropped, own): (Vec<Piece>, Vec<Piece>) =
+            batch.drain(..).partition(|piece| piece.of.is_some());
+        batch.extend(own);
+        self.drop_waiting(&dropped);
         Ok(())
     }
 
-    fn try_write(&self, batch: &VecDeque<Bytes>) -> io::Result<usize> {
+    /// Drops what waits in the lanes, and these pieces that were taken from there; barriers stand for them no more.
+    fn drop_waiting(&mut self, taken: &[Piece]) {
+        let mut bytes = taken.iter().map(|piece| piece.bytes.len()).sum::<usize>();
+        let mut barriers = self.connection.barriers();
+        for (at, lane) in self.connection.lanes.iter().enumerate() {
+            let of_lane = |piece: &Piece| piece.of.filter(|of| of.0 == at).map(|of| of.1);
+            let first = taken.iter().find_map(of_lane);
+            bytes += lane.tear(first);
+            let asked = barriers.asked.as_mut();
+            let asked = asked.and_then(|asked| asked.chunks.get_mut(at));
+            for chunk in [asked, self.chunks.get_mut(at)].into_iter().flatten() {
+                *chunk = first.map_or(*chunk, |first| first.saturating_sub(1).min(*chunk));
+            }
+        }
+        drop(barriers);
+        if bytes > 0 {
+            self.front.counters.fenced_bytes.add(bytes as u64);
+            self.connection.wake_workers();
+        }
+    }
+
+    fn try_write(&self, batch: &VecDeque<Piece>) -> io::Result<usize> {
         let pieces = batch.iter().take(BATCH_PIECES);
-        let pieces: Vec<IoSlice<'_>> = pieces.map(|piece| IoSlice::new(piece)).collect();
+        let pieces: Vec<IoSlice<'_>> = pieces.map(|piece| IoSlice::new(&piece.bytes)).collect();
         self.socket.try_write_vectored(&pieces)
     }
 
@@ -256,15 +308,32 @@ impl Outflow {
     }
 }
 
-/// Takes `written` bytes from the front, and gives whole pieces to `done`.
-fn advance(batch: &mut VecDeque<Bytes>, mut written: usize, mut done: impl FnMut(Bytes)) {
-    while let Some(first) = batch.front_mut() {
-        if written < first.len() {
-            return first.advance(written);
+/// What the front-end says itself.
+const fn own(bytes: Bytes) -> Piece {
+    Piece { bytes, of: None }
+}
+
+/// Takes `written` bytes from the front, and gives whole pieces to `done`. Tells whose the last byte was.
+fn advance(
+    batch: &mut VecDeque<Piece>,
+    mut written: usize,
+    mut done: impl FnMut(Bytes),
+) -> Option<(usize, u64)> {
+    let mut last = None;
+    while written > 0
+        && let Some(first) = batch.front_mut()
+    {
+        last = first.of;
+        if written < first.bytes.len() {
+            first.bytes.advance(written);
+            return last;
         }
-        written -= first.len();
-        batch.pop_front().map(&mut done);
+        written -= first.bytes.len();
+        if let Some(piece) = batch.pop_front() {
+            done(piece.bytes);
+        }
     }
+    last
 }
 
 #[cfg(test)]
@@ -273,13 +342,17 @@ mod tests {
 
     #[test]
     fn a_partial_write_goes_on_where_it_stopped() {
-        let mut batch = VecDeque::from([Bytes::from("abc"), Bytes::from("de")]);
+        let piece = |text: &'static str, chunk| Piece {
+            bytes: Bytes::from(text),
+            of: Some((0, chunk)),
+        };
+        let mut batch = VecDeque::from([piece("abc", 1), piece("de", 2)]);
         let mut done = Vec::new();
         let mut write = |batch: &mut _, bytes| advance(batch, bytes, |piece| done.push(piece));
-        write(&mut batch, 1);
-        assert_eq!(batch, ["bc", "de"]);
-        write(&mut batch, 3);
-        assert_eq!(batch, ["e"]);
+        assert_eq!(write(&mut batch, 1), Some((0, 1)));
+        assert_eq!(batch, [piece("bc", 1), piece("de", 2)]);
+        assert_eq!(write(&mut batch, 3), Some((0, 2)));
+        assert_eq!(batch, [piece("e", 2)]);
         write(&mut batch, 1);
         assert!(batch.is_empty());
         assert_eq!(done, ["bc", "e"]);

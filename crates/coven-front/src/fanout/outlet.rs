@@ -6,20 +6,23 @@
 //! Owns the patience with a server that takes less than is for it: while its lane is full the worker waits, but no longer
 //! than `hold.rs` says. Then the connection is behind: its events are left out, and asked for again when half of the lane
 //! has been written. Answers and refusals cannot come again: they go on until twice as much waits, and may so precede
-//! events that were left out. Beyond that they are counted as lost. Private messages and relayed IQs go on as long, but
-//! only while no event of their channel is left out.
+//! events that were left out. Beyond that they are counted as lost. Relayed IQs go on as long, but only while no event of
+//! their channel is left out. Private messages are events, and come again like all others.
+//!
+//! While the process's session is over, nothing at all is packed; what was handed over and is not written is told as such.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use coven_cluster::Channel;
+use coven_cluster::{Channel, LeaseNumber};
+use coven_core::Group;
 use coven_xmpp::stanza::Template;
 use coven_xmpp::stream::{Chunk, Refused, Writer};
 use tokio::time::{Instant, timeout};
 
 use super::cursor::Mark;
 use super::hold::Hold;
-use crate::connection::{Connection, LANE_BYTES, Lane, StreamNo};
+use crate::connection::{Connection, LANE_BYTES, Lane, StreamNo, Tenure};
 
 /// A worker's end of one connection.
 #[derive(Debug)]
@@ -35,8 +38,15 @@ pub(crate) struct Outlet {
     /// Something was packed since it was last looked whether there is room.
     is_used: bool,
     hold: Hold,
-    /// Too much has waited for too long: events are left out until there is room.
+    /// Too much has waited for too long, or nothing may be written: events are left out until there is room.
     is_behind: bool,
+    /// Output of nodes may not be written now.
+    is_fenced: bool,
+    tenure: Tenure,
+    /// The change of tenure that is acted by.
+    tenure_change: u64,
+    /// Groups whose sessions were to be probed when too much waited.
+    missed_probes: BTreeSet<Group>,
 }
 
 /// What has become of a written event.
@@ -46,6 +56,8 @@ pub(crate) enum Fate<'a> {
     TakenIn(&'a Channel, Mark),
     /// Its stream is gone.
     Lost(&'a Channel),
+    /// It was not written, nor was what came after it; the last event of the channel that was, and is not acknowledged yet.
+    Unwritten(&'a Channel, Option<Mark>),
 }
 
 /// A written event.
@@ -69,6 +81,10 @@ impl Outlet {
             is_used: false,
             hold: Hold::default(),
             is_behind: false,
+            is_fenced: false,
+            tenure: Tenure::No,
+            tenure_change: 0,
+            missed_probes: BTreeSet::new(),
         }
     }
 
@@ -83,12 +99,81 @@ impl Outlet {
 
     /// Whether events are left out for now.
     pub(crate) const fn is_behind(&self) -> bool {
-        self.is_behind
+        self.is_behind || !self.tenure.takes_events()
     }
 
     /// Whether what is no event may be packed too.
     pub(crate) fn takes_passing(&self) -> bool {
-        self.is_up() && (!self.is_behind || self.waiting() < 2 * LANE_BYTES)
+        let has_room = !self.is_behind || self.waiting() < 2 * LANE_BYTES;
+        self.is_up() && has_room && !self.is_fenced
+    }
+
+    /// Whether this front-end holds the connection, as far as the worker knows.
+    pub(crate) fn is_held(&self) -> bool {
+        self.tenure != Tenure::No
+    }
+
+    /// The lease under which it is held.
+    pub(crate) const fn lease(&self) -> Option<LeaseNumber> {
+        self.tenure.lease()
+    }
+
+    /// Takes notice of a change of tenure: tells whether cursors of this connection are to begin anew, or to end. They go on
+    /// only while the stream does: without one somebody else may have written in between.
+    pub(crate) fn observe_tenure(&mut self) -> Option<bool> {
+        if self.connection.tenure_changes() == self.tenure_change {
+            return None;
+        }
+        let (tenure, change) = self.connection.tenure();
+        self.tenure_change = change;
+        let before = std::mem::replace(&mut self.tenure, tenure);
+        let goes_on = match (before, tenure) {
+            (Tenure::No, _) | (_, Tenure::No) => false,
+            (_, Tenure::Held(_)) => {
+                let is_same = self.stream == self.connection.stream();
+                before.takes_events() && self.is_up() && is_same
+            }
+            _ => true,
+        };
+        if !goes_on {
+            self.ledger.clear();
+            self.writer.clear();
+        }
+        Some(!goes_on)
+    }
+
+    /// The worker acts by the last change of tenure: what it had packed is handed over.
+    pub(crate) fn acts_by_tenure(&mut self) {
+        self.flush();
+        self.connection.saw_tenure(self.worker, self.tenure_change);
+    }
+
+    /// Whether the stream was closed because the connection is given up, and nodes are to be told what is left to tell.
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.tenure, Tenure::Closing(_)) && !self.is_up()
+    }
+
+    /// Nodes have been told all.
+    pub(crate) fn told_all(&self) {
+        self.connection.told_all(self.worker, self.tenure_change);
+    }
+
+    /// Output of nodes may be written, or not.
+    pub(crate) const fn fence(&mut self, is_open: bool) {
+        self.is_fenced = !is_open;
+        self.is_behind |= self.is_fenced;
+    }
+
+    /// A probe was not packed, since too much waits.
+    pub(crate) fn misses_probe(&mut self, group: &Group) {
+        if !self.missed_probes.contains(group) {
+            self.missed_probes.insert(group.clone());
+        }
+    }
+
+    /// The groups of which probes were missed.
+    pub(crate) fn take_missed_probes(&mut self) -> BTreeSet<Group> {
+        std::mem::take(&mut self.missed_probes)
     }
 
     /// The stream as the worker knows it.
@@ -165,7 +250,8 @@ impl Outlet {
 
     /// Tells whether it was behind and now has room again.
     pub(crate) fn catches_up(&mut self) -> bool {
-        let catches_up = self.is_behind && self.waiting() < LANE_BYTES / 2;
+        let has_room = self.waiting() < LANE_BYTES / 2 && !self.is_fenced;
+        let catches_up = self.is_behind && has_room;
         self.is_behind &= !catches_up;
         catches_up
     }
@@ -184,6 +270,9 @@ impl Outlet {
             tell(Fate::TakenIn(&entry.channel, entry.mark));
         }
         if view.stream == self.stream {
+            if let Some(torn) = view.torn {
+                self.unwritten(torn, tell);
+            }
             return false;
         }
         self.stream = view.stream;
@@ -193,6 +282,27 @@ impl Outlet {
             tell(Fate::Lost(&entry.channel));
         }
         true
+    }
+
+    /// Nothing was written from this chunk on.
+    fn unwritten(&mut self, torn: u64, mut tell: impl FnMut(Fate<'_>)) {
+        self.writer.clear();
+        self.is_behind = true;
+        let written = self.ledger.partition_point(|entry| entry.chunk < torn);
+        let lost = self.ledger.split_off(written);
+        let mut channels: BTreeMap<Channel, Option<Mark>> = BTreeMap::new();
+        channels.extend(lost.into_iter().map(|entry| (entry.channel, None)));
+        for entry in &self.ledger {
+            if let Some(last) = channels.get_mut(&entry.channel) {
+                *last = Some(entry.mark);
+            }
+        }
+        for (channel, last) in &channels {
+            tell(Fate::Unwritten(channel, *last));
+        }
+        if let Some(lane) = self.lane() {
+            lane.mend();
+        }
     }
 
     fn lane(&self) -> Option<&Lane> {

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use coven_cluster::link::Acknowledged;
-use coven_cluster::{Channel, Delivery, LeaseNumber};
+use coven_cluster::{Channel, Delivery, ProcessId};
 use coven_core::{Answer, Epoch, Origin, Record, Refusal, Roster, Sequence};
 use coven_xmpp::domains::Names;
 use coven_xmpp::render::{self, Renderer, Sync};
@@ -23,11 +23,13 @@ use super::stage::{Fanout, Gate, Stage};
 #[derive(Debug)]
 pub(crate) struct Projection {
     names: Names,
-    /// The connections of its space.
-    connections: Arc<[usize]>,
-    /// One for each of these.
-    cursors: Vec<Cursor>,
+    /// The connections of its space that this front-end holds.
+    seats: Vec<Seat>,
     live: Option<Live>,
+    /// Who owns the channel's shard, by the last base.
+    owner: Epoch,
+    /// How far that owner's own events have come.
+    at: Sequence,
     /// The last event that was gone through for the first time.
     noted: Sequence,
     /// The node has forgotten it, and has not begun again.
@@ -38,6 +40,13 @@ pub(crate) struct Projection {
     was_used: bool,
 }
 
+/// A connection that is held, and how far the channel has come on it.
+#[derive(Debug)]
+struct Seat {
+    connection: usize,
+    cursor: Cursor,
+}
+
 #[derive(Debug)]
 struct Live {
     roster: Roster,
@@ -45,13 +54,18 @@ struct Live {
 }
 
 impl Projection {
-    /// A channel of which nothing is known yet.
-    pub(crate) fn new(names: Names, connections: Arc<[usize]>) -> Self {
+    /// A channel of which nothing is known yet; `held`: the connections of its space that this front-end holds.
+    pub(crate) fn new(names: Names, held: impl Iterator<Item = usize>) -> Self {
+        let seat = |connection| Seat {
+            connection,
+            cursor: Cursor::new(),
+        };
         Self {
             names,
-            connections,
-            cursors: Vec::new(),
+            seats: held.map(seat).collect(),
             live: None,
+            owner: Epoch::default(),
+            at: Sequence::default(),
             noted: Sequence::default(),
             is_forgotten: false,
             is_dirty: false,
@@ -59,21 +73,57 @@ impl Projection {
         }
     }
 
-    /// Renders one delivery.
-    pub(crate) fn deliver(&mut self, channel: &Channel, delivery: Delivery, stage: &mut Stage) {
+    /// A connection of its space is held from now on, or anew: it begins with the next base (IL-06, IL-27).
+    pub(crate) fn hold(&mut self, connection: usize) {
+        self.release(connection);
+        let at = self
+            .seats
+            .partition_point(|seat| seat.connection < connection);
+        let cursor = Cursor::new();
+        self.seats.insert(at, Seat { connection, cursor });
+    }
+
+    /// A connection is held no more.
+    pub(crate) fn release(&mut self, connection: usize) {
+        self.seats.retain(|seat| seat.connection != connection);
+    }
+
+    /// Renders one delivery of an owner. What an older owner says of the state is dropped: the newest sends all that counts
+    /// itself (`is_old`). Answers are not (IL-26). Tells whether it was dropped.
+    pub(crate) fn deliver(
+        &mut self,
+        channel: &Channel,
+        delivery: Delivery,
+        (owner, is_old): (Epoch, bool),
+        stage: &mut Stage,
+    ) -> bool {
         match delivery {
+            Delivery::Base { .. }
+            | Delivery::Event { .. }
+            | Delivery::Sync { .. }
+            | Delivery::PresenceDump { .. }
+            | Delivery::Passing(_)
+            | Delivery::Forget
+                if is_old =>
+            {
+                return true;
+            }
             Delivery::Base {
                 roster,
                 acknowledged,
-            } => self.base(channel, *roster, &acknowledged, stage),
-            Delivery::Event { record, history } => self.event(channel, &record, &history, stage),
+            } => self.base(channel, *roster, &acknowledged, owner, stage),
+            Delivery::Event { record, history } => {
+                self.event(channel, &record, &history, owner, stage);
+            }
             Delivery::Forget => {
                 self.live = None;
                 self.is_forgotten = true;
             }
             Delivery::Probe(probe) => {
                 self.open(stage, |_| true);
+                stage.is_probing(true);
                 render::probe(&self.names, &probe, &mut stage.fanout(Some(&self.names)));
+                stage.is_probing(false);
                 self.shut(stage);
             }
             other => {
@@ -88,13 +138,23 @@ impl Projection {
                 self.shut(stage);
             }
         }
+        false
     }
 
-    /// All output of a commit has been gone through.
-    pub(crate) fn committed(&mut self, channel: &Channel, commit: u64, stage: &mut Stage) {
-        for (at, cursor) in self.connections.iter().zip(&mut self.cursors) {
-            let mark = cursor.committed(commit);
-            if let (Some(mark), Some(outlet)) = (mark, stage.outlets.get_mut(*at)) {
+    /// All output of a commit of an owner has been gone through.
+    pub(crate) fn committed(
+        &mut self,
+        channel: &Channel,
+        commit: u64,
+        owner: Epoch,
+        stage: &mut Stage,
+    ) {
+        if owner != self.owner {
+            return;
+        }
+        for seat in &mut self.seats {
+            let mark = seat.cursor.committed(commit);
+            if let (Some(mark), Some(outlet)) = (mark, stage.outlets.get_mut(seat.connection)) {
                 outlet.commit(channel, mark);
             }
         }
@@ -102,8 +162,9 @@ impl Projection {
 
     /// The cursor of a connection.
     pub(crate) fn cursor(&mut self, connection: usize) -> Option<&mut Cursor> {
-        let at = self.connections.iter().position(|at| *at == connection)?;
-        self.cursors.get_mut(at)
+        let mut seats = self.seats.iter_mut();
+        let seat = seats.find(|seat| seat.connection == connection)?;
+        Some(&mut seat.cursor)
     }
 
     /// Something has become of a written event.
@@ -114,6 +175,7 @@ impl Projection {
         match fate {
             Fate::TakenIn(_, mark) => cursor.acknowledged(*mark),
             Fate::Lost(_) => cursor.lost(),
+            Fate::Unwritten(_, last) => cursor.unwritten(*last),
         }
     }
 
@@ -125,22 +187,25 @@ impl Projection {
     }
 
     fn has_news(&self) -> bool {
-        self.cursors.iter().any(|cursor| cursor.news().is_some())
+        let mut seats = self.seats.iter();
+        seats.any(|seat| seat.cursor.news(self.at).is_some())
     }
 
     /// Adds what is to be told to the node.
     pub(crate) fn report(&self, channel: &Channel, stage: &Stage, to: &mut Vec<Acknowledged>) {
         let all = self.is_done();
-        let least = self.cursors.iter().map(Cursor::safe).min();
-        let least = least.unwrap_or_default();
-        for (at, cursor) in self.connections.iter().zip(&self.cursors) {
-            let outlet = stage.outlets.get(*at);
-            if let (Some(mark), Some(outlet)) = (cursor.news(), outlet) {
+        let least = self.seats.iter().map(|seat| seat.cursor.safe()).min();
+        let least = least.unwrap_or_default().min(self.at);
+        for seat in &self.seats {
+            let outlet = stage.outlets.get(seat.connection);
+            if let (Some(mark), Some(outlet)) = (seat.cursor.news(self.at), outlet)
+                && let Some(lease) = outlet.lease()
+            {
                 to.push(Acknowledged {
                     channel: channel.clone(),
                     connection: outlet.connection().name().clone(),
-                    lease: LeaseNumber::default(),
-                    epoch: Epoch::default(),
+                    lease,
+                    epoch: self.owner,
                     sequence: mark.sequence,
                     least,
                     commit: mark.commit,
@@ -153,8 +218,8 @@ impl Projection {
     /// The node has been told.
     pub(crate) fn told(&mut self) {
         self.is_dirty = false;
-        for cursor in &mut self.cursors {
-            cursor.told();
+        for seat in &mut self.seats {
+            seat.cursor.told(self.at);
         }
     }
 
@@ -173,7 +238,7 @@ impl Projection {
     }
 
     fn is_done(&self) -> bool {
-        self.cursors.iter().all(Cursor::is_done)
+        self.seats.iter().all(|seat| seat.cursor.is_done())
     }
 
     fn base(
@@ -181,29 +246,38 @@ impl Projection {
         channel: &Channel,
         roster: Roster,
         acknowledged: &[(SmolStr, Sequence)],
-        stage: &Stage,
+        owner: Epoch,
+        stage: &mut Stage,
     ) {
         let at = roster.at();
-        let known = |connection: usize| {
-            let name = stage.outlets.get(connection)?.connection().name();
-            let of_it = acknowledged.iter().find(|(of, _)| of == name)?;
-            Some(of_it.1)
-        };
-        if self.cursors.is_empty() {
-            let new = |connection: &usize| Cursor::new(at, known(*connection));
-            self.cursors = self.connections.iter().map(new).collect();
-        }
+        let is_new_owner = owner > std::mem::replace(&mut self.owner, owner);
         let was_forgotten = std::mem::take(&mut self.is_forgotten);
-        for (connection, cursor) in self.connections.iter().zip(&mut self.cursors) {
-            if was_forgotten && cursor.renew(at, known(*connection)) {
+        for seat in &mut self.seats {
+            let name = stage
+                .outlets
+                .get(seat.connection)
+                .map(|o| o.connection().name());
+            let known = acknowledged.iter().find(|(of, _)| Some(of) == name);
+            let known = known.map(|(_, sequence)| *sequence);
+            // Where another owner begins lower, its events say themselves whether they are others (IL-09).
+            if was_forgotten && !is_new_owner && seat.cursor.renew(at, known) {
                 self.noted = at;
             }
-            if cursor.base(at, known(*connection)) == Based::Skipped {
-                stage.front.counters.skipped.add(1);
-                warn!(%channel, sequence = at.0, "events are gone that a lost stream may have swallowed");
+            match seat.cursor.base(at, known, owner) {
+                Based::Complete => {}
+                Based::Missing => stage.is_broken(),
+                Based::Skipped => {
+                    stage.front.counters.skipped.add(1);
+                    warn!(%channel, sequence = at.0, "events are gone that a lost stream may have swallowed");
+                }
+            }
+            // What was told by a link that is gone may not have arrived.
+            if stage.front.is_clustered() {
+                seat.cursor.tell_again();
             }
         }
         let renderer = Renderer::new(&self.names);
+        self.at = at;
         self.live = Some(Live { roster, renderer });
     }
 
@@ -212,28 +286,38 @@ impl Projection {
         channel: &Channel,
         record: &Record,
         history: &[Arc<Record>],
+        owner: Epoch,
         stage: &mut Stage,
     ) {
-        let sequence = record.sequence;
+        let (sequence, first) = (record.sequence, record.first_epoch);
         let at = self.live.as_ref().map(|live| live.roster.at());
-        match at {
+        match at.filter(|_| owner == self.owner) {
             Some(at) if sequence <= at => return,
             Some(at) if sequence == at.next() || at == Sequence::default() => {}
             _ => return self.broken(channel, sequence, stage),
         }
-        self.open_for_event(stage, sequence);
+        self.open_for_event(stage, record);
         self.render(channel, record, history, stage);
         self.was_used = true;
-        for (at, cursor) in self.connections.iter().zip(&mut self.cursors) {
-            let (gate, touched) = stage.shut(*at);
-            if !cursor.wants(sequence) {
+        self.at = sequence;
+        for seat in &mut self.seats {
+            let (gate, touched) = stage.shut(seat.connection);
+            let cursor = &mut seat.cursor;
+            if !cursor.wants(sequence, first) {
+                // It was held anew, and its base has not come: it is asked for.
+                if cursor.begins() {
+                    cursor.broken();
+                    stage.is_broken();
+                }
                 continue;
             }
-            match (gate, touched, stage.outlets.get_mut(*at)) {
-                (Gate::Open, true, Some(outlet)) => outlet.note(channel, cursor.wrote(sequence)),
+            match (gate, touched, stage.outlets.get_mut(seat.connection)) {
+                (Gate::Open, true, Some(outlet)) => {
+                    outlet.note(channel, cursor.wrote(sequence, first));
+                }
                 (Gate::Down, true, _) => cursor.dropped(),
                 (Gate::Behind, true, _) => cursor.missed(),
-                _ => cursor.passed(sequence),
+                _ => cursor.passed(sequence, first),
             }
         }
     }
@@ -322,49 +406,44 @@ impl Projection {
 
     /// There is no state that the event could follow on: nothing is written until the node begins again.
     fn broken(&mut self, channel: &Channel, sequence: Sequence, stage: &mut Stage) {
-        if self.live.take().is_some() || self.cursors.is_empty() {
+        let is_known = self.seats.iter().any(|seat| !seat.cursor.is_done());
+        if self.live.take().is_some() || !is_known {
             stage.front.counters.gaps.add(1);
             error!(%channel, sequence = sequence.0, "an event does not follow on the one before");
         }
-        if self.cursors.is_empty() {
-            let new = |_: &usize| Cursor::new(Sequence::default(), None);
-            self.cursors = self.connections.iter().map(new).collect();
-        }
-        for cursor in &mut self.cursors {
-            cursor.broken();
+        for seat in &mut self.seats {
+            seat.cursor.broken();
         }
         stage.is_broken();
     }
 
     /// Opens the gates of connections that have a stream, have room, and want this event.
-    fn open_for_event(&self, stage: &mut Stage, sequence: Sequence) {
-        for (at, cursor) in self.connections.iter().zip(&self.cursors) {
-            let gate = if cursor.wants(sequence) {
-                stage.gate_for_events(*at)
+    fn open_for_event(&self, stage: &mut Stage, record: &Record) {
+        for seat in &self.seats {
+            let gate = if seat.cursor.wants(record.sequence, record.first_epoch) {
+                stage.gate_for_events(seat.connection)
             } else {
                 Gate::Passed
             };
-            stage.set(*at, gate);
+            stage.set(seat.connection, gate);
         }
     }
 
     /// Opens the gates of connections that have a stream and whose cursor says so.
     fn open(&self, stage: &mut Stage, wants: impl Fn(&Cursor) -> bool) {
-        let mut cursors = self.cursors.iter();
-        for at in &*self.connections {
-            let wanted = cursors.next().is_none_or(&wants);
-            let gate = if wanted {
-                stage.gate(*at)
+        for seat in &self.seats {
+            let gate = if wants(&seat.cursor) {
+                stage.gate(seat.connection)
             } else {
                 Gate::Passed
             };
-            stage.set(*at, gate);
+            stage.set(seat.connection, gate);
         }
     }
 
     fn shut(&self, stage: &mut Stage) {
-        for at in &*self.connections {
-            stage.shut(*at);
+        for seat in &self.seats {
+            stage.shut(seat.connection);
         }
     }
 }
@@ -374,8 +453,10 @@ pub(crate) fn reply(delivery: Delivery, sink: &mut Fanout<'_>) {
     match delivery {
         Delivery::Answer { origin, answer } => answered(&origin, &answer, sink),
         Delivery::Refused {
-            origin, refusal, ..
-        } => refused(&origin, &refusal, sink),
+            origin,
+            refusal,
+            operation,
+        } => refused_once(&origin, &refusal, operation, sink),
         Delivery::NotJoined { origin } => render::not_joined(&origin, sink),
         _ => sink.without_roster(),
     }
@@ -388,6 +469,22 @@ fn answered(origin: &Origin, answer: &Answer, sink: &mut Fanout<'_>) {
     if sink.oversized_iq {
         let refusal = Refusal::usual(coven_core::Condition::ResourceConstraint);
         refused(origin, &refusal.text("the answer is too large"), sink);
+    }
+}
+
+/// A refusal of a remote link may come again: it is written once (design §3.6).
+fn refused_once(
+    origin: &Origin,
+    refusal: &Refusal,
+    operation: Option<(ProcessId, u64)>,
+    sink: &mut Fanout<'_>,
+) {
+    if operation.is_some_and(|operation| sink.was_refused(operation)) {
+        return;
+    }
+    refused(origin, refusal, sink);
+    if let Some(operation) = operation {
+        sink.is_refused(operation);
     }
 }
 

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use coven_cluster::ProcessId;
 use coven_core::Group;
 use coven_xmpp::domains::{Domains, Names};
 use coven_xmpp::render::{MAX_STANZA, Quirks, Recipient, Sink};
@@ -14,6 +15,7 @@ use coven_xmpp::stream::Refused;
 
 use super::outlet::Outlet;
 use crate::front::Front;
+use crate::intake::Recent;
 use crate::routes::LastWay;
 
 /// The outlets of a worker, and which of them are open.
@@ -25,6 +27,10 @@ pub(crate) struct Stage {
     last: LastWay,
     tally: Tally,
     is_broken: bool,
+    /// What is rendered is a probe: it comes again by another sweep.
+    is_probing: bool,
+    /// Refusals that were written, by process and number (design §3.6).
+    refused: Recent,
     /// There are several servers: one that takes its time must not hold up the others.
     has_several: bool,
 }
@@ -62,6 +68,8 @@ struct Tally {
     unroutable: u64,
     oversized: u64,
     answers: u64,
+    probes: u64,
+    again: u64,
 }
 
 /// What a renderer writes to.
@@ -72,6 +80,8 @@ pub(crate) struct Fanout<'a> {
     names: Option<&'a Names>,
     /// An IQ was larger than the upstream takes: whoever asked gets an error in its place.
     pub(crate) oversized_iq: bool,
+    /// An answer was written.
+    has_answered: bool,
 }
 
 impl Stage {
@@ -84,6 +94,8 @@ impl Stage {
             last: LastWay::default(),
             tally: Tally::default(),
             is_broken: false,
+            is_probing: false,
+            refused: Recent::default(),
             has_several: several_servers(&front),
             front,
         }
@@ -97,6 +109,25 @@ impl Stage {
     /// Whether a channel's events have got a gap since this was asked last.
     pub(crate) const fn take_broken(&mut self) -> bool {
         std::mem::replace(&mut self.is_broken, false)
+    }
+
+    /// What is rendered next is a probe, or is none.
+    pub(crate) const fn is_probing(&mut self, is_probing: bool) {
+        self.is_probing = is_probing;
+    }
+
+    /// What was written may be lost: a refusal that comes again is written again.
+    pub(crate) fn forget_refusals(&mut self) {
+        self.refused = Recent::default();
+    }
+
+    /// Whether the session of this process lets output of nodes be written. Tells whether it does not.
+    pub(crate) fn look_at_fence(&mut self) -> bool {
+        let is_open = self.front.fence.is_open();
+        for outlet in &mut self.outlets {
+            outlet.fence(is_open);
+        }
+        !is_open
     }
 
     /// Sets the gate of a connection for what is rendered next.
@@ -118,6 +149,7 @@ impl Stage {
     /// The gate for what goes to whoever is there, and does not come again.
     pub(crate) fn gate(&self, connection: usize) -> Gate {
         match self.outlets.get(connection) {
+            Some(outlet) if !outlet.is_held() => Gate::Shut,
             Some(outlet) if outlet.takes_passing() => Gate::Open,
             Some(outlet) if outlet.is_up() => Gate::Behind,
             Some(_) => Gate::Down,
@@ -128,6 +160,7 @@ impl Stage {
     /// The gate for events: they can come again.
     pub(crate) fn gate_for_events(&self, connection: usize) -> Gate {
         match self.outlets.get(connection) {
+            Some(outlet) if !outlet.is_held() => Gate::Shut,
             Some(outlet) if outlet.is_behind() => Gate::Behind,
             Some(outlet) if outlet.is_up() => Gate::Open,
             Some(_) => Gate::Down,
@@ -146,6 +179,7 @@ impl Stage {
             stage: self,
             names,
             oversized_iq: false,
+            has_answered: false,
         }
     }
 
@@ -162,6 +196,8 @@ impl Stage {
         counters.copies_unroutable.add(tally.unroutable);
         counters.oversized.add(tally.oversized);
         counters.answers_lost.add(tally.answers);
+        counters.probes_missed.add(tally.probes);
+        counters.refused_again.add(tally.again);
     }
 
     /// Hands over full chunks, and waits while too much waits for any connection, within bounds (`hold.rs`).
@@ -188,7 +224,15 @@ impl Stage {
                 Err(refused) => return self.refused(&refused),
             },
             Gate::Down => self.tally.down += 1,
-            Gate::Behind => self.tally.behind += 1,
+            Gate::Behind => {
+                self.tally.behind += 1;
+                if self.is_probing {
+                    self.tally.probes += 1;
+                    outlet.misses_probe(group);
+                }
+            }
+            // Another front-end holds it: there it is written.
+            Gate::Shut if !outlet.is_held() => return Sent::No,
             Gate::Shut => self.tally.unroutable += 1,
             Gate::Passed => {}
         }
@@ -249,6 +293,20 @@ impl Fanout<'_> {
         }
     }
 
+    /// Whether this refusal was written before.
+    pub(crate) fn was_refused(&mut self, operation: (ProcessId, u64)) -> bool {
+        let was = self.stage.refused.contains(&operation);
+        self.stage.tally.again += u64::from(was);
+        was
+    }
+
+    /// A refusal was gone through: remembered if it was written.
+    pub(crate) fn is_refused(&mut self, operation: (ProcessId, u64)) {
+        if self.has_answered {
+            self.stage.refused.insert(&operation);
+        }
+    }
+
     fn route(&self, to: &Recipient<'_>) -> Option<usize> {
         let domain = self.names?.domain(to.view)?;
         let routes = &self.stage.front.routes;
@@ -270,7 +328,8 @@ impl Sink for Fanout<'_> {
         match self.stage.send(&stanza.template, &stanza.to, bare, group) {
             Sent::NotNow => self.stage.tally.answers += 1,
             Sent::TooLarge => self.oversized_iq |= stanza.to_bytes().starts_with(b"<iq"),
-            Sent::Yes | Sent::No => {}
+            Sent::Yes => self.has_answered = true,
+            Sent::No => {}
         }
     }
 

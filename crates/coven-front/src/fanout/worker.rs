@@ -17,10 +17,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursor;
-use super::outlet::Fate;
+use super::outlet::{Fate, Outlet};
 use super::projection::{self, Projection};
 use super::stage::Stage;
 use crate::front::Front;
+use crate::nodes::Life;
 
 /// Outputs that are gone through before anything else is looked at.
 const BATCH: usize = 32;
@@ -39,6 +40,13 @@ const PAGE: usize = 1024;
 /// For the last reports, when the front-end ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Output for a worker, and the link by which it came; none from the node in the same process.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) output: Arc<Output>,
+    pub(crate) link: Option<Arc<Life>>,
+}
+
 /// Boxed: a table has places that are free.
 type Channels = HashMap<Channel, Box<Projection>, foldhash::fast::RandomState>;
 
@@ -46,7 +54,7 @@ type Channels = HashMap<Channel, Box<Projection>, foldhash::fast::RandomState>;
 #[derive(Debug)]
 pub(crate) struct Worker {
     no: usize,
-    queue: mpsc::Receiver<Arc<Output>>,
+    queue: mpsc::Receiver<Incoming>,
     node: Arc<dyn NodeLink>,
     stage: Stage,
     channels: Channels,
@@ -54,6 +62,8 @@ pub(crate) struct Worker {
     dirty: Vec<Channel>,
     /// For each connection the channels whose output is to be asked for, once a stream is up.
     asks: Vec<Option<Vec<Channel>>>,
+    /// Output of nodes may not be written now.
+    is_fenced: bool,
     times: Times,
 }
 
@@ -78,7 +88,7 @@ impl Times {
 impl Worker {
     pub(crate) fn new(
         no: usize,
-        queue: mpsc::Receiver<Arc<Output>>,
+        queue: mpsc::Receiver<Incoming>,
         node: Arc<dyn NodeLink>,
         front: Arc<Front>,
     ) -> Self {
@@ -91,6 +101,7 @@ impl Worker {
             stage,
             channels: HashMap::default(),
             dirty: Vec::new(),
+            is_fenced: false,
             times: Times::default(),
         }
     }
@@ -110,8 +121,8 @@ impl Worker {
                 () = sleep_until(due) => {}
             }
             self.observe();
-            for output in batch.drain(..) {
-                self.deliver(output).await;
+            for incoming in batch.drain(..) {
+                self.deliver(incoming).await;
                 self.stage.relieve().await;
             }
             let now = Instant::now();
@@ -124,29 +135,44 @@ impl Worker {
         self.end().await;
     }
 
-    /// A long output, as after the loss of a stream, is written as it is rendered and lets others have their turn.
-    async fn deliver(&mut self, output: Arc<Output>) {
-        let output = Arc::unwrap_or_clone(output);
-        let (begun, _span) = (Instant::now(), trace::follow(Step::Render, output.trace));
+    /// A long output, as after the loss of a stream, is written as it is rendered and lets others have their turn. What a
+    /// lost link has left here is dropped: its node sends it again by the next one (design §5.9).
+    async fn deliver(&mut self, incoming: Incoming) {
         let front = Arc::clone(&self.stage.front);
+        if incoming.link.is_some_and(|link| link.is_over()) {
+            return front.counters.outdated.add(1);
+        }
+        let output = Arc::unwrap_or_clone(incoming.output);
+        let (begun, _span) = (Instant::now(), trace::follow(Step::Render, output.trace));
         front.counters.outputs.add(1);
         front.activity.touch();
         let Some(channel) = output.channel else {
             return self.deliver_listing(output.deliveries);
         };
+        let is_old = front.epochs.is_old(channel.shard(), output.epoch);
         let entry = self.channels.entry(channel.clone());
         let projection = entry.or_insert_with(|| {
             let names = front.domains.names(channel.name());
-            let connections = front.of_space(&channel.name().space);
-            Box::new(Projection::new(names, connections))
+            let of_space = front.of_space(&channel.name().space);
+            let outlets = &self.stage.outlets;
+            let is_held = |at: &usize| outlets.get(*at).is_some_and(Outlet::is_held);
+            Box::new(Projection::new(
+                names,
+                of_space.iter().copied().filter(is_held),
+            ))
         });
+        let age = (output.epoch, is_old);
         for delivery in output.deliveries {
-            note_rosters(&self.stage.front, &channel, &delivery);
-            projection.deliver(&channel, delivery, &mut self.stage);
+            if !is_old {
+                note_rosters(&front, &channel, &delivery);
+            }
+            if projection.deliver(&channel, delivery, age, &mut self.stage) {
+                front.counters.outdated.add(1);
+            }
             self.stage.relieve().await;
             consume_budget().await;
         }
-        projection.committed(&channel, output.commit, &mut self.stage);
+        projection.committed(&channel, output.commit, output.epoch, &mut self.stage);
         if projection.is_disposable() {
             self.channels.remove(&channel);
         } else if projection.becomes_dirty() {
@@ -173,22 +199,70 @@ impl Worker {
 
     /// Takes notice of barriers that were answered, and of streams that came and went.
     fn observe(&mut self) {
+        self.observe_tenure();
+        self.is_fenced = self.stage.look_at_fence();
+        let mut may_be_lost = false;
         let (channels, dirty) = (&mut self.channels, &mut self.dirty);
         for (at, outlet) in self.stage.outlets.iter_mut().enumerate() {
-            let changed = outlet.observe(|fate| {
-                let (Fate::TakenIn(channel, _) | Fate::Lost(channel)) = &fate;
-                let Some(projection) = channels.get_mut(*channel) else {
-                    return;
-                };
-                projection.meets(at, &fate);
-                if projection.becomes_dirty() {
-                    dirty.push((*channel).clone());
-                }
-            });
+            let changed =
+                outlet.observe(|fate| {
+                    let (Fate::TakenIn(channel, _)
+                    | Fate::Lost(channel)
+                    | Fate::Unwritten(channel, _)) = &fate;
+                    may_be_lost |= !matches!(fate, Fate::TakenIn(..));
+                    let Some(projection) = channels.get_mut(*channel) else {
+                        return;
+                    };
+                    projection.meets(at, &fate);
+                    if projection.becomes_dirty() {
+                        dirty.push((*channel).clone());
+                    }
+                });
+            may_be_lost |= changed;
             let catches_up = outlet.catches_up();
+            if catches_up {
+                for group in outlet.take_missed_probes() {
+                    self.stage.front.want_sweep(&group);
+                }
+            }
             if let (true, Some(asks)) = (changed || catches_up, self.asks.get_mut(at)) {
                 *asks = outlet.is_up().then(|| lacking(channels, at));
                 self.times.retry = Some(Instant::now());
+            }
+        }
+        if may_be_lost {
+            self.stage.forget_refusals();
+        }
+    }
+
+    /// Takes notice of connections that were granted, or are given up.
+    fn observe_tenure(&mut self) {
+        for at in 0..self.stage.outlets.len() {
+            let Some(outlet) = self.stage.outlets.get_mut(at) else {
+                continue;
+            };
+            let Some(is_new) = outlet.observe_tenure() else {
+                continue;
+            };
+            if is_new {
+                let is_held = outlet.is_held();
+                for (channel, projection) in &mut self.channels {
+                    let of_space = self.stage.front.of_space(&channel.name().space);
+                    match is_held && of_space.contains(&at) {
+                        true => projection.hold(at),
+                        false => projection.release(at),
+                    }
+                }
+            }
+            outlet.acts_by_tenure();
+        }
+    }
+
+    /// Connections that are given up, whose streams are closed: once nodes have been told all, they may be released.
+    fn tell_last(&mut self) {
+        if self.stage.outlets.iter().any(Outlet::is_closed) && self.report() {
+            for outlet in self.stage.outlets.iter().filter(|o| o.is_closed()) {
+                outlet.told_all();
             }
         }
     }
@@ -202,6 +276,10 @@ impl Worker {
         if is_due(&mut self.times.retry) {
             self.ask(now);
         }
+        if self.is_fenced {
+            self.times.retry.get_or_insert(now + REPORT);
+        }
+        self.tell_last();
         if is_due(&mut self.times.report) {
             self.report();
         }

@@ -93,7 +93,7 @@ impl Intake {
         );
         if of_probe && let Some(place) = place(&bounce.sender, bounce.channel.name()) {
             lock(&self.deferred).offer(place, bounce);
-            self.wake.notify_one();
+            self.front.tend.notify_one();
         }
     }
 
@@ -114,7 +114,7 @@ impl Intake {
         };
         if put {
             self.front.counters.coalesced.add(1);
-            self.wake.notify_one();
+            self.front.tend.notify_one();
         } else {
             self.front.counters.refused_rate.add(1);
             self.refuse_for_now(stanza, view, "too many changes of presence at once", via);
@@ -129,7 +129,7 @@ impl Intake {
         };
         let found = lock(&self.deferred).insist(place, leave, |other| !leaves(&other.request));
         if found {
-            self.wake.notify_one();
+            self.front.tend.notify_one();
         } else {
             self.front.counters.leaves_lost.add(1);
         }
@@ -163,7 +163,7 @@ impl Intake {
         let verdict = lock(&self.grace).bounce(place, probed, Instant::now(), probe);
         if verdict == Verdict::Wait {
             self.front.counters.bounces_waiting.add(1);
-            self.wake.notify_one();
+            self.front.tend.notify_one();
         }
         verdict == Verdict::Confirmed
     }

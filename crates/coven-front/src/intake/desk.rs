@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use coven_cluster::link::{DirectoryRequest, NodeLink};
-use coven_cluster::{Operation, ToNode};
+use coven_cluster::{Operation, ProcessId, Relay, ToNode};
 use coven_core::{Condition, Group, View};
 use coven_xmpp::dispatch::{Context, Inbound, dispatch};
 use coven_xmpp::stanza::{
@@ -14,18 +14,15 @@ use coven_xmpp::stanza::{
 };
 use coven_xmpp::stream::RawStanza;
 use smol_str::SmolStr;
-use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::channel::Asked;
 use super::deferred::Deferred;
 use super::grace::Grace;
-use super::sweeps::Sweeps;
 use crate::clock;
-use crate::connection::{Connection, Ids, NotTaken};
+use crate::connection::{Connection, Whose};
 use crate::front::Front;
-use crate::options::Barrier;
-use crate::routes::LastWay;
+pub(super) use crate::front::lock;
 
 /// Bytes of payload that an error repeats at most.
 const MAX_ECHO: usize = 64 * 1024;
@@ -35,28 +32,21 @@ const WARNED_DOMAINS: usize = 64;
 /// The way in.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    pub(super) front: Arc<Front>,
+    pub(crate) front: Arc<Front>,
     pub(super) node: Arc<dyn NodeLink>,
-    ids: Ids,
     pub(super) deferred: Mutex<Deferred<Box<Operation>>>,
     pub(super) grace: Mutex<Grace<Box<Operation>>>,
-    pub(super) sweeps: Mutex<Sweeps>,
-    /// Something is to be tended.
-    pub(super) wake: Notify,
     warned_foreign: AtomicBool,
     warned_pam: Mutex<BTreeSet<SmolStr>>,
 }
 
 impl Intake {
-    pub(crate) fn new(front: Arc<Front>, node: Arc<dyn NodeLink>, ids: Ids) -> Self {
+    pub(crate) fn new(front: Arc<Front>, node: Arc<dyn NodeLink>) -> Self {
         Self {
             front,
             node,
-            ids,
             deferred: Mutex::default(),
             grace: Mutex::default(),
-            sweeps: Mutex::default(),
-            wake: Notify::new(),
             warned_foreign: AtomicBool::new(false),
             warned_pam: Mutex::default(),
         }
@@ -105,18 +95,30 @@ impl Intake {
         sent
     }
 
-    /// A barrier that comes back, on whatever stream: it counts for the one on which it was sent.
+    /// A barrier that comes back, on whatever stream. Another front-end's is passed on to it: a server with several streams
+    /// answers on any (design §6).
     fn take_barrier(&self, stanza: &Stanza) -> bool {
         if stanza.kind != Kind::Iq {
             return false;
         }
         let id = stanza.id.as_deref().unwrap_or_default();
-        let Some((connection, no)) = self.ids.read(id) else {
-            return false;
-        };
-        let sent = self.front.connections.get(connection);
-        if let Some(sent) = sent.filter(|sent| may_answer(stanza, sent)) {
-            sent.answered(no);
+        match self.front.ids.read(id) {
+            Some(Whose::Ours(connection, no)) => {
+                let from = stanza.from.raw();
+                self.front.barrier_answered(connection, no, from);
+            }
+            Some(Whose::Of(process)) if self.front.is_clustered() => {
+                let relay = ToNode::Relay {
+                    to: ProcessId(process),
+                    relay: Relay {
+                        id: id.into(),
+                        from: stanza.from.raw().into(),
+                    },
+                };
+                let sent = self.node.try_send(relay).is_ok();
+                self.front.counters.relayed.add(u64::from(sent));
+            }
+            _ => return false,
         }
         true
     }
@@ -193,24 +195,9 @@ impl Intake {
         }
     }
 
-    /// Answers without a node; by the connection that is responsible for the address.
+    /// Answers without a node.
     fn answer(&self, answer: &Outgoing, group: &Group) {
-        let front = &self.front;
-        front.counters.answered.add(1);
-        let bare = answer.to.split_once('/');
-        let bare = bare.map_or(&*answer.to, |(bare, _)| bare);
-        let domain = answer.template.from_domain();
-        let way = front
-            .routes
-            .find(group, domain, bare, &mut LastWay::default());
-        let Some(connection) = way.and_then(|at| front.connections.get(at)) else {
-            return front.counters.copies_unroutable.add(1);
-        };
-        match connection.direct().push(answer) {
-            Ok(()) => connection.wake(),
-            Err(NotTaken::Down | NotTaken::Full) => front.counters.answers_lost.add(1),
-            Err(NotTaken::Refused(_)) => front.counters.oversized.add(1),
-        }
+        self.front.answer(answer, group);
     }
 
     /// One stream for each domain: another domain's stanzas would overtake each other (design §6).
@@ -267,17 +254,3 @@ fn random() -> [u8; 32] {
 
 /// What a sender is told when the node has no room.
 pub(super) const BUSY: &str = "the service is busy";
-
-/// Whether a stanza may be the answer to a barrier of a connection: nobody else knows its id, but who it comes from shows
-/// that the server has it from where it was sent to.
-fn may_answer(stanza: &Stanza, connection: &Connection) -> bool {
-    let from = stanza.from.raw();
-    match &connection.upstream().barrier {
-        Barrier::Host(host) => from == host,
-        Barrier::OwnDomain | Barrier::Off => from == connection.domain(),
-    }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -20,4 +20,5 @@ pub(crate) use desk::Intake;
 pub(crate) use rates::Limiter;
 pub use rates::{Rate, Rates};
 pub(crate) use recent::{Recent, Rosters};
+pub(crate) use sweeps::Sweeps;
 pub(crate) use visits::Visits;

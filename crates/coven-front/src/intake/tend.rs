@@ -21,8 +21,7 @@ const PROBES: usize = 100;
 impl Intake {
     /// A connection is up, and its workers are ready for it: its group is to be swept.
     pub(crate) fn attached(&self, connection: &Connection) {
-        lock(&self.sweeps).want(connection.group(), Instant::now());
-        self.wake.notify_one();
+        self.front.want_sweep(connection.group());
     }
 
     /// Does what is due by time, until `stop`.
@@ -34,7 +33,7 @@ impl Intake {
             self.probe(now);
             let pause = async {
                 if self.is_idle() {
-                    self.wake.notified().await;
+                    self.front.tend.notified().await;
                 } else {
                     sleep(TEND).await;
                 }
@@ -47,7 +46,7 @@ impl Intake {
     }
 
     fn is_idle(&self) -> bool {
-        lock(&self.sweeps).is_empty()
+        lock(&self.front.sweeps).is_empty()
             && lock(&self.deferred).is_empty()
             && lock(&self.grace).is_empty()
     }
@@ -55,15 +54,18 @@ impl Intake {
     fn sweep(&self, now: Instant) {
         let is_whole = |group: &Group| {
             let mut of_group = self.front.connections.iter();
-            of_group.all(|c| c.group() != group || c.stream().is_up())
+            of_group.all(|c| {
+                let is_held = c.tenure().0.takes_events();
+                c.group() != group || !is_held || c.stream().is_up()
+            })
         };
-        let due = lock(&self.sweeps).due(now, is_whole);
+        let due = lock(&self.front.sweeps).due(now, is_whole);
         for group in due {
             let sweep = ToNode::Sweep {
                 group: group.clone(),
             };
             if self.node.try_send(sweep).is_ok() {
-                lock(&self.sweeps).done(&group);
+                lock(&self.front.sweeps).done(&group);
             }
         }
     }

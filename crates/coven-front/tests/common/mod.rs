@@ -11,6 +11,7 @@
     reason = "tests"
 )]
 
+pub mod cluster;
 pub mod node;
 pub mod room;
 pub mod server;

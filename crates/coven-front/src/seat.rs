@@ -1,0 +1,50 @@
+//! Where a node's words go in, one seat for each link.
+
+use std::sync::Arc;
+
+use coven_cluster::link::FrontLink;
+use coven_cluster::{ProcessId, ToFront};
+
+use crate::Handle;
+use crate::nodes::{Life, Nodes};
+
+/// The front-end's end of a link to a node. Dropping it says that the link is down: what came by it and is not rendered
+/// yet is dropped, since the node sends it again by the next link (design §5.9).
+#[derive(Debug)]
+pub struct NodeSeat {
+    pub(crate) handle: Handle,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) process: ProcessId,
+    pub(crate) life: Arc<Life>,
+}
+
+impl NodeSeat {
+    /// The node's process.
+    #[must_use]
+    pub const fn process(&self) -> ProcessId {
+        self.process
+    }
+}
+
+impl FrontLink for NodeSeat {
+    /// Waits while the worker's queue is full: that is the back-pressure on the node.
+    async fn send(&self, message: ToFront) {
+        match message {
+            ToFront::Output(output) => {
+                if let Some(channel) = &output.channel {
+                    let epochs = &self.handle.front.epochs;
+                    epochs.raise(channel.shard(), output.epoch);
+                }
+                self.handle.deliver(output, Some(&self.life)).await;
+            }
+            other if !self.life.is_over() => self.nodes.said(self.process, other),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for NodeSeat {
+    fn drop(&mut self) {
+        self.nodes.down(self.process, &self.life);
+    }
+}

@@ -1,0 +1,198 @@
+//! A front-end and several nodes: where operations go, what of whose output is written.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod common;
+
+use common::cluster::Cluster;
+use common::room::Room;
+use common::server::message;
+use common::until;
+use coven_cluster::{Delivery, OperationId, ToFront, ToNode};
+use coven_core::{Condition, Epoch, Origin, Refusal, StanzaKind, View};
+use std::sync::Arc;
+
+/// Operations so far: process, number, previous, base.
+fn operation(message: &ToNode) -> Option<OperationId> {
+    match message {
+        ToNode::Operation(operation) => operation.id,
+        _ => None,
+    }
+}
+
+/// Events as if first committed under this epoch.
+fn under(epoch: u64, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    let first = |delivery| match delivery {
+        Delivery::Event { record, history } => {
+            let mut record = (*record).clone();
+            record.first_epoch = Epoch(epoch);
+            let record = Arc::new(record);
+            Delivery::Event { record, history }
+        }
+        other => other,
+    };
+    deliveries.into_iter().map(first).collect()
+}
+
+fn refused(operation: Option<(coven_cluster::ProcessId, u64)>) -> Delivery {
+    let origin = Origin {
+        kind: StanzaKind::Message,
+        from: "hag66@shakespeare.example/pda".into(),
+        to: format!("coven@{}", common::DOMAIN).into(),
+        id: Some("m".into()),
+        lang: None,
+        view: View::Muc,
+        group: common::group(),
+        payload: bytes::Bytes::new(),
+    };
+    Delivery::Refused {
+        origin: Arc::new(origin),
+        refusal: Box::new(Refusal::usual(Condition::Forbidden)),
+        operation,
+    }
+}
+
+#[tokio::test]
+async fn il_20_a_new_owner_gets_what_is_unanswered_in_order() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let room = Room::new("coven");
+    n0.owns(&room).await;
+    for body in ["one", "two", "three"] {
+        stream.send(&message("hag66", "coven", body)).await;
+    }
+    let first = n0.node.first(3, operation).await;
+    assert_eq!((first[0].n, first[0].prev, first[0].base), (1, 0, 0));
+    n0.says(ToFront::Done {
+        channel: room.channel.clone(),
+        n: 1,
+    })
+    .await;
+    let n1 = cluster.node(101, 6);
+    n1.owns(&room).await;
+    let again = n1.node.first(2, operation).await;
+    let chain: Vec<_> = again.iter().map(|id| (id.n, id.prev, id.base)).collect();
+    assert_eq!(chain, [(2, 1, 1), (3, 2, 1)]);
+}
+
+#[tokio::test]
+async fn i5_without_an_owner_an_operation_waits_and_is_then_refused() {
+    let (cluster, _server, mut stream, _n0) = Cluster::held().await;
+    stream.send(&message("hag66", "coven", "hello")).await;
+    until("it waits", || cluster.handle.unanswered() == 1).await;
+    let error = stream.stanza().await;
+    assert!(error.contains("resource-constraint") && error.contains("type='error'"));
+    assert_eq!(cluster.handle.unanswered(), 0);
+}
+
+#[tokio::test]
+async fn il_19_what_a_node_did_not_take_is_refused_here_and_never_sent_again() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let room = Room::new("coven");
+    n0.owns(&room).await;
+    stream.send(&message("hag66", "coven", "hello")).await;
+    let id = n0.node.first(1, operation).await[0];
+    n0.says(ToFront::NotTaken {
+        channel: room.channel.clone(),
+        id,
+        refusal: Box::new(Refusal::usual(Condition::ResourceConstraint)),
+    })
+    .await;
+    assert!(stream.stanza().await.contains("resource-constraint"));
+    let n1 = cluster.node(101, 6);
+    n1.owns(&room).await;
+    assert_eq!(stream.drain().await, [""; 0]);
+    assert!(n1.node.all(operation).is_empty());
+}
+
+#[tokio::test]
+async fn il_03_il_04_what_is_rendered_stays_and_comes_once_whoever_sends_it_again() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    let start = room.head();
+    n0.owns(&room).await;
+    n0.sends(&room, 1, base).await;
+    let said = under(5, room.say("hag66", "one"));
+    n0.sends(&room, 2, said).await;
+    until("it is rendered", || cluster.handle.snapshot().events == 1).await;
+    drop(n0.seat);
+    // The node is gone; another owns the shard and sends what is not acknowledged.
+    let n1 = cluster.node(101, 6);
+    n1.owns(&room).await;
+    let again = under(5, room.again(start, &[]));
+    n1.sends(&room, 0, again).await;
+    let next = under(6, room.say("hag66", "two"));
+    n1.sends(&room, 3, next).await;
+    let heard = stream.drain().await;
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("one") && heard[1].contains("two"));
+}
+
+#[tokio::test]
+async fn il_03_what_a_lost_link_has_left_behind_is_dropped_and_comes_by_the_next() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    let start = room.head();
+    n0.owns(&room).await;
+    n0.sends(&room, 1, base).await;
+    // A new link to the same node: what the old one still delivers counts no more.
+    let anew = cluster.node(100, 5);
+    let said = room.say("hag66", "one");
+    n0.sends(&room, 2, said).await;
+    assert_eq!(stream.drain().await, [""; 0]);
+    anew.owns(&room).await;
+    anew.sends(&room, 0, room.again(start, &[])).await;
+    assert!(stream.stanza().await.contains("one"));
+}
+
+#[tokio::test]
+async fn il_07_il_26_events_of_an_older_owner_are_dropped_but_its_replies_are_not() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    n0.owns(&room).await;
+    n0.sends(&room, 1, base).await;
+    let n1 = cluster.node(101, 6);
+    n1.owns(&room).await;
+    let mut late = room.say("hag66", "ghost");
+    late.push(refused(None));
+    n0.sends(&room, 2, late).await;
+    let heard = stream.drain().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("forbidden"));
+}
+
+#[tokio::test]
+async fn il_08_il_09_a_repeat_is_dropped_and_another_event_in_its_place_is_written() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    let start = room.head();
+    n0.owns(&room).await;
+    n0.sends(&room, 1, base).await;
+    let said = under(5, room.say("hag66", "kept"));
+    n0.sends(&room, 2, said).await;
+    let kept = under(5, room.again(start, &[]));
+    let mut other = Room::with("coven", &["hag66"]).0;
+    other.say("hag66", "kept");
+    let said = under(5, room.say("hag66", "lost"));
+    n0.sends(&room, 3, said).await;
+    assert_eq!(stream.stanzas(2).await.len(), 2);
+    // The store lost the last event with its owner; the next has another in its place.
+    let n1 = cluster.node(101, 6);
+    n1.owns(&room).await;
+    n1.sends(&other, 0, kept).await;
+    let said = under(6, other.say("hag66", "another"));
+    n1.sends(&other, 4, said).await;
+    let heard = stream.drain().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("another"));
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_again_is_written_once() {
+    let (cluster, _server, mut stream, n0) = Cluster::held().await;
+    let room = Room::new("coven");
+    n0.owns(&room).await;
+    let name = Some((common::cluster::ME, 4));
+    n0.sends(&room, 0, vec![refused(name), refused(name)]).await;
+    assert_eq!(stream.drain().await.len(), 1);
+    assert_eq!(cluster.handle.snapshot().refused_again, 1);
+}
