@@ -3,24 +3,24 @@
 //! What a command leads to is the core's; a turn is in [`crate::turn`]. Here are the messages, the actor's life (load,
 //! reset, quarantine, passivation) and what leaves when output has to be sent again.
 
+use crate::audience::{Audience, Owed};
 use crate::commit::{Progress, Request, wait};
 use crate::directory;
+use crate::holding::SeatNo;
 use crate::load::{self, Stored};
 use crate::operations::Outcomes;
 use crate::quota;
 use crate::shared::Shared;
+use crate::table::{ChannelAcks, lock};
 use coven_cluster::trace::{self, Span, Step};
-use coven_cluster::{Channel, Delivery, Operation};
-use coven_core::{Channel as State, Condition, Refusal, Roster, Sequence, Timestamp};
+use coven_cluster::{Channel, Operation};
+use coven_core::{Channel as State, Condition, Refusal, Sequence, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use smol_str::SmolStr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-/// Events in one output when the journal is sent again.
-const PAGE: usize = 200;
 /// A deadline that could not be kept is tried again after this.
 pub(crate) const RETRY_MS: i64 = 1000;
 
@@ -31,8 +31,19 @@ pub(crate) enum Message {
     Operation(Box<Operation>, Instant),
     /// Events up to here are acknowledged on all connections.
     Acknowledged(Sequence),
-    /// Send again what a connection has not acknowledged.
-    Resend,
+    /// Send again what a connection of this front-end has not acknowledged.
+    Resend(SeatNo),
+    /// Other front-ends hold connections of the space: those that are owed anything get it.
+    Meet,
+    /// The shard has a new epoch: what is owed is sent again under it.
+    Renew,
+    /// The shard is given up, or another's: leave memory. `settle`: when all that was decided is durable.
+    Leave {
+        settle: bool,
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// A process will not ask any more.
+    ForgetProcess(u128),
     /// The state is void: load it anew.
     Reset {
         generation: u32,
@@ -55,6 +66,7 @@ pub(crate) enum Message {
 pub(crate) struct ChannelActor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) channel: Channel,
+    pub(crate) acks: ChannelAcks,
 }
 
 /// What the actor holds between turns.
@@ -64,8 +76,13 @@ pub(crate) struct Room {
     pub(crate) channel: Channel,
     pub(crate) condition: Soundness,
     pub(crate) generation: u32,
-    /// The front-end holds the roster.
-    pub(crate) front_has_roster: bool,
+    /// Which front-ends hold the roster.
+    pub(crate) audience: Audience,
+    pub(crate) acks: ChannelAcks,
+    /// The shard is not this node's any more.
+    pub(crate) is_leaving: bool,
+    /// The base roster that a front-end asked for was dropped with a state of this generation.
+    base_owed: u32,
     /// All events up to here are acknowledged, or not waited for any more.
     pub(crate) acknowledged: Sequence,
     /// Since when nothing more was acknowledged.
@@ -127,7 +144,11 @@ impl Actor for ChannelActor {
         _myself: ActorRef<Message>,
         (): (),
     ) -> Result<Room, ActorProcessingErr> {
-        let mut room = Room::new(Arc::clone(&self.shared), self.channel.clone());
+        let mut room = Room::new(
+            Arc::clone(&self.shared),
+            self.channel.clone(),
+            Arc::clone(&self.acks),
+        );
         room.load().await;
         Ok(room)
     }
@@ -151,14 +172,24 @@ impl ChannelActor {
             mailbox.done();
             return self.idle(myself, room).await;
         }
+        if let Message::Leave { settle, done } = message {
+            if let Some(mailbox) = mailbox {
+                mailbox.done();
+            }
+            return self.leave(myself, room, settle, done).await;
+        }
         match message {
+            Message::Operation(operation, _) if room.is_leaving => room.not_owner(&operation),
             Message::Operation(operation, taken) => {
                 room.turn = Turn::new(&operation, taken);
                 room.operation(&operation).await;
                 room.turn = Turn::default();
             }
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
-            Message::Resend => Box::pin(room.resend()).await,
+            Message::Resend(seat) => Box::pin(room.resend(seat)).await,
+            Message::Meet => Box::pin(room.meet()).await,
+            Message::Renew => Box::pin(room.renew()).await,
+            Message::ForgetProcess(process) => room.outcomes.forget(process),
             Message::Load(done) => Box::pin(room.taken_up(done)).await,
             Message::Reset {
                 generation,
@@ -166,10 +197,35 @@ impl ChannelActor {
             } => Box::pin(room.reset(generation, base_lost)).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
-            Message::Idle(_) => {}
+            Message::Idle(_) | Message::Leave { .. } => {}
         }
         if let Some(mailbox) = mailbox {
             mailbox.done();
+        }
+    }
+
+    /// Leaves memory without a word: rosters stay with the front-ends, and serve under the next owner. What is still in the
+    /// mailbox is not for this node.
+    async fn leave(
+        &self,
+        myself: ActorRef<Message>,
+        room: &mut Room,
+        settle: bool,
+        done: Option<oneshot::Sender<()>>,
+    ) {
+        if settle && !std::mem::replace(&mut room.is_leaving, true) {
+            room.settle().await;
+            room.write_down_if_acknowledged().await;
+        }
+        room.is_leaving = true;
+        if self.shared.table.retire(&self.channel) {
+            if let Some(done) = done {
+                let _nobody_waits = done.send(());
+            }
+            return myself.stop(None);
+        }
+        if let Some(mailbox) = self.shared.table.get(&self.channel) {
+            mailbox.tell(Message::Leave { settle, done });
         }
     }
 
@@ -187,13 +243,16 @@ impl ChannelActor {
 }
 
 impl Room {
-    fn new(shared: Arc<Shared>, channel: Channel) -> Self {
+    fn new(shared: Arc<Shared>, channel: Channel, acks: ChannelAcks) -> Self {
         Self {
             shared,
             channel,
             condition: Soundness::Unloaded,
             generation: 0,
-            front_has_roster: false,
+            audience: Audience::default(),
+            acks,
+            is_leaving: false,
+            base_owed: 0,
             acknowledged: Sequence(0),
             owed_since: None,
             snapshot: None,
@@ -231,17 +290,39 @@ impl Room {
         let head = stored.state.roster().at();
         self.snapshot_at = stored.base.at();
         self.acknowledged = if unsent { stored.base.at() } else { head };
+        self.load_acks(&stored);
         if unsent {
             // Whoever made this output may have died before the directory was written.
             let listing = directory::listing(&stored.state);
             self.shared.directory.note(&self.channel, listing);
             quota::note(&self.shared, &self.channel, quota::owners(&stored.state));
         }
-        self.condition = Soundness::Sound(Box::new(stored.state));
+        let Stored {
+            state,
+            base,
+            journal,
+            acknowledged,
+            outcomes,
+            ..
+        } = stored;
+        self.condition = Soundness::Sound(Box::new(state));
         if unsent {
-            self.send_again(stored.base, stored.journal, stored.acknowledged)
-                .await;
+            let to = self.audience.meet_all(&self.view());
+            let owed = Owed {
+                base,
+                journal,
+                acknowledged,
+                outcomes,
+            };
+            self.send_again(owed, to).await;
         }
+    }
+
+    fn load_acks(&self, stored: &Stored) {
+        let (base, head) = (stored.base.at(), stored.state.roster().at());
+        let commit = self.shared.shards.commit(self.channel.shard());
+        let (acks, outcomes) = (&stored.acks, &stored.outcomes);
+        lock(&self.acks).load(acks, outcomes, (base, head), stored.unsent, commit);
     }
 
     /// Loads the channel, if that is not done. Whoever asks does so again when the store does not give it yet.
@@ -252,56 +333,15 @@ impl Room {
         let _nobody_waits = done.send(!matches!(self.condition, Soundness::Unloaded));
     }
 
-    /// A stream was lost, and with it what it had not acknowledged: base roster and journal once more (design §5.8).
-    async fn resend(&mut self) {
-        self.settle().await;
-        if matches!(self.condition, Soundness::Quarantined) {
-            // There is nothing to send; but errors go out only to connections that do not wait for anything.
-            return self
-                .send_again(Roster::default(), Vec::new(), Vec::new())
-                .await;
-        }
-        match load::load(&self.shared, &self.channel).await {
-            Ok(s) => self.send_again(s.base, s.journal, s.acknowledged).await,
-            Err(error) => warn!(channel = %self.channel, %error, "cannot send again yet"),
-        }
-    }
-
-    /// Base roster and journal, in pages: between two of them the front-end can look after other channels.
-    async fn send_again(
-        &mut self,
-        base: Roster,
-        journal: Vec<Arc<coven_core::Record>>,
-        acknowledged: Vec<(SmolStr, Sequence)>,
-    ) {
-        self.front_has_roster = true;
-        let mut page = vec![Delivery::Base {
-            roster: Box::new(base),
-            acknowledged,
-        }];
-        for record in journal {
-            if page.len() >= PAGE {
-                let more_follows = true;
-                let page = std::mem::take(&mut page);
-                self.send(Request {
-                    more_follows,
-                    ..Request::output(&self.channel, self.generation, page)
-                })
-                .await;
-            }
-            let history = self.history_of(&record).await;
-            page.push(Delivery::Event { record, history });
-        }
-        self.send(Request::output(&self.channel, self.generation, page))
-            .await;
-    }
-
     /// What was decided on top of a refused commit is void: begins anew from what the store has.
     async fn reset(&mut self, generation: u32, base_lost: bool) {
         if generation > self.generation {
             self.generation = generation;
             if matches!(self.condition, Soundness::Quarantined) {
                 return;
+            }
+            if base_lost {
+                self.audience.forget();
             }
             self.condition = Soundness::Unloaded;
             self.snapshot = None;
@@ -313,8 +353,9 @@ impl Room {
                 self.condition = Soundness::Sound(Box::new(stored.state));
             }
         }
-        if base_lost {
-            self.resend().await;
+        // Once for all that was dropped with this state.
+        if base_lost && std::mem::replace(&mut self.base_owed, generation) < generation {
+            self.resend_all().await;
         }
     }
 
@@ -340,6 +381,10 @@ impl Room {
             Soundness::Sound(state) if state.roster().at() > self.acknowledged => return false,
             Soundness::Sound(_) => {}
         }
+        // A refusal may be owed although no event is (IL-10).
+        if self.owes() {
+            return false;
+        }
         self.settle().await;
         if !self.exists() {
             // Never made, or destroyed and acknowledged: the store has forgotten it, and a load makes the same of it.
@@ -352,18 +397,10 @@ impl Room {
         matches!(&self.condition, Soundness::Sound(state) if state.roster().exists())
     }
 
-    async fn forget(&mut self) {
-        if std::mem::take(&mut self.front_has_roster) {
-            let deliveries = vec![Delivery::Forget];
-            self.send(Request::output(&self.channel, self.generation, deliveries))
-                .await;
-        }
-    }
-
     /// Waits until all that this channel has decided is durable and sent.
     pub(crate) async fn settle(&mut self) {
         let (barrier, passed) = oneshot::channel();
-        let request = Request::output(&self.channel, self.generation, Vec::new());
+        let request = Request::output(self, Arc::new([]), Vec::new());
         self.send(Request {
             barrier: Some(barrier),
             ..request
@@ -374,10 +411,24 @@ impl Room {
 
     pub(crate) async fn send(&self, mut request: Request) {
         request.progress = self.turn.progress();
-        if let Err(unsent) = self.shared.commits.send(request).await
-            && let Some(origin) = unsent.0.origin
-        {
-            self.shared.refuse(&self.channel, origin, wait()).await;
+        let Err(unsent) = self.shared.commits.send(request).await else {
+            return;
+        };
+        match (unsent.0.operation, unsent.0.origin) {
+            (Some(id), _) => self.shared.not_taken(&self.channel, id, wait()),
+            (None, Some(origin)) => self.shared.refuse(&self.channel, origin, wait()),
+            (None, None) => {}
+        }
+    }
+
+    /// The shard is not this node's any more.
+    pub(crate) fn not_owner(&self, operation: &Operation) {
+        match operation.id {
+            Some(id) => self.shared.not_owner(&self.channel, id),
+            None => {
+                let origin = Arc::clone(&operation.origin);
+                self.shared.refuse(&self.channel, origin, wait());
+            }
         }
     }
 

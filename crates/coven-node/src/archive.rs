@@ -47,7 +47,7 @@ pub(crate) async fn spawn_read(
         return;
     };
     let (barrier, passed) = oneshot::channel();
-    let request = Request::output(&room.channel, room.generation, Vec::new());
+    let request = Request::output(room, Arc::new([]), Vec::new());
     let (shared, channel) = (Arc::clone(&room.shared), room.channel.clone());
     let origin = Arc::clone(&operation.origin);
     let query = own_by_id(query.clone(), &key, &operation.sender);
@@ -73,8 +73,7 @@ pub(crate) async fn spawn_read(
                 operation: None,
             },
         };
-        let output = shared.output(Some(channel), vec![delivery]);
-        shared.front.send(output).await;
+        shared.say(Some(channel), vec![delivery]).await;
     });
 }
 

@@ -7,30 +7,36 @@
 //! here, the channels' states in their actors.
 //!
 //! The one task of the pipeline waits for nobody: front-ends that are slow wait in `commit/gate.rs`, a store that refuses
-//! is tried again by `commit/mend.rs`.
+//! is tried again by `commit/mend.rs`. In a cluster a commit of which nothing is known is held instead (`commit/held.rs`).
 
 mod building;
 mod gate;
+mod held;
 mod mend;
+mod tail;
 
+use crate::actor::Room;
 use crate::convert;
 use crate::directory::Listed;
+use crate::fronts::Seats;
+use crate::holding::SeatNo;
 use crate::quota::{self, Owner};
 use crate::shared::Shared;
+use crate::table::ChannelAcks;
 use building::{Building, ToEnd};
 use coven_cluster::trace::Span;
-use coven_cluster::{Channel, Delivery, Output, ShardId};
+use coven_cluster::{Channel, Delivery, OperationId, Output, ShardId};
 use coven_core::{Condition, ErrorType, Origin, Refusal, Sequence};
 use coven_store::{
-    Commit, CommitNumber, Entry, Epoch, Error, Outcome, Ownership, Pending, Receipts, TimerChange,
-    fail,
+    Commit, CommitNumber, Entry, Epoch, Error, Outcome, Ownership, Pending, Receipts, SessionId,
+    TimerChange, fail,
 };
 use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -52,6 +58,16 @@ pub(crate) struct Request {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) timer: TimerChange,
     pub(crate) deliveries: Vec<Delivery>,
+    /// To whom they go.
+    pub(crate) to: Seats,
+    /// The roster that goes before them, to those of them that lack it.
+    pub(crate) base: Option<(Box<Delivery>, Vec<SeatNo>)>,
+    /// What is acknowledged of the channel.
+    pub(crate) acks: ChannelAcks,
+    /// The operation of a remote link that this came of.
+    pub(crate) operation: Option<OperationId>,
+    /// It is a read or a passing command: done when its answer leaves.
+    pub(crate) is_passing: bool,
     /// What the directory says of the channel once this is durable.
     pub(crate) listing: Option<Box<Listed>>,
     /// Who owns the channel then, or no longer.
@@ -77,10 +93,15 @@ pub(crate) struct Progress {
 
 impl Request {
     /// Only deliveries, behind all that came before.
-    pub(crate) fn output(channel: &Channel, generation: u32, deliveries: Vec<Delivery>) -> Self {
+    pub(crate) fn output(room: &Room, to: Seats, deliveries: Vec<Delivery>) -> Self {
         Self {
-            channel: channel.clone(),
-            generation,
+            channel: room.channel.clone(),
+            generation: room.generation,
+            to,
+            base: None,
+            acks: Arc::clone(&room.acks),
+            operation: None,
+            is_passing: false,
             expected: Sequence(0),
             entries: Vec::new(),
             outcomes: Vec::new(),
@@ -106,6 +127,13 @@ struct Part {
     channel: Channel,
     generation: u32,
     deliveries: Vec<Delivery>,
+    to: Seats,
+    base: Option<(Box<Delivery>, Vec<SeatNo>)>,
+    acks: ChannelAcks,
+    operation: Option<OperationId>,
+    is_passing: bool,
+    /// It is part of its commit, and does not only wait for it.
+    writes: bool,
     listing: Option<Box<Listed>>,
     owners: Vec<Owner>,
     more_follows: bool,
@@ -119,11 +147,35 @@ struct Part {
 #[derive(Debug)]
 struct InFlight {
     shard: ShardId,
+    /// Under which it was sent: the answer counts only while this is the shard's.
+    epoch: Epoch,
     number: CommitNumber,
     sent: Instant,
     answer: Awaited,
     events: u64,
     parts: Vec<Part>,
+    /// As it was sent, where it may have to be sent again.
+    commit: Option<Commit>,
+}
+
+/// A word to the pipeline beside what channels want.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// A shard is this node's.
+    Open {
+        shard: ShardId,
+        session: SessionId,
+        last: CommitNumber,
+        done: oneshot::Sender<()>,
+    },
+    /// A shard is given up: told when everything of it is durable.
+    Close(ShardId, oneshot::Sender<()>),
+    /// A shard is another's.
+    Drop(ShardId, oneshot::Sender<()>),
+    /// A shard is to be claimed with the newest session: told when that is decided.
+    Resume(ShardId, oneshot::Sender<()>),
+    /// A front-end is detached.
+    Detached,
 }
 
 /// What the store is to answer.
@@ -158,26 +210,22 @@ pub(crate) struct Committer {
     /// When the store is to be tried again.
     trials: BTreeSet<(Instant, ShardId)>,
     gate: Gate,
+    /// The session that claims are for.
+    session: watch::Receiver<SessionId>,
+    /// About what the tails of all shards weigh.
+    tail_bytes: usize,
 }
 
 impl Committer {
-    pub(crate) fn new(shared: Arc<Shared>, last: &[CommitNumber]) -> Self {
-        let line = |(no, last): (usize, &CommitNumber)| {
-            let shard = ShardId(u16::try_from(no).unwrap_or_default());
-            (
-                shard,
-                Line {
-                    last: *last,
-                    ..Line::default()
-                },
-            )
-        };
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            lines: last.iter().enumerate().map(line).collect(),
+            lines: HashMap::new(),
             in_flight: VecDeque::new(),
             void: HashMap::new(),
             trials: BTreeSet::new(),
-            gate: Gate::new(Arc::clone(&shared.front)),
+            gate: Gate::default(),
+            session: shared.session.subscribe(),
+            tail_bytes: 0,
             shared,
         }
     }
@@ -186,6 +234,7 @@ impl Committer {
     pub(crate) async fn run(
         mut self,
         mut requests: mpsc::Receiver<Request>,
+        mut controls: mpsc::Receiver<Control>,
         last_call: CancellationToken,
     ) {
         let mut batch = Vec::with_capacity(BATCH);
@@ -197,6 +246,7 @@ impl Committer {
                 biased;
                 answer = answered(&mut self.in_flight) => self.finish(answer),
                 () = self.gate.sent(), if !self.gate.is_empty() => {}
+                Some(control) = controls.recv() => self.control(control),
                 () = last_call.cancelled(), if !requests.is_closed() => requests.close(),
                 () = due(trial) => self.try_again(),
                 taken = requests.recv_many(&mut batch, BATCH), if room => {
@@ -207,10 +257,44 @@ impl Committer {
         }
     }
 
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::Open {
+                shard,
+                session,
+                last,
+                done,
+            } => {
+                self.close_line(shard);
+                self.shared.shards.committed(shard, last.0);
+                self.lines.insert(shard, Line::new(session, last));
+                let _nobody_waits = done.send(());
+            }
+            Control::Close(shard, done) => self.close(shard, done),
+            Control::Drop(shard, done) => {
+                self.close_line(shard);
+                let _nobody_waits = done.send(());
+            }
+            Control::Resume(shard, done) => self.resume(shard, done),
+            Control::Detached => self.gate.sweep(),
+        }
+    }
+
+    /// Nothing more is committed for a shard; what is on its way is nobody's.
+    fn close_line(&mut self, shard: ShardId) {
+        if let Some(line) = self.lines.remove(&shard) {
+            self.tail_bytes -= line.tail.bytes();
+        }
+        self.void.retain(|channel, _| channel.shard() != shard);
+        self.trials.retain(|(_, of)| *of != shard);
+    }
+
     fn submit(&mut self, batch: &mut Vec<Request>) {
         let mut building: Vec<Building> = Vec::new();
         for request in batch.drain(..) {
-            if self.is_void(&request) {
+            if !self.lines.contains_key(&request.channel.shard()) {
+                self.not_owned(request);
+            } else if self.is_void(&request) {
                 let part = Part::new(request, 0);
                 self.void(&part);
                 self.refuse(part, wait());
@@ -222,6 +306,16 @@ impl Committer {
         }
         for commit in building {
             self.send(commit);
+        }
+    }
+
+    /// The shard is not this node's any more: what was decided is void, and asked of its new owner.
+    fn not_owned(&self, request: Request) {
+        if let Some(id) = request.operation {
+            self.shared.not_owner(&request.channel, id);
+        } else if let Some(origin) = request.origin {
+            self.shared
+                .refuse_from(&request.to, &request.channel, origin, wait());
         }
     }
 
@@ -263,13 +357,22 @@ impl Committer {
     /// Output without events: behind the newest commit of the shard, or out at once.
     fn attach(&mut self, building: &mut [Building], request: Request) {
         let shard = request.channel.shard();
+        let epoch = Epoch(self.shared.epoch(shard).0);
         let part = Part::new(request, 0);
         if let Some(commit) = building.iter_mut().find(|b| b.shard == shard) {
             commit.parts.push(part);
             return;
         }
-        if let Some(commit) = self.in_flight.iter_mut().rev().find(|c| c.shard == shard) {
+        let is_commit = |c: &&mut InFlight| {
+            c.shard == shard && matches!(c.answer, Awaited::Commit(_)) && c.epoch == epoch
+        };
+        if let Some(commit) = self.in_flight.iter_mut().rev().find(is_commit) {
             commit.parts.push(part);
+            return;
+        }
+        let line = self.lines.get_mut(&shard);
+        if let Some(last) = line.and_then(|line| line.held.waiting.back_mut()) {
+            last.parts.push(part);
             return;
         }
         let last = self.lines.get(&shard).map_or(0, |line| line.last.0);
@@ -277,20 +380,22 @@ impl Committer {
     }
 
     fn send(&mut self, building: Building) {
-        let line = self.lines.entry(building.shard).or_default();
-        let number = CommitNumber(line.last.0 + line.on_their_way as u64 + 1);
+        let Some(building) = self.wait_behind(building) else {
+            return;
+        };
+        let Some(line) = self.lines.get_mut(&building.shard) else {
+            return;
+        };
+        let number = line.next();
         line.on_their_way += 1;
-        let events = building
-            .channels
-            .iter()
-            .map(|c| c.entries.len() as u64)
-            .sum();
         let epoch = Epoch(self.shared.epoch(building.shard).0);
         let commit = Commit {
             number,
             channels: building.channels,
             receipts: Receipts::default(),
         };
+        let events = events(&commit);
+        let copy = self.shared.is_cluster.then(|| commit.clone());
         fail::point("node-after-decide");
         let answer = self
             .shared
@@ -299,11 +404,13 @@ impl Committer {
         let parts = building.parts;
         self.in_flight.push_back(InFlight {
             shard: building.shard,
+            epoch,
             number,
             sent: Instant::now(),
             answer: Awaited::Commit(answer),
             events,
             parts,
+            commit: copy,
         });
     }
 
@@ -311,7 +418,14 @@ impl Committer {
         let Some(commit) = self.in_flight.pop_front() else {
             return;
         };
+        let current = Epoch(self.shared.epoch(commit.shard).0) == commit.epoch;
+        if !current || !self.lines.contains_key(&commit.shard) {
+            return;
+        }
         match answer {
+            Answer::Claim(answer) if self.shared.is_cluster => {
+                self.claimed_held(commit.shard, answer);
+            }
             Answer::Claim(answer) => self.claimed(commit.shard, answer),
             Answer::Commit(answer) => self.committed(commit, answer),
         }
@@ -320,11 +434,15 @@ impl Committer {
     fn committed(&mut self, commit: InFlight, answer: Result<(), Error>) {
         let line = self.lines.entry(commit.shard).or_default();
         line.on_their_way -= 1;
+        if self.shared.is_cluster {
+            return self.answered_held(commit, answer);
+        }
         if answer.is_err() || line.broken.is_some() {
             return self.broken(commit, answer);
         }
         line.last = commit.number;
         line.pause = std::time::Duration::ZERO;
+        self.shared.shards.committed(commit.shard, commit.number.0);
         self.shared
             .health
             .committed(commit.events, commit.sent.elapsed());
@@ -339,7 +457,6 @@ impl Committer {
 
     /// The gate opens: what depended on this commit leaves.
     fn release(&mut self, part: Part, commit: u64) {
-        let bytes = part.bytes + gate::weight(&part.deliveries);
         if let Some(listing) = part.listing {
             self.shared.directory.note(&part.channel, *listing);
         }
@@ -349,29 +466,69 @@ impl Committer {
         if let Some(taken) = part.progress.taken {
             self.shared.health.done(taken.elapsed());
         }
-        let (shard, barrier) = (part.channel.shard(), part.barrier);
-        let output = (!part.deliveries.is_empty()).then_some(Output {
-            channel: Some(part.channel),
-            epoch: self.shared.epoch(shard),
-            commit: if part.more_follows { 0 } else { commit },
-            deliveries: part.deliveries,
-            trace: part.progress.span.as_ref().map(Span::context),
-        });
-        let leaving = Leaving {
-            output,
-            bytes,
-            barrier,
-        };
-        self.gate.push(shard, leaving);
+        let shard = part.channel.shard();
+        let number = if part.more_follows { 0 } else { commit };
+        let last = last_event(&part.deliveries);
+        let marks = part.writes && !part.deliveries.is_empty();
+        let mut acks = crate::table::lock(&part.acks);
+        acks.leaves(last, number, marks);
+        let chained = part.operation.filter(|_| !part.is_passing);
+        if let Some(id) = chained {
+            acks.waits(marks.then_some(commit), id.process, id.n);
+        }
+        drop(acks);
+        let (channel, operation) = (part.channel.clone(), part.operation);
+        if !part.deliveries.is_empty() || part.base.is_some() {
+            let weight = gate::weight(&part.deliveries);
+            let leaving = Leaving {
+                bytes: part.bytes + weight,
+                output: Output {
+                    channel: Some(part.channel),
+                    epoch: self.shared.epoch(shard),
+                    commit: number,
+                    deliveries: part.deliveries,
+                    trace: part.progress.span.as_ref().map(Span::context),
+                },
+                to: part.to,
+                base: part.base.map(|(base, to)| (*base, to)),
+            };
+            self.gate.push(shard, leaving);
+        }
+        match (operation, chained) {
+            (_, Some(id)) => self.shared.committed(&channel, id, &part.acks),
+            (Some(id), None) => self.shared.passed(&channel, id),
+            (None, None) => {}
+        }
+        if let Some(barrier) = part.barrier {
+            let _nobody_waits = barrier.send(());
+        }
     }
+}
+
+fn events(commit: &Commit) -> u64 {
+    commit.channels.iter().map(|c| c.entries.len() as u64).sum()
+}
+
+fn last_event(deliveries: &[Delivery]) -> Option<Sequence> {
+    let sequence = |delivery: &Delivery| match delivery {
+        Delivery::Event { record, .. } => Some(record.sequence),
+        _ => None,
+    };
+    deliveries.iter().rev().find_map(sequence)
 }
 
 impl Part {
     fn new(request: Request, bytes: usize) -> Self {
         Self {
+            writes: false,
             channel: request.channel,
             generation: request.generation,
             deliveries: request.deliveries,
+            to: request.to,
+            base: request.base,
+            acks: request.acks,
+            operation: request.operation,
+            is_passing: request.is_passing,
             listing: request.listing,
             owners: request.owners,
             more_follows: request.more_follows,
@@ -384,7 +541,7 @@ impl Part {
 
     fn has_base(&self) -> bool {
         let is_base = |delivery: &Delivery| matches!(delivery, Delivery::Base { .. });
-        self.deliveries.iter().any(is_base)
+        self.base.is_some() || self.deliveries.iter().any(is_base)
     }
 }
 

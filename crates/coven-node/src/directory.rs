@@ -2,10 +2,11 @@
 //! disco#items on the service (MUC-DISCO-03..05, MIX-SVC-08, 09).
 
 use crate::convert;
+use crate::fronts::SeatState;
 use crate::load;
 use crate::shared::Shared;
 use coven_cluster::link::DirectoryRequest;
-use coven_cluster::{Channel, Delivery, ShardId};
+use coven_cluster::{Channel, Delivery, ShardId, ToFront};
 use coven_core::query::{DirectoryPage, Listing};
 use coven_core::{Answer, Channel as State, ChannelName, Condition, Query, Refusal, Sender, View};
 use coven_store::{self as store, ChannelKey, DirectoryQuery, Epoch};
@@ -26,6 +27,8 @@ pub(crate) type Listed = Option<store::Listing>;
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
     changed: Mutex<Changed>,
+    /// One writes at a time: what an earlier one puts back must not come after what a later one has written.
+    writing: tokio::sync::Mutex<()>,
 }
 
 /// By the shard under whose epoch it is written, and the key of the entry.
@@ -50,9 +53,14 @@ impl Directory {
 
     /// Writes what has been noted. What the store does not take is written with the next call.
     pub(crate) async fn flush(&self, shared: &Shared) {
+        let _alone = self.writing.lock().await;
         let changed = std::mem::take(&mut *self.lock());
         let mut shards: BTreeMap<ShardId, Vec<(ChannelKey, Listed)>> = BTreeMap::new();
         for ((shard, key), listing) in changed {
+            if !shared.shards.owns(shard) {
+                // Its new owner compares, and writes it down.
+                continue;
+            }
             let of_shard = shards.entry(shard).or_default();
             of_shard.push((key, listing));
         }
@@ -66,6 +74,9 @@ impl Directory {
         let writing: Vec<_> = shards.into_iter().map(write).collect();
         for (shard, listings, written) in writing {
             if let Err(error) = written.await {
+                if matches!(error, store::Error::Fenced { .. }) {
+                    continue;
+                }
                 warn!(shard = shard.0, %error, "the directory was not written yet");
                 self.put_back(shard, listings);
             }
@@ -87,12 +98,14 @@ impl Directory {
 /// Answers in a task of its own. Errors: gives the request back when too many reads are under way.
 pub(crate) fn spawn_answer(
     shared: &Arc<Shared>,
+    seat: &Arc<SeatState>,
     request: Box<DirectoryRequest>,
 ) -> Result<(), Box<DirectoryRequest>> {
     let Ok(permit) = Arc::clone(&shared.reads).try_acquire_owned() else {
         return Err(request);
     };
     let shared = Arc::clone(shared);
+    let seat = Arc::clone(seat);
     tokio::spawn(async move {
         let _permit = permit;
         let origin = Arc::clone(&request.origin);
@@ -108,9 +121,17 @@ pub(crate) fn spawn_answer(
             },
         };
         let output = shared.output(None, vec![delivery]);
-        shared.front.send(output).await;
+        answer_to(&seat, output).await;
     });
     Ok(())
+}
+
+async fn answer_to(seat: &Arc<SeatState>, output: ToFront) {
+    if seat.is_local {
+        let _gone = seat.gone.run_until_cancelled(seat.send(output)).await;
+    } else {
+        seat.tell(output);
+    }
 }
 
 /// Locked rooms never appear, hidden ones neither (MUC-DISCO-03).

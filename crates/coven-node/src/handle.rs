@@ -1,15 +1,16 @@
-//! What front-ends send to: routes operations to channels, acknowledgements to the store, and the rest to its task.
+//! What a node is asked from outside: to attach front-ends, to take shards and give them up, and how it is.
 
-use crate::actor::Message;
-use crate::load;
+use crate::ownership::{self, NodeEvent, Take, Where};
+use crate::receipts;
+use crate::seat::Seat;
 use crate::shared::{Health, Shared};
-use crate::{directory, receipts};
-use coven_cluster::{Delivery, NodeLink, Operation, Request, ToNode};
-use coven_core::Query;
+use coven_cluster::{Channel, FrontLink, ProcessId, ShardId, ToFront};
+use coven_core::Epoch;
+use coven_store::{Error, SessionId};
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::sync::broadcast;
 
-/// Sends to a node in this process. Cheap to clone.
+/// A node in this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -28,84 +29,78 @@ impl Handle {
         self.shared.table.all().len()
     }
 
-    fn operation(&self, operation: Box<Operation>) -> Result<(), ToNode> {
-        if matches!(operation.request, Request::Query(Query::Ping { .. }))
-            && self.shared.table.get(&operation.channel).is_none()
-        {
-            return self.aside(operation);
-        }
-        let channel = operation.channel.clone();
-        let message = Message::Operation(operation, Instant::now());
-        match self.shared.table.offer(&self.shared, &channel, message) {
-            Ok(()) => Ok(()),
-            Err(Message::Operation(operation, _)) => Err(ToNode::Operation(operation)),
-            Err(_) => Ok(()),
-        }
+    /// Attaches a front-end of another process: what it says goes to the seat, what it is told goes to `link`. It hears first
+    /// what this node owns, and gets output when it has said what it holds. A link that takes nothing for too long is
+    /// detached ([`Seat::detached`]).
+    pub fn attach(&self, process: ProcessId, link: impl FrontLink + 'static) -> Arc<Seat> {
+        self.seat(process, link, false)
     }
 
-    /// A self-ping to a channel that is not in memory is answered without loading it (design §6).
-    fn aside(&self, operation: Box<Operation>) -> Result<(), ToNode> {
-        let Ok(permit) = Arc::clone(&self.shared.reads).try_acquire_owned() else {
-            return Err(ToNode::Operation(operation));
-        };
+    pub(crate) fn seat(
+        &self,
+        process: ProcessId,
+        link: impl FrontLink + 'static,
+        is_local: bool,
+    ) -> Arc<Seat> {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let delivery = answer_aside(&shared, &operation).await;
-            let output = shared.output(Some(operation.channel.clone()), vec![delivery]);
-            shared.front.send(output).await;
-        });
-        Ok(())
-    }
-}
-
-impl NodeLink for Handle {
-    fn try_send(&self, message: ToNode) -> Result<(), ToNode> {
-        match message {
-            ToNode::Operation(operation) => self.operation(operation),
-            // In one process the one front-end holds all connections.
-            ToNode::Holds(_) | ToNode::Relay { .. } => Ok(()),
-            ToNode::Acknowledge(batch) => {
-                receipts::take(&self.shared, batch);
-                Ok(())
-            }
-            ToNode::Directory(request) => {
-                directory::spawn_answer(&self.shared, request).map_err(ToNode::Directory)
-            }
-            ToNode::Sweep { group } => {
-                self.shared.sweeps.begin(&self.shared, group);
-                Ok(())
-            }
-            ToNode::StreamLost { channels, .. } => {
-                for channel in channels {
-                    self.shared
-                        .table
-                        .tell(&self.shared, &channel, Message::Resend);
-                }
-                Ok(())
-            }
+        let (state, saying) = shared.fronts.attach(process, link, is_local);
+        let owned = shared.shards.owned();
+        if !is_local {
+            state.tell(ToFront::Owned(owned));
         }
+        shared.spawn(saying);
+        Arc::new(Seat { shared, state })
     }
-}
 
-async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
-    let origin = Arc::clone(&operation.origin);
-    let policies = shared.policies(&operation.channel);
-    let answer = match (
-        load::load(shared, &operation.channel).await,
-        &operation.request,
-    ) {
-        (Ok(stored), Request::Query(query)) => {
-            stored.state.query(&operation.sender, query, &policies)
-        }
-        _ => Err(crate::commit::wait()),
-    };
-    match answer {
-        Ok(answer) => crate::turn::answered(&origin, answer),
-        Err(refusal) => Delivery::Refused {
-            origin,
-            refusal: Box::new(refusal),
-            operation: None,
-        },
+    /// Claims shards (design §5.3). Those that are this node's already are left out of the answer.
+    pub async fn take(
+        &self,
+        shards: Vec<Take>,
+        session: SessionId,
+    ) -> Vec<(ShardId, Result<Epoch, Error>)> {
+        ownership::take(&self.shared, shards, session).await
+    }
+
+    /// Gives shards up; ends when they are released (design §5.10).
+    pub async fn give_up(&self, shards: Vec<ShardId>) {
+        ownership::give_up(&self.shared, shards).await;
+    }
+
+    /// Somebody is known to own a shard under a higher epoch than this node: it is dropped.
+    pub async fn heard_of(&self, shard: ShardId, epoch: Epoch) {
+        ownership::heard_of(&self.shared, shard, epoch).await;
+    }
+
+    /// The deadline of the session has passed: nothing is read or decided until [`Handle::resume`] (design §5.1).
+    pub fn suspend(&self) {
+        ownership::suspend(&self.shared);
+    }
+
+    /// There is a session again. Every shard is claimed with it; ends when each is this node's again, or lost.
+    pub async fn resume(&self, session: SessionId) {
+        ownership::resume(&self.shared, session).await;
+    }
+
+    /// The shards of this node.
+    #[must_use]
+    pub fn owned(&self) -> Vec<(ShardId, Epoch)> {
+        self.shared.shards.owned()
+    }
+
+    /// What becomes of shards without the agent's doing. Who listens too slowly looks at [`Handle::owned`].
+    #[must_use]
+    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
+        self.shared.events.subscribe()
+    }
+
+    /// Where a channel is.
+    #[must_use]
+    pub fn place(&self, channel: &Channel) -> Where {
+        self.shared.place(channel)
+    }
+
+    /// A front-end's session ended more than ten minutes ago: outcomes of its operations are forgotten (design §5.6).
+    pub async fn forget_process(&self, process: ProcessId) {
+        receipts::forget_process(&self.shared, process.0).await;
     }
 }

@@ -4,22 +4,30 @@
 //! into a group commit of their shard and, once that is durable, out to the front-ends ([`commit`], I2). The rules are in
 //! `coven-core`; here is no `if` about rooms. What a channel needs from the store is read in [`load`] and [`archive`].
 //!
-//! A [`Service`] runs it all; a [`Handle`] is what front-ends send to.
+//! A [`Service`] runs it all; a [`Handle`] attaches front-ends, each with a [`Seat`] ([`seat`], [`fronts`]), and takes shards
+//! and gives them up ([`ownership`]). In one process it owns all shards, and has one front-end ([`Service::start_alone`]).
 
+mod acks;
 mod actor;
 mod archive;
+mod audience;
 mod commit;
 mod convert;
 mod directory;
 mod entry;
+mod fronts;
 mod handle;
+mod holding;
 mod load;
 mod operations;
 mod options;
+mod ownership;
 mod quota;
 mod receipts;
 mod reconcile;
+mod seat;
 mod service;
+mod shards;
 mod shared;
 mod snapshots;
 mod start;
@@ -30,5 +38,7 @@ mod upkeep;
 
 pub use handle::Handle;
 pub use options::{Error, Options};
+pub use ownership::{NodeEvent, Take, Where};
+pub use seat::Seat;
 pub use service::Service;
 pub use shared::{Health, Snapshot};

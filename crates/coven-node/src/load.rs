@@ -42,6 +42,8 @@ pub(crate) struct Stored {
     pub(crate) journal: Vec<Arc<Record>>,
     /// What connections have acknowledged.
     pub(crate) acknowledged: Vec<(SmolStr, Sequence)>,
+    /// The same, as stored.
+    pub(crate) acks: Vec<coven_store::Ack>,
     /// Output is not known to be acknowledged; the commit that made the newest.
     pub(crate) unsent: Option<u64>,
     /// Outcomes of operations that may be repeated.
@@ -80,6 +82,7 @@ fn fold(channel: &Channel, loaded: Loaded) -> Result<Stored, Error> {
         base,
         journal,
         acknowledged: loaded.acks.iter().map(cursor).collect(),
+        acks: loaded.acks,
         unsent: loaded.unsent.map(|n| n.0),
         outcomes: loaded.outcomes,
     })

@@ -65,7 +65,8 @@ impl Outcomes {
         outcome: &Outcome,
         after: Sequence,
     ) -> Vec<store::Outcome> {
-        let Some((operation, id)) = operation.and_then(|o| Some((o, o.id?))) else {
+        let chained = operation.filter(|operation| !operation.is_passing());
+        let Some((operation, id)) = chained.and_then(|o| Some((o, o.id?))) else {
             return Vec::new();
         };
         let refused = matches!(outcome, Outcome::Refused(_));
@@ -80,6 +81,11 @@ impl Outcomes {
         };
         self.keep(&outcome);
         vec![outcome]
+    }
+
+    /// A process will not ask any more (design §5.6).
+    pub(crate) fn forget(&mut self, process: u128) {
+        self.by_process.remove(&process);
     }
 
     fn keep(&mut self, outcome: &store::Outcome) {

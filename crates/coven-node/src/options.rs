@@ -28,6 +28,12 @@ pub struct Options {
     pub page: u32,
     /// Probes per second in a sweep.
     pub sweep_rate: u32,
+    /// The names of all connections of each space, as configured: a channel is done when all of them have acknowledged it,
+    /// held or not (IL-21). Those that are heard of otherwise count as well.
+    pub connections: HashMap<SmolStr, Vec<SmolStr>>,
+    /// While the store is away or the session may have ended, commands wait for so long before they are refused (design
+    /// §5.12).
+    pub patience: Duration,
     /// Policies of each space.
     pub spaces: HashMap<SmolStr, Arc<Policies>>,
     /// Oldest age of archived messages; `None` keeps them.
@@ -48,6 +54,8 @@ impl Default for Options {
             owed_for: Duration::from_secs(600),
             page: 100,
             sweep_rate: 1000,
+            connections: HashMap::new(),
+            patience: Duration::from_secs(5),
             spaces: HashMap::new(),
             max_age: None,
             max_count: None,

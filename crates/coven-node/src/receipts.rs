@@ -5,7 +5,9 @@
 
 use crate::actor::Message;
 use crate::convert;
+use crate::fronts::SeatState;
 use crate::shared::Shared;
+use crate::table::{Mailbox, lock};
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{Channel, ShardId};
 use coven_core::Sequence;
@@ -28,30 +30,88 @@ struct Latest {
     sent: BTreeMap<ChannelKey, CommitNumber>,
 }
 
-/// Passes a batch of acknowledgements on.
-pub(crate) fn take(shared: &Arc<Shared>, batch: Vec<Acknowledged>) {
+/// Passes a batch of acknowledgements on. Those of an earlier lease (IL-13), of another owner's epoch, or of a channel that
+/// was destroyed count for nothing.
+pub(crate) fn take(shared: &Arc<Shared>, seat: &SeatState, batch: Vec<Acknowledged>) {
     let mut shards: BTreeMap<ShardId, Latest> = BTreeMap::new();
-    let mut least: BTreeMap<Channel, Sequence> = BTreeMap::new();
+    let mut told: BTreeMap<Channel, (Arc<Mailbox>, Sequence)> = BTreeMap::new();
     for receipt in batch {
+        if !counts(shared, seat, &receipt) {
+            continue;
+        }
+        let Some(mailbox) = shared.table.get(&receipt.channel) else {
+            continue;
+        };
+        let view = shared.fronts.view(&receipt.channel.name().space);
+        let mut acks = lock(&mailbox.acks);
+        let before = acks.least(&view.connections);
+        if !acks.take(&receipt) {
+            continue;
+        }
+        let least = acks.least(&view.connections);
+        let newly = (least.commit > before.commit).then_some(least.commit);
+        drop(acks);
         let of_shard = shards.entry(receipt.channel.shard()).or_default();
-        of_shard.take(&receipt);
-        least.insert(receipt.channel, receipt.least);
+        of_shard.take(&receipt, newly);
+        told.insert(receipt.channel, (mailbox, least.sequence));
     }
     for (shard, latest) in shards {
         store(shared, shard, latest);
     }
     // Behind the acknowledgements: a snapshot that a channel now writes is asked for what they say.
-    for (channel, sequence) in least {
-        if let Some(mailbox) = shared.table.get(&channel) {
-            mailbox.tell(Message::Acknowledged(sequence));
+    for (channel, (mailbox, sequence)) in told {
+        shared.done(&channel, &mailbox.acks);
+        mailbox.tell(Message::Acknowledged(sequence));
+    }
+}
+
+/// The one front-end in this process holds everything without a lease, under whatever epoch.
+fn counts(shared: &Shared, seat: &SeatState, receipt: &Acknowledged) -> bool {
+    let epoch = shared.epoch(receipt.channel.shard());
+    let fits =
+        receipt.epoch == epoch && shared.fronts.is_newest(&receipt.connection, receipt.lease);
+    epoch.0 != 0 && (seat.is_local || fits)
+}
+
+/// Forgets the outcomes of a process that will not ask any more (design §5.6).
+pub(crate) async fn forget_process(shared: &Shared, process: u128) {
+    let owned = shared.shards.owned().into_iter();
+    let asked = owned.map(|(shard, epoch)| {
+        let (shard, epoch) = (convert::shard(shard), Epoch(epoch.0));
+        let process = coven_store::ProcessId(process);
+        shared.store.forget_process(shard, epoch, process)
+    });
+    for answer in asked.collect::<Vec<_>>() {
+        if let Err(error) = answer.await {
+            warn!(%error, "outcomes of a process that has ended are kept for longer");
         }
     }
+    for mailbox in shared.table.all() {
+        lock(&mailbox.acks).forget(process);
+        mailbox.tell(Message::ForgetProcess(process));
+    }
+}
+
+/// Stores what the store has not taken yet of a shard, and waits for it.
+pub(crate) async fn flush(shared: &Shared, shard: ShardId) -> Result<(), Error> {
+    let Some(latest) = shared.unstored.lock().remove(&shard) else {
+        return Ok(());
+    };
+    let epoch = Epoch(shared.epoch(shard).0);
+    let receipts = latest.receipts();
+    shared
+        .store
+        .acknowledge(convert::shard(shard), epoch, receipts)
+        .await
 }
 
 /// Stores once more what the store did not take.
 pub(crate) fn again(shared: &Arc<Shared>) {
     let unstored = std::mem::take(&mut *shared.unstored.lock());
-    for (shard, latest) in unstored {
+    let ours = unstored
+        .into_iter()
+        .filter(|(shard, _)| shared.shards.owns(*shard));
+    for (shard, latest) in ours {
         store(shared, shard, latest);
     }
 }
@@ -72,7 +132,7 @@ fn store(shared: &Arc<Shared>, shard: ShardId, mut latest: Latest) {
                     info!("the store takes acknowledgements again");
                 }
             }
-            Err(Error::Closed) => {}
+            Err(Error::Closed | Error::Fenced { .. }) => {}
             Err(error) => {
                 if shared.health.receipts(false) {
                     warn!(shard = shard.0, %error, "acknowledgements wait for the store");
@@ -84,6 +144,11 @@ fn store(shared: &Arc<Shared>, shard: ShardId, mut latest: Latest) {
 }
 
 impl Unstored {
+    /// A shard is another's.
+    pub(crate) fn forget(&self, shard: ShardId) {
+        self.lock().remove(&shard);
+    }
+
     fn keep(&self, shard: ShardId, latest: Latest) {
         self.lock().entry(shard).or_default().put_behind(latest);
     }
@@ -94,17 +159,18 @@ impl Unstored {
 }
 
 impl Latest {
-    fn take(&mut self, receipt: &Acknowledged) {
+    /// `least`: what all connections have taken in, if that is news.
+    fn take(&mut self, receipt: &Acknowledged, least: Option<u64>) {
         let key = convert::key(&receipt.channel);
         let connection = ConnectionId(receipt.connection.clone());
         let commit = CommitNumber(receipt.commit);
-        if receipt.all {
-            self.sent.insert(key.clone(), commit);
+        if let Some(least) = least {
+            self.sent.insert(key.clone(), CommitNumber(least));
         }
         let ack = Acknowledgement {
             key: key.clone(),
             connection: connection.clone(),
-            lease: LeaseNumber(0),
+            lease: LeaseNumber(receipt.lease.0),
             sequence: convert::sequence(receipt.sequence),
             commit,
         };

@@ -19,10 +19,18 @@ const PAGE: usize = 256;
 /// Between two reads.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Compares, space by space. What cannot be read is left to the next start.
+/// Compares whenever shards were taken: what was derived from them may not have been written by their last owner.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    loop {
+        shared.taken.notified().await;
+        compare(&shared).await;
+    }
+}
+
+/// Compares, space by space. What cannot be read is left to the next time.
+async fn compare(shared: &Shared) {
     for space in shared.options.spaces.keys() {
-        if let Err(error) = reconcile(&shared, space).await {
+        if let Err(error) = reconcile(shared, space).await {
             warn!(%space, %error, "the directory was not compared");
         }
     }
@@ -78,6 +86,9 @@ async fn renew(shared: &Shared, space: &SmolStr, local: SmolStr) {
         local,
     };
     let channel = Channel::new(name, shared.options.shards);
+    if !shared.shards.takes(channel.shard()) {
+        return;
+    }
     tokio::time::sleep(PAUSE).await;
     if shared.table.get(&channel).is_some() {
         return;

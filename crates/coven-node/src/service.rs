@@ -3,25 +3,33 @@
 use crate::actor::Message;
 use crate::commit::Committer;
 use crate::directory::Directory;
+use crate::fronts::Fronts;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
+use crate::ownership::Take;
 use crate::receipts::Unstored;
-use crate::shared::{Health, Link, Shared};
+use crate::seat::Seat;
+use crate::shards::Shards;
+use crate::shared::{Health, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::{receipts, reconcile, start, upkeep};
-use coven_cluster::FrontLink;
-use coven_store::{Claim, CommitNumber, Epoch, SessionId, ShardId, Store};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use crate::{receipts, reconcile, upkeep};
+use coven_cluster::{FrontLink, ProcessId, ShardId};
+use coven_core::Epoch;
+use coven_store::{SessionId, Store};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// Requests that wait for the commit pipeline; channels wait beyond it.
 const COMMIT_QUEUE: usize = 4096;
+/// Words to the commit pipeline that wait.
+const CONTROLS: usize = 64;
+/// Events that wait for whoever listens.
+const EVENTS: usize = 4096;
 /// At the end: until everything that was decided is durable and has left.
 const MOST_WAIT: Duration = Duration::from_secs(5);
 
@@ -37,45 +45,63 @@ pub struct Service {
 }
 
 impl Service {
-    /// Claims every shard of the store, and takes up what the last process has left: output not acknowledged, deadlines.
+    /// Starts a node of a cluster: it owns nothing, and nobody is attached ([`Handle::take`], [`Handle::attach`]).
+    #[must_use]
+    pub fn start(store: Arc<dyn Store>, options: Options) -> (Handle, Self) {
+        Self::begin(store, options, true)
+    }
+
+    /// Starts the node of a process that is alone: claims every shard of the store, with one front-end that holds every
+    /// connection, and takes up what the last process has left: output not acknowledged, deadlines.
     ///
     /// The store must be this process's alone (SQLite: its file lock), so whoever owned a shard before is dead.
-    pub async fn start(
+    pub async fn start_alone(
         store: Arc<dyn Store>,
         front: impl FrontLink + 'static,
         options: Options,
-    ) -> Result<(Handle, Self), Error> {
+    ) -> Result<(Handle, Arc<Seat>, Self), Error> {
         let session = SessionId(random_u128());
-        let claimed = claim_all(&*store, session, options.shards).await?;
+        let (handle, service) = Self::begin(Arc::clone(&store), options, false);
+        let seat = handle.seat(ProcessId(0), front, true);
+        let takes = all_shards(&*store, handle.shared.options.shards).await?;
+        for (_, answer) in handle.take(takes, session).await {
+            answer?;
+        }
+        Ok((handle, seat, service))
+    }
+
+    fn begin(store: Arc<dyn Store>, options: Options, is_cluster: bool) -> (Handle, Self) {
         let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
+        let (controls, words) = mpsc::channel(CONTROLS);
         let (timers, changes) = mpsc::channel(COMMIT_QUEUE);
         let shared = Arc::new(Shared {
+            is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
-            epochs: claimed
-                .iter()
-                .map(|(epoch, _)| AtomicU64::new(epoch.0))
-                .collect(),
-            front: Arc::new(Link(Arc::new(front))),
+            shards: Shards::new(options.shards),
+            fronts: Fronts::new(options.connections.clone()),
             failure: watch::Sender::new(None),
             table: Table::new(),
             directory: Directory::default(),
             health: Health::default(),
             unstored: Unstored::default(),
             sweeps: Sweeps::default(),
-            session,
+            session: watch::Sender::new(SessionId::default()),
+            events: broadcast::Sender::new(EVENTS),
+            taken: Notify::new(),
+            tasks: Mutex::default(),
             commits,
+            controls,
             timers,
             store,
             options,
         });
-        let last: Vec<CommitNumber> = claimed.iter().map(|(_, last)| *last).collect();
-        let committer = Committer::new(Arc::clone(&shared), &last);
+        let committer = Committer::new(Arc::clone(&shared));
         let stop = CancellationToken::new();
         let last_call = CancellationToken::new();
         let pipeline = watched(
             &shared,
             "the commit pipeline has ended",
-            committer.run(requests, last_call.clone()),
+            committer.run(requests, words, last_call.clone()),
         );
         let tasks = vec![
             watched(
@@ -88,25 +114,16 @@ impl Service {
                 "the upkeep of channels has ended",
                 upkeep::rounds(Arc::clone(&shared), stop.clone()),
             ),
+            tokio::spawn(reconcile::run(Arc::clone(&shared))),
         ];
-        info!(
-            event = "shard-claimed",
-            shards = shared.options.shards,
-            "all shards are ours"
-        );
-        let mut service = Self {
+        let service = Self {
             shared: Arc::clone(&shared),
             stop,
             last_call,
             pipeline,
             tasks,
         };
-        let unsent = start::unsent(&service.shared).await?;
-        let loading = start::load_all(Arc::clone(&service.shared), unsent);
-        service.tasks.push(tokio::spawn(loading));
-        let comparing = reconcile::run(Arc::clone(&service.shared));
-        service.tasks.push(tokio::spawn(comparing));
-        Ok((Handle { shared }, service))
+        (Handle { shared }, service)
     }
 
     /// How the node is.
@@ -146,6 +163,12 @@ impl Service {
         for task in &self.tasks {
             task.abort();
         }
+        let mut others = self
+            .shared
+            .tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        others.abort_all();
     }
 
     /// Writes snapshots of what is acknowledged. Waits, within bounds, until each channel has left memory or has said
@@ -187,32 +210,20 @@ fn watched(
     })
 }
 
-async fn claim_all(
-    store: &dyn Store,
-    session: SessionId,
-    shards: u16,
-) -> Result<Vec<(Epoch, CommitNumber)>, coven_store::Error> {
-    let shards = (0..shards).map(ShardId);
-    let owners: Vec<_> = shards.map(|shard| (shard, store.owner(shard))).collect();
-    let mut claims = Vec::with_capacity(owners.len());
+/// All shards, over whoever owned them.
+async fn all_shards(store: &dyn Store, shards: u16) -> Result<Vec<Take>, coven_store::Error> {
+    let owners: Vec<_> = (0..shards)
+        .map(|shard| (ShardId(shard), store.owner(coven_store::ShardId(shard))))
+        .collect();
+    let mut takes = Vec::with_capacity(owners.len());
     for (shard, owner) in owners {
-        let judged_dead = owner.await?;
-        let known = Epoch(0);
-        claims.push(store.claim(
+        takes.push(Take {
             shard,
-            Claim {
-                session,
-                judged_dead,
-                known,
-            },
-        ));
+            judged_dead: owner.await?,
+            known: Epoch::default(),
+        });
     }
-    let mut claimed = Vec::with_capacity(claims.len());
-    for claim in claims {
-        let ownership = claim.await?;
-        claimed.push((ownership.epoch, ownership.last_commit));
-    }
-    Ok(claimed)
+    Ok(takes)
 }
 
 fn random_u128() -> u128 {

@@ -1,35 +1,42 @@
 //! What all parts of a node hold in common.
 
-use crate::commit::Request;
+use crate::commit::{Control, Request};
 use crate::directory::Directory;
+use crate::fronts::{Fronts, Seats};
 use crate::options::Options;
+use crate::ownership::NodeEvent;
 use crate::receipts::Unstored;
+use crate::shards::Shards;
 use crate::sweep::Sweeps;
-use crate::table::Table;
+use crate::table::{ChannelAcks, Table, lock};
 use coven_cluster::timing::{Times, Timing};
-use coven_cluster::{Channel, Delivery, FrontLink, Output, ShardId, ToFront};
+use coven_cluster::{Channel, Delivery, OperationId, Output, ShardId, ToFront};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, Timestamp};
 use coven_store::{SessionId, Store};
 use std::collections::HashSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 /// What all parts of a node hold in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    /// Other nodes may own shards, and front-ends are elsewhere.
+    pub(crate) is_cluster: bool,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) front: Arc<dyn Front>,
-    pub(crate) session: SessionId,
-    /// By number of the shard.
-    pub(crate) epochs: Vec<AtomicU64>,
+    pub(crate) fronts: Fronts,
+    /// The session that claims are for.
+    pub(crate) session: watch::Sender<SessionId>,
+    pub(crate) shards: Shards,
     pub(crate) commits: mpsc::Sender<Request>,
+    pub(crate) controls: mpsc::Sender<Control>,
+    pub(crate) events: broadcast::Sender<NodeEvent>,
     pub(crate) table: Table,
     pub(crate) directory: Directory,
+    /// Shards were taken: the directory is to be compared with them.
+    pub(crate) taken: Notify,
     pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
@@ -37,32 +44,14 @@ pub(crate) struct Shared {
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,
     pub(crate) unstored: Unstored,
-}
-
-/// A [`FrontLink`] behind a pointer.
-pub(crate) trait Front: std::fmt::Debug + Send + Sync {
-    fn send(&self, message: ToFront) -> Sending;
-}
-
-/// An output on its way to a front-end.
-pub(crate) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Makes a [`Front`] of a link.
-#[derive(Debug)]
-pub(crate) struct Link<F>(pub(crate) Arc<F>);
-
-impl<F: FrontLink + 'static> Front for Link<F> {
-    fn send(&self, message: ToFront) -> Sending {
-        let link = Arc::clone(&self.0);
-        Box::pin(async move { link.send(message).await })
-    }
+    /// Tasks that belong to nobody else: ended with the node.
+    pub(crate) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
 
 impl Shared {
-    /// The epoch under which this node owns a shard.
+    /// The epoch under which this node owns a shard; 0 if it does not.
     pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
-        let epoch = self.epochs.get(usize::from(shard.0));
-        Epoch(epoch.map_or(0, |e| e.load(Ordering::Acquire)))
+        self.shards.epoch(shard)
     }
 
     /// The policies of a channel's space.
@@ -83,8 +72,27 @@ impl Shared {
         });
     }
 
+    /// Runs something until it or the node ends.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
     /// Sends an error for something that was not done. Where none may be given, nothing is sent (MUC-ERR-04).
-    pub(crate) async fn refuse(&self, channel: &Channel, origin: Arc<Origin>, refusal: Refusal) {
+    pub(crate) fn refuse(&self, channel: &Channel, origin: Arc<Origin>, refusal: Refusal) {
+        let view = self.fronts.view(&channel.name().space);
+        self.refuse_from(&view.seats, channel, origin, refusal);
+    }
+
+    /// The same, to certain front-ends.
+    pub(crate) fn refuse_from(
+        &self,
+        seats: &Seats,
+        channel: &Channel,
+        origin: Arc<Origin>,
+        refusal: Refusal,
+    ) {
         if !origin.is_answerable() {
             return;
         }
@@ -94,7 +102,77 @@ impl Shared {
             operation: None,
         };
         let output = self.output(Some(channel.clone()), vec![delivery]);
-        self.front.send(output).await;
+        for seat in seats.iter() {
+            seat.tell(output.clone());
+        }
+    }
+
+    /// The operation's shard is not this node's.
+    pub(crate) fn not_owner(&self, channel: &Channel, id: OperationId) {
+        let epoch = self.shards.known(channel.shard());
+        let channel = channel.clone();
+        let word = ToFront::NotOwner { channel, id, epoch };
+        self.fronts.tell(id.process, word);
+    }
+
+    /// The operation was refused without a stored outcome (IL-19).
+    pub(crate) fn not_taken(&self, channel: &Channel, id: OperationId, refusal: Refusal) {
+        let channel = channel.clone();
+        let refusal = Box::new(refusal);
+        let word = ToFront::NotTaken {
+            channel,
+            id,
+            refusal,
+        };
+        self.fronts.tell(id.process, word);
+    }
+
+    /// What an operation led to is durable (IL-25); it may be done with that.
+    pub(crate) fn committed(&self, channel: &Channel, id: OperationId, acks: &ChannelAcks) {
+        let word = ToFront::Committed {
+            channel: channel.clone(),
+            n: id.n,
+        };
+        self.fronts.tell(id.process, word);
+        self.done(channel, acks);
+    }
+
+    /// A read or a passing command was answered: it is done, whatever else is owed.
+    pub(crate) fn passed(&self, channel: &Channel, id: OperationId) {
+        let (channel, n) = (channel.clone(), id.n);
+        self.fronts.tell(id.process, ToFront::Done { channel, n });
+    }
+
+    /// Says which operations are done.
+    pub(crate) fn done(&self, channel: &Channel, acks: &ChannelAcks) {
+        let view = self.fronts.view(&channel.name().space);
+        let done = lock(acks).done(&view.connections);
+        for (process, n) in done {
+            let channel = channel.clone();
+            self.fronts.tell(process, ToFront::Done { channel, n });
+        }
+    }
+
+    /// A shard is this node's, under this epoch.
+    pub(crate) fn announce(&self, shard: ShardId, epoch: Epoch) {
+        self.fronts.tell_all(&ToFront::Owned(vec![(shard, epoch)]));
+    }
+
+    /// Sends something that needs no order to all front-ends of a space, or to all. Waits for the one in this process.
+    pub(crate) async fn say(&self, channel: Option<Channel>, deliveries: Vec<Delivery>) {
+        let seats = match &channel {
+            Some(channel) => self.fronts.view(&channel.name().space).seats.to_vec(),
+            None => self.fronts.all(),
+        };
+        let output = self.output(channel, deliveries);
+        for seat in seats {
+            if seat.is_local {
+                let sent = seat.send(output.clone());
+                let _gone = seat.gone.run_until_cancelled(sent).await;
+            } else {
+                seat.tell(output.clone());
+            }
+        }
     }
 
     /// Output that depends on no commit.
@@ -131,6 +209,7 @@ struct Counters {
     loaded: AtomicU64,
     commit_times: Timing,
     operation_times: Timing,
+    gaps: AtomicU64,
 }
 
 /// Counters of a node at a moment.
@@ -154,6 +233,8 @@ pub struct Snapshot {
     pub commit_times: Times,
     /// From taking an operation until what it led to could leave.
     pub operation_times: Times,
+    /// How often the store had lost more commits than are kept.
+    pub gaps: u64,
 }
 
 impl Health {
@@ -172,6 +253,7 @@ impl Health {
             loaded: get(&c.loaded),
             commit_times: c.commit_times.times(),
             operation_times: c.operation_times.times(),
+            gaps: get(&c.gaps),
         }
     }
 
@@ -216,6 +298,10 @@ impl Health {
 
     pub(crate) fn quarantined(&self) {
         self.0.quarantined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn gap(&self) {
+        self.0.gaps.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn loaded(&self) {

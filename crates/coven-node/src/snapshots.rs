@@ -7,6 +7,7 @@
 use crate::actor::{Room, Soundness};
 use crate::convert;
 use crate::shared;
+use crate::table::lock;
 use coven_core::{Sequence, Timestamp};
 use coven_store::{CommitNumber, ConnectionId, Epoch, Loaded, Receipts, Sent, Snapshot};
 use tracing::{debug, warn};
@@ -41,6 +42,16 @@ impl Room {
     pub(crate) async fn write_down(&mut self) -> bool {
         self.snapshot = self.encode_snapshot();
         self.write_snapshot().await
+    }
+
+    /// Before the shard is given up: the next owner loads less.
+    pub(crate) async fn write_down_if_acknowledged(&mut self) {
+        if matches!(self.condition, Soundness::Sound(_))
+            && !self.owes()
+            && self.head() > self.snapshot_at
+        {
+            self.write_down().await;
+        }
     }
 
     /// Stops waiting for connections that have been away for too long, or would have to take in too much.
@@ -82,8 +93,10 @@ impl Room {
             "connections have been away for too long: what they have not taken in is not kept for them any more"
         );
         let epoch = Epoch(self.shared.epoch(self.channel.shard()).0);
+        let gone: Vec<_> = receipts.gone.iter().map(|(_, c)| c.0.clone()).collect();
         let done = self.shared.store.acknowledge(shard, epoch, receipts).await;
         if done.is_ok() {
+            lock(&self.acks).waive(&gone, self.head());
             self.snapshot = self.encode_snapshot();
             self.waived = self.snapshot.is_some();
         }

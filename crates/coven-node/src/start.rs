@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 /// Channels that are loaded at a time.
 const AT_A_TIME: usize = 64;
@@ -21,16 +22,16 @@ const AT_A_TIME: usize = 64;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MOST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The channels with output that is not acknowledged; deadlines are set.
-pub(crate) async fn unsent(shared: &Shared) -> Result<Vec<Channel>, Error> {
+/// The channels of these shards with output that is not acknowledged; their deadlines are set.
+pub(crate) async fn unsent(shared: &Shared, shards: &[ShardId]) -> Result<Vec<Channel>, Error> {
     let channel = |key: ChannelKey| {
         let (space, local) = (key.space, key.local);
         Channel::new(ChannelName { space, local }, shared.options.shards)
     };
-    let shards = (0..shared.options.shards).map(ShardId);
-    let asked = shards.map(|s| (shared.store.unsent(s), shared.store.timers(s)));
+    let ask = |shard: &ShardId| (shared.store.unsent(*shard), shared.store.timers(*shard));
+    let asked: Vec<_> = shards.iter().map(ask).collect();
     let mut channels = Vec::new();
-    for (unsent, timers) in asked.collect::<Vec<_>>() {
+    for (unsent, timers) in asked {
         channels.extend(unsent.await?.into_iter().map(|sent| channel(sent.key)));
         for (at, key) in timers.await? {
             let at = Timestamp(convert::timestamp(at).0);
@@ -38,6 +39,19 @@ pub(crate) async fn unsent(shared: &Shared) -> Result<Vec<Channel>, Error> {
         }
     }
     Ok(channels)
+}
+
+/// Takes up what the last owner of these shards has left, however long the store is busy.
+pub(crate) async fn take_up(shared: Arc<Shared>, shards: Vec<ShardId>) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match unsent(&shared, &shards).await {
+            Ok(channels) => return load_all(shared, channels).await,
+            Err(error) => warn!(%error, "what was left by the last owner cannot be read yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(MOST_PAUSE);
+    }
 }
 
 /// Loads channels, which sends what is not acknowledged.
@@ -54,7 +68,7 @@ pub(crate) async fn load_all(shared: Arc<Shared>, channels: Vec<Channel>) {
 
 async fn load(shared: Arc<Shared>, channel: Channel) {
     let mut pause = FIRST_PAUSE;
-    loop {
+    while shared.shards.takes(channel.shard()) {
         let (done, loaded) = oneshot::channel();
         shared.table.tell(&shared, &channel, Message::Load(done));
         if matches!(loaded.await, Ok(true)) {

@@ -112,6 +112,9 @@ impl Sweep {
         let (space, local) = (key.space, key.local);
         let name = ChannelName { space, local };
         let channel = Channel::new(name, self.shared.options.shards);
+        if !self.shared.shards.takes(channel.shard()) {
+            return;
+        }
         let ask = || load::load(&self.shared, &channel);
         let Ok(stored) = patiently(ask, load::Error::is_temporary).await else {
             self.missed += 1;
@@ -126,8 +129,7 @@ impl Sweep {
             return;
         }
         self.probed += count;
-        let output = self.shared.output(Some(channel), deliveries);
-        self.shared.front.send(output).await;
+        self.shared.say(Some(channel), deliveries).await;
         sleep_until(self.pace.after(count, Instant::now())).await;
     }
 }

@@ -3,26 +3,30 @@
 //! A channel is put in by its first operation and taken out only by its own actor, under the stripe's lock and only
 //! while nothing is in its mailbox: so no operation is lost between the two.
 
+use crate::acks::Acks;
 use crate::actor::{ChannelActor, Message};
 use crate::shared::Shared;
-use coven_cluster::Channel;
+use coven_cluster::{Channel, ShardId};
 use hashbrown::HashMap;
 use ractor::{ActorRef, ActorRuntime};
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 const STRIPES: usize = 64;
 
 type Stripe = HashMap<Channel, Arc<Mailbox>, foldhash::fast::RandomState>;
+
+/// What is acknowledged of a channel: shared by its actor, what it has sent, and who hears of acknowledgements. One for
+/// each actor, so that a word about an earlier one is not taken for one about this.
+pub(crate) type ChannelAcks = Arc<Mutex<Acks>>;
 
 /// Which channels are in memory.
 #[derive(Debug)]
 pub(crate) struct Table {
     stripes: Vec<Mutex<Stripe>>,
     hasher: foldhash::fast::RandomState,
-    began: Instant,
+    began: tokio::time::Instant,
 }
 
 /// The way to one actor. Counts what waits there: an actor's own queue has no bound.
@@ -31,6 +35,7 @@ pub(crate) struct Mailbox {
     actor: ActorRef<Message>,
     waiting: AtomicUsize,
     used: AtomicU64,
+    pub(crate) acks: ChannelAcks,
 }
 
 impl Mailbox {
@@ -69,7 +74,6 @@ impl Mailbox {
 }
 
 impl Table {
-    #[allow(clippy::disallowed_methods, reason = "the shell's clock, for idleness")]
     pub(crate) fn new() -> Self {
         let stripes = (0..STRIPES)
             .map(|_| Mutex::new(Stripe::default()))
@@ -77,7 +81,7 @@ impl Table {
         Self {
             stripes,
             hasher: foldhash::fast::RandomState::default(),
-            began: Instant::now(),
+            began: tokio::time::Instant::now(),
         }
     }
 
@@ -130,6 +134,17 @@ impl Table {
         idle
     }
 
+    /// The channels of some shards that are in memory.
+    pub(crate) fn of(&self, is_meant: impl Fn(ShardId) -> bool) -> Vec<(Channel, Arc<Mailbox>)> {
+        let mut found = Vec::new();
+        for stripe in &self.stripes {
+            let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+            let meant = stripe.iter().filter(|(c, _)| is_meant(c.shard()));
+            found.extend(meant.map(|(channel, mailbox)| (channel.clone(), Arc::clone(mailbox))));
+        }
+        found
+    }
+
     /// All channels in memory.
     pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
         let stripes = self.stripes.iter();
@@ -150,8 +165,10 @@ impl Table {
         if let Some(mailbox) = stripe.get(channel).filter(|m| !m.stopped()) {
             return Arc::clone(mailbox);
         }
+        let acks = ChannelAcks::default();
         let mailbox = Arc::new(Mailbox {
-            actor: spawn(shared, channel),
+            actor: spawn(shared, channel, &acks),
+            acks,
             waiting: AtomicUsize::new(0),
             used: AtomicU64::new(self.now_ms()),
         });
@@ -174,10 +191,11 @@ impl Table {
 }
 
 /// An actor without a name and without links: a supervisor over 100,000 of them would be one lock for all.
-fn spawn(shared: &Arc<Shared>, channel: &Channel) -> ActorRef<Message> {
+fn spawn(shared: &Arc<Shared>, channel: &Channel, acks: &ChannelAcks) -> ActorRef<Message> {
     let actor = ChannelActor {
         shared: Arc::clone(shared),
         channel: channel.clone(),
+        acks: Arc::clone(acks),
     };
     #[allow(
         clippy::expect_used,
@@ -186,4 +204,8 @@ fn spawn(shared: &Arc<Shared>, channel: &Channel) -> ActorRef<Message> {
     let (actor, _loading) =
         ActorRuntime::spawn_instant(None, actor, ()).expect("an actor without a name starts");
     actor
+}
+
+pub(crate) fn lock(acks: &Mutex<Acks>) -> MutexGuard<'_, Acks> {
+    acks.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,15 @@
 
 use crate::actor::{RETRY_MS, Room, Soundness};
 use crate::archive;
-use crate::commit::Request;
+use crate::commit::{Request, wait};
 use crate::directory::{self, Listed};
 use crate::entry;
+use crate::fronts::Seats;
 use crate::operations::Verdict;
 use crate::quota::{self, Owner};
+use crate::shards::Way;
 use crate::shared;
+use crate::table::lock;
 use coven_cluster::{Delivery, Operation, Request as Asked, ToFront};
 use coven_core::channel::{Decision, Facts, Output};
 use coven_core::command::{Command, Resolved};
@@ -35,16 +38,39 @@ impl Room {
         }
         if !matches!(self.condition, Soundness::Sound(_)) {
             let refusal = self.unusable();
-            return self.refused(operation, refusal).await;
+            return self.not_taken(operation, refusal).await;
         }
-        match self.outcomes.check(operation.id) {
+        let command = match &operation.request {
+            Asked::Command(command) => command,
+            Asked::Query(query) => return self.query(operation, query).await,
+        };
+        let chained = operation.id.filter(|_| !operation.is_passing());
+        match self.outcomes.check(chained) {
             Verdict::New => {}
             Verdict::Repeat(outcome) => return self.repeat(operation, outcome).await,
-            Verdict::Early(after) => return self.missing(after).await,
+            Verdict::Early(after) => return self.missing(operation, after),
         }
-        match &operation.request {
-            Asked::Command(command) => self.command(operation, command).await,
-            Asked::Query(query) => self.query(operation, query).await,
+        if !self.may_decide().await {
+            return self.not_taken(operation, wait()).await;
+        }
+        self.meet().await;
+        self.command(operation, command).await;
+    }
+
+    /// Whether something may be decided: waits a while if the store is away (IL-24).
+    async fn may_decide(&self) -> bool {
+        if !self.shared.is_cluster {
+            return true;
+        }
+        let (shard, patience) = (self.channel.shard(), self.shared.options.patience);
+        self.shared.shards.way(shard, patience).await == Way::Open
+    }
+
+    /// Refuses an operation without an outcome: the front-end whose it is drops it, and then writes the error (IL-19).
+    async fn not_taken(&mut self, operation: &Operation, refusal: Refusal) {
+        match operation.id {
+            Some(id) => self.shared.not_taken(&self.channel, id, refusal),
+            None => self.refused(operation, refusal).await,
         }
     }
 
@@ -62,6 +88,11 @@ impl Room {
             full: None,
             group: coven_core::Group::default(),
         };
+        if !self.may_decide().await {
+            let soon = shared::now().plus_ms(RETRY_MS);
+            return self.shared.set_timer(&self.channel, Some(soon));
+        }
+        self.meet().await;
         let now = shared::now();
         if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
             self.carry_out(decision, now, None, None).await;
@@ -93,6 +124,10 @@ impl Room {
         let Soundness::Sound(state) = &self.condition else {
             return;
         };
+        // Past the deadline of the session somebody else may own the channel, and have gone on (design §5.1).
+        if self.shared.shards.is_suspended() {
+            return self.refused_plainly(operation, wait()).await;
+        }
         let policies = self.shared.policies(&self.channel);
         let answer = catch_unwind(AssertUnwindSafe(|| {
             state.query(&operation.sender, query, &policies)
@@ -102,11 +137,11 @@ impl Room {
                 archive::spawn_read(self, operation, query, answer).await;
             }
             Ok(Ok(answer)) => self.reply(operation, answer).await,
-            Ok(Err(refusal)) => self.refused(operation, refusal).await,
+            Ok(Err(refusal)) => self.refused_plainly(operation, refusal).await,
             Err(_) => {
                 self.panicked();
                 let refusal = Refusal::usual(Condition::InternalServerError);
-                self.refused(operation, refusal).await;
+                self.refused_plainly(operation, refusal).await;
             }
         }
     }
@@ -169,7 +204,12 @@ impl Room {
         if entries.iter().map(|e| e.record.len()).sum::<usize>() > MOST_BYTES {
             return self.failed(operation, Condition::ResourceConstraint).await;
         }
-        let mut deliveries = self.base(&records, &decision.outputs);
+        let base = if needs_roster(&records, &decision.outputs, operation) {
+            self.base()
+        } else {
+            None
+        };
+        let mut deliveries = Vec::new();
         let Some(owners) = self.apply(&records, &mut deliveries).await else {
             return self.failed(operation, Condition::InternalServerError).await;
         };
@@ -178,15 +218,24 @@ impl Room {
         }
         let outcomes = self.outcomes.note(operation, &Outcome::Done, self.head());
         if entries.is_empty() && outcomes.is_empty() && deliveries.is_empty() {
+            if let Some(id) = operation.and_then(|operation| operation.id) {
+                self.shared.passed(&self.channel, id);
+            }
             return;
         }
-        let request = Request::output(&self.channel, self.generation, deliveries);
+        let seats = self.audience();
+        let request = Request::output(self, seats, deliveries);
+        let id = operation.and_then(|operation| operation.id);
+        let is_passing = operation.is_some_and(Operation::is_passing);
         let timer = self.timer_change();
         let origin = origin.filter(|o| o.is_answerable()).cloned();
         let listing = self.listing(&records);
         self.send(Request {
             listing,
             owners,
+            base,
+            operation: id,
+            is_passing,
             expected,
             entries,
             outcomes,
@@ -203,29 +252,6 @@ impl Room {
         if let Some(operation) = operation {
             self.refused(operation, Refusal::usual(condition)).await;
         }
-    }
-
-    /// The roster as it is before the events, if the front-end needs it and lacks it.
-    fn base(&mut self, records: &[Arc<Record>], outputs: &[Output]) -> Vec<Delivery> {
-        let needs = |output: &Output| {
-            matches!(
-                output,
-                Output::Sync { .. } | Output::PresenceDump { .. } | Output::Passing(_)
-            )
-        };
-        let needed = !records.is_empty() || outputs.iter().any(needs);
-        let Soundness::Sound(state) = &self.condition else {
-            return Vec::new();
-        };
-        if self.front_has_roster || !needed {
-            return Vec::new();
-        }
-        self.front_has_roster = true;
-        let roster = Box::new(state.roster().clone());
-        vec![Delivery::Base {
-            roster,
-            acknowledged: Vec::new(),
-        }]
     }
 
     /// Applies events one by one; who owns the channel by that, or no longer. `None` if it panicked: the channel is in
@@ -329,38 +355,87 @@ impl Room {
         let origin = Some(Arc::clone(&operation.origin)).filter(|o| o.is_answerable());
         Request {
             origin,
-            ..Request::output(&self.channel, self.generation, vec![delivery])
+            operation: operation.id,
+            is_passing: true,
+            ..Request::output(self, self.view().seats.clone(), vec![delivery])
         }
     }
 
-    /// Refuses an operation; one from a remote link together with its outcome (IL-01).
+    /// Who hears what is said now: all who hold connections, as far as the channel has met them.
+    fn audience(&mut self) -> Seats {
+        let view = self.view();
+        self.audience.seats().unwrap_or_else(|| view.seats.clone())
+    }
+
+    /// Refuses an operation; one from a remote link together with its outcome (IL-01). The roster goes before it, so that
+    /// its being taken in can be said of the channel.
     pub(crate) async fn refused(&mut self, operation: &Operation, refusal: Refusal) {
         let origin = Arc::clone(&operation.origin);
         let outcome = Outcome::Refused(Box::new(((*origin).clone(), refusal.clone())));
         let usable = matches!(self.condition, Soundness::Sound(_));
-        let outcomes = if usable {
-            self.outcomes.note(Some(operation), &outcome, self.head())
-        } else {
-            Vec::new()
-        };
-        if outcomes.is_empty() && !origin.is_answerable() {
-            return;
+        if !usable || operation.id.is_none() || operation.is_passing() {
+            return self.refused_plainly(operation, refusal).await;
         }
-        let delivery = Delivery::Refused {
-            origin,
-            refusal: Box::new(refusal),
-            operation: operation.id.map(|id| id.name()),
+        let outcomes = self.outcomes.note(Some(operation), &outcome, self.head());
+        let refusal = Box::new(refusal);
+        let deliveries = match origin.is_answerable() {
+            true => vec![Delivery::Refused {
+                origin,
+                refusal,
+                operation: operation.id.map(|id| id.name()),
+            }],
+            false => Vec::new(),
         };
+        let base = self.base();
+        let seats = self.audience();
         self.send(Request {
             outcomes,
+            base,
+            operation: operation.id,
             expected: self.head(),
-            ..self.word(operation, delivery)
+            ..Request::output(self, seats, deliveries)
         })
         .await;
     }
 
-    /// A repeated operation: what made events is sent from the journal, only a refusal is said again (design §3.6).
-    async fn repeat(&self, operation: &Operation, outcome: Option<Outcome>) {
+    /// Refuses what leaves no outcome: a read, or an operation of the link in this process.
+    async fn refused_plainly(&mut self, operation: &Operation, refusal: Refusal) {
+        let origin = Arc::clone(&operation.origin);
+        if !origin.is_answerable() {
+            if let Some(id) = operation.id {
+                self.shared.passed(&self.channel, id);
+            }
+            return;
+        }
+        let refusal = Box::new(refusal);
+        let delivery = Delivery::Refused {
+            origin,
+            refusal,
+            operation: operation.id.map(|id| id.name()),
+        };
+        self.send(self.word(operation, delivery)).await;
+    }
+
+    /// A repeated operation: what made events is sent from the journal, and only a refusal that may not have been heard is
+    /// said again (IL-02, design §3.6). When all of that is acknowledged, the link hears that it is done.
+    async fn repeat(&mut self, operation: &Operation, outcome: Option<Outcome>) {
+        let Some(id) = operation.id else { return };
+        if !lock(&self.acks).waits_for(id.process, id.n) {
+            let done = ToFront::Done {
+                channel: self.channel.clone(),
+                n: id.n,
+            };
+            // Behind what is on its way: it may be the operation itself.
+            self.settle().await;
+            if !lock(&self.acks).waits_for(id.process, id.n) {
+                return self.shared.fronts.tell(id.process, done);
+            }
+        }
+        let word = ToFront::Committed {
+            channel: self.channel.clone(),
+            n: id.n,
+        };
+        self.shared.fronts.tell(id.process, word);
         if let Some(Outcome::Refused(refused)) = outcome {
             let refusal = Box::new(refused.1);
             let delivery = Delivery::Refused {
@@ -368,16 +443,24 @@ impl Room {
                 refusal,
                 operation: operation.id.map(|id| id.name()),
             };
-            self.send(self.word(operation, delivery)).await;
+            // It says nothing new: it is not done with this, and nobody waits for this alone.
+            self.send(Request {
+                operation: None,
+                origin: None,
+                ..self.word(operation, delivery)
+            })
+            .await;
         }
     }
 
     /// An operation came before one that it follows: the link sends what is missing, and this one again. Nothing is said
     /// to whoever asked, since it will still be done.
-    async fn missing(&self, after: u64) {
+    fn missing(&self, operation: &Operation, after: u64) {
         let channel = self.channel.clone();
-        let missing = ToFront::Missing { channel, after };
-        self.shared.front.send(missing).await;
+        if let Some(id) = operation.id {
+            let missing = ToFront::Missing { channel, after };
+            self.shared.fronts.tell(id.process, missing);
+        }
     }
 
     fn timer_change(&mut self) -> TimerChange {
@@ -427,6 +510,22 @@ impl Room {
         }
         Panicked
     }
+}
+
+/// Whether front-ends need the roster for these; a stored outcome is acknowledged with it.
+fn needs_roster(
+    records: &[Arc<Record>],
+    outputs: &[Output],
+    operation: Option<&Operation>,
+) -> bool {
+    let needs = |output: &Output| {
+        matches!(
+            output,
+            Output::Sync { .. } | Output::PresenceDump { .. } | Output::Passing(_)
+        )
+    };
+    let is_named = operation.is_some_and(|it| it.id.is_some() && !it.is_passing());
+    is_named || !records.is_empty() || outputs.iter().any(needs)
 }
 
 /// An answer to whom it is for: a ping to somebody else goes on to that one.

@@ -61,7 +61,9 @@ pub(crate) async fn deadlines(
     let mut deadlines = Deadlines::default();
     loop {
         while let Some(channel) = deadlines.due(shared::now()) {
-            shared.table.tell(&shared, &channel, Message::Timer);
+            if shared.shards.takes(channel.shard()) {
+                shared.table.tell(&shared, &channel, Message::Timer);
+            }
         }
         let next = deadlines
             .order
@@ -112,7 +114,10 @@ pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 fn want_snapshots(shared: &Arc<Shared>) {
-    for (_, key) in shared.store.wants_snapshot() {
+    for (shard, key) in shared.store.wants_snapshot() {
+        if !shared.shards.takes(ShardId(shard.0)) {
+            continue;
+        }
         let name = ChannelName {
             space: key.space,
             local: key.local,
@@ -155,14 +160,13 @@ async fn expire_all(shared: &Shared) {
     if retention == Retention::default() {
         return;
     }
-    for shard in 0..shared.options.shards {
-        let epoch = Epoch(shared.epoch(ShardId(shard)).0);
-        let expired = shared
-            .store
-            .expire(coven_store::ShardId(shard), epoch, retention)
-            .await;
+    for (shard, epoch) in shared.shards.owned() {
+        let (shard, epoch) = (convert::shard(shard), Epoch(epoch.0));
+        let expired = shared.store.expire(shard, epoch, retention).await;
+        let shard = shard.0;
         match expired {
-            Ok(_) => {}
+            // Another node's by now.
+            Ok(_) | Err(Error::Fenced { .. }) => {}
             Err(Error::Closed) => return,
             Err(error) => {
                 // The other shards would fare no better, and fill the log.

@@ -32,7 +32,7 @@ fn stream_lost(node: &Node) {
         connection: "c".into(),
         channels: vec![channel("coven")],
     };
-    assert!(node.handle.try_send(lost).is_ok());
+    assert!(node.seat.try_send(lost).is_ok());
 }
 
 /// A front-end can look after other channels in between, and nothing before the last page counts as the commit's output.

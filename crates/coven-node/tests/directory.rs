@@ -42,7 +42,7 @@ async fn list(node: &mut Node, jid: &str, page: DirectoryPage) -> Vec<String> {
             ..(*any).clone()
         }),
     };
-    let sent = node.handle.try_send(ToNode::Directory(Box::new(request)));
+    let sent = node.seat.try_send(ToNode::Directory(Box::new(request)));
     assert!(sent.is_ok());
     let all = node.until(|d| listing(d).is_some()).await;
     let items = all.iter().find_map(listing).unwrap().items;

@@ -42,7 +42,7 @@ async fn restarted(rooms: usize, sweep_rate: u32) -> Node {
 
 fn sweep(node: &Node, group: &str) {
     let group = Group(group.into());
-    assert!(node.handle.try_send(ToNode::Sweep { group }).is_ok());
+    assert!(node.seat.try_send(ToNode::Sweep { group }).is_ok());
 }
 
 /// How often each session of each room was probed, by the time nothing comes any more.

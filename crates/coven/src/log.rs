@@ -20,12 +20,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::config::{Format, Log};
 
 /// The values of the field `event`; tests and operators rely on them.
-pub const EVENTS: [&str; 11] = [
+pub const EVENTS: [&str; 14] = [
     "ready",
     "upstream-up",
     "upstream-down",
     "shard-claimed",
+    "shard-lost",
     "fenced",
+    "suspended",
+    "resumed",
     "store-down",
     "store-up",
     "store-replaced",

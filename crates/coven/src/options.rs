@@ -1,5 +1,6 @@
 //! From the configuration to the options of the parts. Nothing else knows both.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use coven_front::{Quirks, Rate, Rates, Secrets};
 use coven_store::{redis, sqlite};
 use coven_xmpp::domains::{Domain, Domains};
 use secrecy::ExposeSecret;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::config::{
     self, Barrier, Config, DomainName, Limits, MaxAge, Quirk, SecretSource, Upstream,
@@ -57,6 +58,7 @@ pub fn node(config: &Config) -> coven_node::Options {
     coven_node::Options {
         shards: config.store.shards,
         idle_timeout: config.node.idle_timeout.0,
+        connections: connections(config),
         spaces: spaces
             .map(|(space, service)| (text(&space), Arc::new(service)))
             .collect(),
@@ -67,6 +69,24 @@ pub fn node(config: &Config) -> coven_node::Options {
         max_count: config.archive.max_count.map(Into::into),
         ..coven_node::Options::default()
     }
+}
+
+/// The names of the connections of each space, as front-ends name them.
+fn connections(config: &Config) -> HashMap<SmolStr, Vec<SmolStr>> {
+    let domains = domains(config);
+    let mut connections: HashMap<SmolStr, Vec<SmolStr>> = HashMap::new();
+    for upstream in config.upstreams.iter().map(upstream) {
+        let (group, address) = (&upstream.group.0, upstream.address());
+        for domain in &upstream.domains {
+            let space = domains.get(domain).map(|domain| domain.space.clone());
+            let name = format_smolstr!("{group}/{address}/{domain}");
+            connections
+                .entry(space.unwrap_or_default())
+                .or_default()
+                .push(name);
+        }
+    }
+    connections
 }
 
 /// What the front-end is told.

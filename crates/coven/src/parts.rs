@@ -170,8 +170,8 @@ impl Parts {
         let store_part = health.part(STORE);
         let upstreams = upstream_parts(&status.borrow(), health);
         let watched = Arc::clone(&store);
-        let started = coven_node::Service::start(store, handle, options::node(config)).await;
-        let (link, node) = started.map_err(|error| node_failure(&config.store, error))?;
+        let started = coven_node::Service::start_alone(store, handle, options::node(config)).await;
+        let (_, link, node) = started.map_err(|error| node_failure(&config.store, error))?;
         metrics.attach(numbers, node.health());
         let watch = Watch {
             health: health.clone(),
@@ -183,7 +183,7 @@ impl Parts {
         };
         let watch = AbortOnDropHandle::new(tokio::spawn(watch.run(status.clone())));
         let stop_front = CancellationToken::new();
-        let front = tokio::spawn(front.run(Arc::new(link), stop_front.clone()));
+        let front = tokio::spawn(front.run(link, stop_front.clone()));
         Ok(Self {
             node: Some(node),
             front,

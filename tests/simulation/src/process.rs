@@ -67,11 +67,11 @@ async fn alone(store: SimStore, network: Network, workers: usize, shutdown: Canc
         return;
     };
     let front = front.with_dial(Arc::new(network));
-    let started = coven_node::Service::start(Arc::new(store), handle, node_options()).await;
-    let Ok((link, node)) = started else {
+    let started = coven_node::Service::start_alone(Arc::new(store), handle, node_options()).await;
+    let Ok((_, link, node)) = started else {
         return;
     };
-    let ended = front.run(Arc::new(link), shutdown).await;
+    let ended = front.run(link, shutdown).await;
     node.shutdown().await;
     drop(ended);
 }

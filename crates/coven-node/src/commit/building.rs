@@ -45,14 +45,17 @@ impl Building {
             self.channels.push(ChannelCommit::new(key, expected));
         }
         if let Some(commit) = self.channels.get_mut(at) {
-            commit.unsent = true;
+            commit.unsent |= !request.deliveries.is_empty();
             commit.entries.append(&mut request.entries);
             commit.outcomes.append(&mut request.outcomes);
             if request.timer != TimerChange::Keep {
                 commit.timer = request.timer;
             }
         }
-        self.parts.push(Part::new(request, bytes));
+        self.parts.push(Part {
+            writes: true,
+            ..Part::new(request, bytes)
+        });
     }
 }
 

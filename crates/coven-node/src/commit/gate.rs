@@ -1,22 +1,24 @@
-//! The output gate's far side: what is durable goes to the front-end, shard by shard, without holding up the pipeline.
+//! The output gate's far side: what is durable goes to the front-ends, shard by shard, without holding up the pipeline.
 //!
-//! Owns the order of a shard's outputs, and what waits because the front-end does not take it. A front-end's worker that
-//! waits for one slow server holds up its own shards only; the pipeline, and with it everybody else, goes on.
+//! Owns the order of a shard's outputs to each front-end, and what waits because one does not take it. A front-end's worker
+//! that waits for one slow server holds up its own shards only; the pipeline, and with it everybody else, goes on.
 //!
-//! At the bound ([`MOST_BYTES`], all shards together) the pipeline takes nothing new: commands wait in their channels'
-//! mailboxes, and are refused there (`resource-constraint`) once these are full. Nothing that is durable is dropped.
+//! At its bound ([`MOST_BYTES`], all shards together) a front-end of another process is detached: it comes back, and gets
+//! what it has not acknowledged. For the one in this process the pipeline takes nothing new: commands wait in their
+//! channels' mailboxes, and are refused there (`resource-constraint`) once these are full; nothing durable is dropped.
 
-use crate::shared::{Front, Sending};
-use coven_cluster::{Channel, Delivery, Output, ShardId};
-use coven_core::{Epoch, Origin, Refusal};
+use crate::fronts::{SeatState, Seats, Sending};
+use crate::holding::SeatNo;
+use coven_cluster::{Delivery, Output, ShardId, ToFront};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
-use tokio::sync::oneshot;
+use tracing::warn;
 
-/// About so many bytes of outputs may wait.
+/// About so many bytes of outputs may wait for a front-end.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// What a delivery weighs beside the records in it.
 const DELIVERY_BYTES: usize = 512;
@@ -24,81 +26,88 @@ const DELIVERY_BYTES: usize = 512;
 /// What leaves.
 #[derive(Debug)]
 pub(crate) struct Leaving {
-    pub(crate) output: Option<Output>,
+    pub(crate) output: Output,
+    /// To whom.
+    pub(crate) to: Seats,
+    /// The roster that goes before it, to these.
+    pub(crate) base: Option<(Delivery, Vec<SeatNo>)>,
     /// About its size.
     pub(crate) bytes: usize,
-    /// Answered when it and all before it were handed over.
-    pub(crate) barrier: Option<oneshot::Sender<()>>,
 }
 
-/// The outputs of all shards.
+/// The outputs of all shards to all front-ends.
+#[derive(Default)]
 pub(crate) struct Gate {
-    front: Arc<dyn Front>,
-    /// Shards whose output the front-end does not take at once.
-    lanes: HashMap<ShardId, Lane>,
-    bytes: usize,
+    /// Shards whose output a front-end does not take at once.
+    lanes: HashMap<(SeatNo, ShardId), Lane>,
 }
 
-/// One shard's outputs: one on its way, the others behind it.
+/// One shard's outputs to one front-end: one on its way, the others behind it.
 struct Lane {
+    seat: Arc<SeatState>,
     sending: Sending,
     sending_bytes: usize,
-    barrier: Option<oneshot::Sender<()>>,
-    /// About the size of all of it.
-    bytes: usize,
-    waiting: VecDeque<Leaving>,
+    waiting: VecDeque<(ToFront, usize)>,
 }
 
 impl Gate {
-    pub(crate) fn new(front: Arc<dyn Front>) -> Self {
-        Self {
-            front,
-            lanes: HashMap::new(),
-            bytes: 0,
+    /// Lets something leave, behind everything of its shard.
+    pub(crate) fn push(&mut self, shard: ShardId, leaving: Leaving) {
+        let Leaving {
+            output,
+            to,
+            base,
+            bytes,
+        } = leaving;
+        let based = base.map(|(base, to)| {
+            let mut deliveries = Vec::with_capacity(output.deliveries.len() + 1);
+            deliveries.push(base);
+            deliveries.extend(output.deliveries.iter().cloned());
+            let output = Output {
+                deliveries,
+                ..output.clone()
+            };
+            (Arc::new(output), to)
+        });
+        let output = Arc::new(output);
+        for seat in to.iter() {
+            let with_base = based.as_ref().filter(|(_, to)| to.contains(&seat.no));
+            let output = with_base.map_or(&output, |(output, _)| output);
+            if !output.deliveries.is_empty() {
+                self.send(seat, shard, ToFront::Output(Arc::clone(output)), bytes);
+            }
         }
     }
 
-    /// Lets something leave, behind everything of its shard.
-    pub(crate) fn push(&mut self, shard: ShardId, leaving: Leaving) {
-        if let Some(lane) = self.lanes.get_mut(&shard) {
-            self.bytes += leaving.bytes;
-            lane.bytes += leaving.bytes;
-            lane.waiting.push_back(leaving);
+    fn send(&mut self, seat: &Arc<SeatState>, shard: ShardId, message: ToFront, bytes: usize) {
+        if seat.gone.is_cancelled() {
             return;
         }
-        let Some(mut lane) = Lane::new(&*self.front, leaving) else {
+        if let Some(lane) = self.lanes.get_mut(&(seat.no, shard)) {
+            lane.waiting.push_back((message, bytes));
+            Self::queued(seat, bytes);
             return;
+        }
+        let mut lane = Lane {
+            seat: Arc::clone(seat),
+            sending: seat.send(message),
+            sending_bytes: bytes,
+            waiting: VecDeque::new(),
         };
         // Mostly it is taken at once. If not, the next call of `sent` asks with a waker that wakes.
         let context = &mut Context::from_waker(Waker::noop());
-        if lane.poll(context, &*self.front).is_pending() {
-            self.bytes += lane.bytes;
-            self.lanes.insert(shard, lane);
+        if lane.sending.as_mut().poll(context).is_pending() {
+            self.lanes.insert((seat.no, shard), lane);
+            Self::queued(seat, bytes);
         }
     }
 
-    /// Lets a refusal leave.
-    pub(crate) fn refuse(&mut self, channel: Channel, origin: Arc<Origin>, refusal: Refusal) {
-        let shard = channel.shard();
-        let refusal = Box::new(refusal);
-        let output = Output {
-            channel: Some(channel),
-            // A refusal is nobody's but who asked: it is told whatever became of the shard.
-            epoch: Epoch::default(),
-            commit: 0,
-            deliveries: vec![Delivery::Refused {
-                origin,
-                refusal,
-                operation: None,
-            }],
-            trace: None,
-        };
-        let leaving = Leaving {
-            output: Some(output),
-            bytes: DELIVERY_BYTES,
-            barrier: None,
-        };
-        self.push(shard, leaving);
+    fn queued(seat: &SeatState, bytes: usize) {
+        let queued = seat.queued.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if queued > MOST_BYTES && !seat.is_local {
+            warn!(process = %format_args!("{:032x}", seat.process.0), queued, "a front-end takes nothing: detached");
+            seat.gone.cancel();
+        }
     }
 
     /// Whether everything has left.
@@ -106,26 +115,31 @@ impl Gate {
         self.lanes.is_empty()
     }
 
-    /// Whether more waits than may.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.bytes > MOST_BYTES
+    /// Whether more waits than may, for a front-end that is not detached for it.
+    pub(crate) fn is_full(&self) -> bool {
+        let mut lanes = self.lanes.values();
+        let local = lanes.find(|lane| lane.seat.is_local);
+        local.is_some_and(|lane| lane.seat.queued.load(Ordering::Relaxed) > MOST_BYTES)
     }
 
-    /// Waits until the front-end has taken something that waited. Nothing is lost if this is dropped.
+    /// What waits for front-ends that are gone is dropped.
+    pub(crate) fn sweep(&mut self) {
+        self.lanes.retain(|_, lane| !lane.seat.gone.is_cancelled());
+    }
+
+    /// Waits until a front-end has taken something that waited. Nothing is lost if this is dropped.
     pub(crate) async fn sent(&mut self) {
         poll_fn(|context| self.poll(context)).await;
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (front, mut bytes, lanes) = (&*self.front, 0, self.lanes.len());
+        let (lanes, mut progress) = (self.lanes.len(), false);
         self.lanes.retain(|_, lane| {
-            let pending = lane.poll(context, front).is_pending();
-            bytes += lane.bytes;
+            let (pending, moved) = lane.poll(context);
+            progress |= moved;
             pending
         });
-        let progress = bytes < self.bytes || self.lanes.len() < lanes;
-        self.bytes = bytes;
-        if progress {
+        if progress || self.lanes.len() < lanes {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -134,47 +148,23 @@ impl Gate {
 }
 
 impl Lane {
-    /// `None` where nothing has to be sent.
-    fn new(front: &dyn Front, leaving: Leaving) -> Option<Self> {
-        let Some(output) = leaving.output else {
-            pass(leaving.barrier);
-            return None;
-        };
-        Some(Self {
-            sending: front.send(output.into()),
-            sending_bytes: leaving.bytes,
-            barrier: leaving.barrier,
-            bytes: leaving.bytes,
-            waiting: VecDeque::new(),
-        })
-    }
-
-    /// Sends what can be sent. Ready when nothing is left.
-    fn poll(&mut self, context: &mut Context<'_>, front: &dyn Front) -> Poll<()> {
+    /// Sends what can be sent. Tells whether there is more, and whether anything was taken.
+    fn poll(&mut self, context: &mut Context<'_>) -> (bool, bool) {
+        let mut moved = false;
+        if self.seat.gone.is_cancelled() {
+            return (false, true);
+        }
         while self.sending.as_mut().poll(context).is_ready() {
-            self.bytes -= self.sending_bytes;
-            pass(self.barrier.take());
-            if !self.next(front) {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Begins to send the next one. Tells whether there is one.
-    fn next(&mut self, front: &dyn Front) -> bool {
-        while let Some(leaving) = self.waiting.pop_front() {
-            let Some(output) = leaving.output else {
-                self.bytes -= leaving.bytes;
-                pass(leaving.barrier);
-                continue;
+            moved = true;
+            let bytes = self.sending_bytes;
+            self.seat.queued.fetch_sub(bytes, Ordering::Relaxed);
+            let Some((message, bytes)) = self.waiting.pop_front() else {
+                return (false, true);
             };
-            self.sending = front.send(output.into());
-            self.sending_bytes = leaving.bytes;
-            self.barrier = leaving.barrier;
-            return true;
+            self.sending = self.seat.send(message);
+            self.sending_bytes = bytes;
         }
-        false
+        (true, moved)
     }
 }
 
@@ -186,10 +176,4 @@ pub(crate) fn weight(deliveries: &[Delivery]) -> usize {
         _ => DELIVERY_BYTES,
     };
     deliveries.iter().map(of).sum()
-}
-
-fn pass(barrier: Option<oneshot::Sender<()>>) {
-    if let Some(barrier) = barrier {
-        let _nobody_waits = barrier.send(());
-    }
 }

@@ -5,12 +5,16 @@
 //! known where the store stands: the shard is claimed anew, which tells it. Nothing here waits: claims and trials are on
 //! their way like commits, and what has to be tried again has its time.
 
+use super::gate::{self, Leaving};
+use super::held::Holding;
+use super::tail::Tail;
 use super::{Awaited, Building, Committer, InFlight, Part, not_known, wait};
 use crate::actor::Message;
 use crate::convert;
-use coven_cluster::ShardId;
-use coven_store::{Claim, CommitNumber, Epoch, Error, Owner, Ownership};
-use std::sync::atomic::Ordering;
+use coven_cluster::{Delivery, Output, ShardId};
+use coven_core::{Condition, Origin, Refusal};
+use coven_store::{Claim, CommitNumber, Epoch, Error, Owner, Ownership, SessionId};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -22,6 +26,9 @@ const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// One shard's commits.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// In a cluster: what is held, and the last ones.
+    pub(super) held: Holding,
+    pub(super) tail: Tail,
     pub(super) last: CommitNumber,
     pub(super) on_their_way: usize,
     /// A commit was refused: nothing is taken until its followers have come back as well and this is done.
@@ -30,6 +37,22 @@ pub(super) struct Line {
     pub(super) pause: Duration,
     /// The next trial is in the list.
     pub(super) trial: bool,
+}
+
+impl Line {
+    pub(super) fn new(session: SessionId, last: CommitNumber) -> Self {
+        Self {
+            held: Holding::of(session),
+            last,
+            ..Self::default()
+        }
+    }
+
+    /// The number of the next commit.
+    pub(super) fn next(&self) -> CommitNumber {
+        let sent = self.on_their_way - usize::from(self.held.claiming);
+        CommitNumber(self.last.0 + (sent + self.held.waiting.len()) as u64 + 1)
+    }
 }
 
 /// What a refused commit asks for.
@@ -91,8 +114,13 @@ impl Committer {
         void.base_lost |= part.has_base();
     }
 
-    fn mend(&mut self, shard: ShardId) {
+    pub(super) fn mend(&mut self, shard: ShardId) {
         let line = self.lines.entry(shard).or_default();
+        if self.shared.is_cluster && line.broken == Some(Cure::Claim) {
+            line.broken = None;
+            self.reset(shard);
+            return self.claim_own(shard);
+        }
         let first = line.pause.is_zero();
         line.pause = (line.pause * 2).clamp(FIRST_PAUSE, MOST_PAUSE);
         let at = Instant::now() + line.pause;
@@ -107,7 +135,7 @@ impl Committer {
         }
     }
 
-    fn try_at(&mut self, at: Instant, shard: ShardId) {
+    pub(super) fn try_at(&mut self, at: Instant, shard: ShardId) {
         let line = self.lines.entry(shard).or_default();
         if !std::mem::replace(&mut line.trial, true) {
             self.trials.insert((at, shard));
@@ -128,6 +156,10 @@ impl Committer {
             };
             let line = self.lines.entry(shard).or_default();
             line.trial = false;
+            if line.held.is_shut() {
+                self.try_held(shard);
+                continue;
+            }
             match line.broken {
                 Some(_) if line.on_their_way == 0 => self.claim(shard),
                 None if line.on_their_way == 0 && !line.pause.is_zero() => {
@@ -140,7 +172,7 @@ impl Committer {
 
     fn claim(&mut self, shard: ShardId) {
         let epoch = Epoch(self.shared.epoch(shard).0);
-        let session = self.shared.session;
+        let session = self.lines.entry(shard).or_default().held.session;
         let claim = Claim {
             session,
             judged_dead: Some(Owner { epoch, session }),
@@ -150,8 +182,10 @@ impl Committer {
         self.lines.entry(shard).or_default().on_their_way += 1;
         self.in_flight.push_back(InFlight {
             shard,
+            epoch,
             number: CommitNumber::default(),
             sent: Instant::now(),
+            commit: None,
             answer: Awaited::Claim(claimed),
             events: 0,
             parts: Vec::new(),
@@ -164,10 +198,9 @@ impl Committer {
         line.on_their_way -= 1;
         match answer {
             Ok(ownership) => {
-                if let Some(slot) = self.shared.epochs.get(usize::from(shard.0)) {
-                    slot.store(ownership.epoch.0, Ordering::Release);
-                }
                 line.last = ownership.last_commit;
+                let epoch = coven_core::Epoch(ownership.epoch.0);
+                self.shared.shards.own(shard, epoch);
                 line.broken = None;
                 let at = Instant::now() + line.pause;
                 self.try_at(at, shard);
@@ -207,8 +240,37 @@ impl Committer {
         {
             self.tell_reset(&part.channel, *void);
         }
-        if let Some(origin) = part.origin {
-            self.gate.refuse(part.channel, origin, refusal);
+        match (part.operation, part.origin) {
+            // Of what is not known the front-end hears nothing, and answers by itself in the end (I5).
+            (Some(id), _) if refusal.condition != Condition::RemoteServerTimeout => {
+                self.shared.not_taken(&part.channel, id, refusal);
+            }
+            (None, Some(origin)) => {
+                let (shard, delivery) = (part.channel.shard(), refused(origin, refusal));
+                let leaving = Leaving {
+                    bytes: gate::weight(std::slice::from_ref(&delivery)),
+                    // It is nobody's but who asked: it is told whatever became of the shard.
+                    output: Output {
+                        channel: Some(part.channel),
+                        epoch: coven_core::Epoch::default(),
+                        commit: 0,
+                        deliveries: vec![delivery],
+                        trace: None,
+                    },
+                    to: part.to,
+                    base: None,
+                };
+                self.gate.push(shard, leaving);
+            }
+            _ => {}
         }
+    }
+}
+
+fn refused(origin: Arc<Origin>, refusal: Refusal) -> Delivery {
+    Delivery::Refused {
+        origin,
+        refusal: Box::new(refusal),
+        operation: None,
     }
 }

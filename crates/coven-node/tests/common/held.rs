@@ -1,4 +1,4 @@
-//! A store whose commits the test lets through one by one, or refuses.
+//! A store whose commits the test lets through one by one, refuses, or takes and forgets again.
 
 use coven_store::*;
 use smol_str::SmolStr;
@@ -6,12 +6,27 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+/// Something that has changed the content.
+#[derive(Debug, Clone)]
+enum Change {
+    Claim(ShardId, Claim),
+    Release(ShardId, Epoch),
+    Commit(ShardId, Epoch, Commit),
+    Acknowledge(ShardId, Epoch, Receipts),
+}
+
 type Held = (ShardId, Epoch, Commit, Reply<()>);
 
 /// Passes everything on to a memory store, but holds commits while `hold` is set, and refuses them while `full` is.
 #[derive(Debug, Default)]
 pub(crate) struct HeldStore {
-    inner: Arc<MemoryStore>,
+    inner: Mutex<Arc<MemoryStore>>,
+    /// What has changed its content, in order.
+    log: Mutex<Vec<Change>>,
+    /// Neither commits nor claims are answered but with an error.
+    away: AtomicBool,
+    /// The next commits are taken, and their answers lost.
+    mute: AtomicUsize,
     held: Mutex<Vec<Held>>,
     hold: AtomicBool,
     full: AtomicBool,
@@ -29,6 +44,50 @@ pub(crate) struct HeldStore {
 }
 
 impl HeldStore {
+    fn inner(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.inner.lock().unwrap())
+    }
+
+    /// It is away, or is back.
+    pub(crate) fn away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Takes the next commits, and loses the answers.
+    pub(crate) fn mute(&self, commits: usize) {
+        self.mute.store(commits, Ordering::SeqCst);
+    }
+
+    /// How much has changed so far.
+    pub(crate) fn changes(&self) -> usize {
+        self.log.lock().unwrap().len()
+    }
+
+    /// Loses what came after the first `kept` changes, as Redis does in a fail-over.
+    pub(crate) async fn lose(&self, kept: usize) {
+        let mut log = self.log.lock().unwrap().clone();
+        log.truncate(kept);
+        let anew = MemoryStore::new();
+        for change in log.clone() {
+            match change {
+                Change::Claim(shard, claim) => drop(anew.claim(shard, claim).await),
+                Change::Release(shard, epoch) => drop(anew.release(shard, epoch).await),
+                Change::Commit(shard, epoch, commit) => {
+                    drop(anew.commit(shard, epoch, commit).await);
+                }
+                Change::Acknowledge(shard, epoch, it) => {
+                    drop(anew.acknowledge(shard, epoch, it).await);
+                }
+            }
+        }
+        *self.log.lock().unwrap() = log;
+        *self.inner.lock().unwrap() = Arc::new(anew);
+    }
+
+    fn note(&self, change: Change) {
+        self.log.lock().unwrap().push(change);
+    }
+
     pub(crate) fn hold(&self) {
         self.hold.store(true, Ordering::SeqCst);
     }
@@ -88,7 +147,7 @@ impl HeldStore {
     pub(crate) fn let_go(&self) {
         self.hold.store(false, Ordering::SeqCst);
         for (shard, epoch, commit, reply) in self.held.lock().unwrap().drain(..) {
-            let inner = Arc::clone(&self.inner);
+            let inner = self.inner();
             tokio::spawn(async move { reply.send(inner.commit(shard, epoch, commit).await) });
         }
     }
@@ -103,8 +162,18 @@ impl Store for HeldStore {
         if let Some(error) = self.answers.lock().unwrap().pop() {
             return Pending::ready(Err(error));
         }
+        if self.away.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Io("test".into())));
+        }
+        self.note(Change::Commit(shard, epoch, commit.clone()));
+        let less = |count: usize| count.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.mute.fetch_update(order, order, less).is_ok() {
+            drop(self.inner().commit(shard, epoch, commit));
+            return Pending::ready(Err(Error::Unknown("test".into())));
+        }
         if !self.hold.load(Ordering::SeqCst) {
-            return self.inner.commit(shard, epoch, commit);
+            return self.inner().commit(shard, epoch, commit);
         }
         let (reply, pending) = Pending::channel();
         self.held
@@ -115,10 +184,10 @@ impl Store for HeldStore {
     }
 
     fn identity(&self) -> Pending<StoreId> {
-        self.inner.identity()
+        self.inner().identity()
     }
     fn owner(&self, shard: ShardId) -> Pending<Option<Owner>> {
-        self.inner.owner(shard)
+        self.inner().owner(shard)
     }
     fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
         self.claims.fetch_add(1, Ordering::SeqCst);
@@ -127,25 +196,31 @@ impl Store for HeldStore {
         if self.no_claims.fetch_update(order, order, less).is_ok() {
             return Pending::ready(Err(Error::Io("test".into())));
         }
-        self.inner.claim(shard, claim)
+        if self.away.load(Ordering::SeqCst) {
+            return Pending::ready(Err(Error::Io("test".into())));
+        }
+        self.note(Change::Claim(shard, claim));
+        self.inner().claim(shard, claim)
     }
     fn release(&self, shard: ShardId, epoch: Epoch) -> Pending<()> {
-        self.inner.release(shard, epoch)
+        self.note(Change::Release(shard, epoch));
+        self.inner().release(shard, epoch)
     }
     fn acknowledge(&self, shard: ShardId, epoch: Epoch, receipts: Receipts) -> Pending<()> {
         if self.deaf.load(Ordering::SeqCst) {
             return Pending::ready(Err(Error::Full("test".into())));
         }
-        self.inner.acknowledge(shard, epoch, receipts)
+        self.note(Change::Acknowledge(shard, epoch, receipts.clone()));
+        self.inner().acknowledge(shard, epoch, receipts)
     }
     fn forget_process(&self, shard: ShardId, epoch: Epoch, process: ProcessId) -> Pending<()> {
-        self.inner.forget_process(shard, epoch, process)
+        self.inner().forget_process(shard, epoch, process)
     }
     fn snapshot(&self, shard: ShardId, epoch: Epoch, key: ChannelKey, s: Snapshot) -> Pending<()> {
-        self.inner.snapshot(shard, epoch, key, s)
+        self.inner().snapshot(shard, epoch, key, s)
     }
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {
-        self.inner.expire(shard, epoch, retention)
+        self.inner().expire(shard, epoch, retention)
     }
     fn list(
         &self,
@@ -156,22 +231,22 @@ impl Store for HeldStore {
         if self.full.load(Ordering::SeqCst) {
             return Pending::ready(Err(Error::Full("test".into())));
         }
-        self.inner.list(shard, epoch, listings)
+        self.inner().list(shard, epoch, listings)
     }
     fn load(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<Loaded>> {
         if let Some(error) = self.loads.lock().unwrap().pop() {
             return Pending::ready(Err(error));
         }
-        self.inner.load(shard, key)
+        self.inner().load(shard, key)
     }
     fn exists(&self, shard: ShardId, key: &ChannelKey) -> Pending<bool> {
-        self.inner.exists(shard, key)
+        self.inner().exists(shard, key)
     }
     fn unsent(&self, shard: ShardId) -> Pending<Vec<Sent>> {
-        self.inner.unsent(shard)
+        self.inner().unsent(shard)
     }
     fn timers(&self, shard: ShardId) -> Pending<Vec<(Timestamp, ChannelKey)>> {
-        self.inner.timers(shard)
+        self.inner().timers(shard)
     }
     fn archive_page(
         &self,
@@ -182,17 +257,17 @@ impl Store for HeldStore {
         if self.damaged.load(Ordering::SeqCst) {
             return Pending::ready(Err(Error::Corrupt("test".into())));
         }
-        self.inner.archive_page(shard, key, query)
+        self.inner().archive_page(shard, key, query)
     }
     fn archive_bounds(&self, shard: ShardId, key: &ChannelKey) -> Pending<Option<ArchiveBounds>> {
-        self.inner.archive_bounds(shard, key)
+        self.inner().archive_bounds(shard, key)
     }
     fn directory(
         &self,
         space: &SmolStr,
         query: DirectoryQuery,
     ) -> Pending<Result<DirectoryPage, UnknownChannel>> {
-        self.inner.directory(space, query)
+        self.inner().directory(space, query)
     }
     fn channels(
         &self,
@@ -200,12 +275,12 @@ impl Store for HeldStore {
         after: Option<&SmolStr>,
         max: usize,
     ) -> Pending<Vec<ChannelKey>> {
-        self.inner.channels(space, after, max)
+        self.inner().channels(space, after, max)
     }
     fn wants_snapshot(&self) -> Vec<(ShardId, ChannelKey)> {
-        self.inner.wants_snapshot()
+        self.inner().wants_snapshot()
     }
     fn close(&self) -> Pending<()> {
-        self.inner.close()
+        self.inner().close()
     }
 }

@@ -7,6 +7,7 @@
     reason = "tests; not every test file uses all of it"
 )]
 
+pub(crate) mod cluster;
 pub(crate) mod held;
 
 use bytes::Bytes;
@@ -20,18 +21,37 @@ use coven_core::{
     ChannelName, Command, Epoch, Event, FullJid, Group, HistoryRequest, Origin, Query, Record,
     Sender, Sequence, StanzaKind, View,
 };
-use coven_node::{Handle, Options, Service};
+use coven_node::{Handle, Options, Seat, Service};
 use coven_store::Store;
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A front-end that hands every output to the test, but takes none of the room `stuck`.
 #[derive(Debug, Clone)]
 pub(crate) struct Ear {
-    outputs: mpsc::Sender<Output>,
-    words: mpsc::Sender<ToFront>,
+    pub(crate) outputs: mpsc::Sender<Output>,
+    pub(crate) words: mpsc::Sender<ToFront>,
+    pub(crate) heard: Heard,
+}
+
+/// Of each room the last event and the last commit that were heard of.
+pub(crate) type Heard = Arc<Mutex<BTreeMap<String, (u64, u64)>>>;
+
+fn hear(heard: &Heard, output: &Output) {
+    let Some(channel) = &output.channel else {
+        return;
+    };
+    let sequences = output.deliveries.iter().filter_map(record);
+    let last = sequences.map(|record| record.sequence.0).max();
+    let mut heard = heard.lock().unwrap();
+    let place = heard.entry(channel.name().local.to_string()).or_default();
+    *place = (
+        place.0.max(last.unwrap_or_default()),
+        place.1.max(output.commit),
+    );
 }
 
 impl FrontLink for Ear {
@@ -45,6 +65,7 @@ impl FrontLink for Ear {
                     return;
                 }
             };
+            hear(&ear.heard, &output);
             if output
                 .channel
                 .as_ref()
@@ -60,10 +81,12 @@ impl FrontLink for Ear {
 /// A node under test.
 pub(crate) struct Node {
     pub(crate) handle: Handle,
+    pub(crate) seat: Arc<Seat>,
     pub(crate) service: Service,
     pub(crate) outputs: mpsc::Receiver<Output>,
     /// What is said beside outputs.
     pub(crate) words: mpsc::Receiver<ToFront>,
+    heard: Heard,
 }
 
 impl Node {
@@ -85,13 +108,17 @@ impl Node {
         let ear = Ear {
             outputs: to_outputs,
             words: to_words,
+            heard: Heard::default(),
         };
-        let (handle, service) = Service::start(store, ear, options).await.unwrap();
+        let heard = Arc::clone(&ear.heard);
+        let (handle, seat, service) = Service::start_alone(store, ear, options).await.unwrap();
         Self {
             handle,
+            seat,
             service,
             outputs,
             words,
+            heard,
         }
     }
 
@@ -102,7 +129,7 @@ impl Node {
 
     pub(crate) fn send(&self, operation: Operation) {
         let message = ToNode::Operation(Box::new(operation));
-        assert!(self.handle.try_send(message).is_ok(), "the queue is full");
+        assert!(self.seat.try_send(message).is_ok(), "the queue is full");
     }
 
     pub(crate) fn join(&self, room: &str, jid: &str, nick: &str) {
@@ -174,12 +201,15 @@ impl Node {
             commit: 1,
             all: false,
         };
-        let sent = self.handle.try_send(ToNode::Acknowledge(vec![receipt]));
+        let sent = self.seat.try_send(ToNode::Acknowledge(vec![receipt]));
         assert!(sent.is_ok());
     }
 
-    /// Acknowledges everything up to a sequence.
+    /// Acknowledges everything up to a sequence, as far as it was heard of.
     pub(crate) fn acknowledge(&self, room: &str, sequence: u64, commit: u64) {
+        let heard = self.heard.lock().unwrap().get(room).copied();
+        let (last, newest) = heard.unwrap_or_default();
+        let (sequence, commit) = (sequence.min(last), commit.min(newest));
         let receipt = Acknowledged {
             channel: channel(room),
             connection: "c".into(),
@@ -191,7 +221,7 @@ impl Node {
             all: true,
         };
         assert!(
-            self.handle
+            self.seat
                 .try_send(ToNode::Acknowledge(vec![receipt]))
                 .is_ok()
         );

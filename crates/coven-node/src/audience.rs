@@ -1,0 +1,290 @@
+//! Who hears a channel: which front-ends hold its roster, and what leaves when one of them needs it anew.
+//!
+//! A front-end that begins to hold a connection of the space gets the roster with the next event; if the channel owes
+//! anything, at once: base and journal, and the refusals that nobody has acknowledged (design §5.7, 5.8; IL-10). Nothing is
+//! sent to one that lacks what it builds on.
+
+use crate::actor::{Room, Soundness};
+use crate::commit::Request;
+use crate::fronts::{Seats, View};
+use crate::holding::SeatNo;
+use crate::load;
+use crate::table::lock;
+use coven_cluster::{Delivery, ProcessId};
+use coven_core::{Record, Roster, Sequence};
+use coven_proto::{Outcome, decode_outcome};
+use coven_store::StoredOutcome;
+use smol_str::SmolStr;
+use std::sync::Arc;
+use tracing::warn;
+
+/// Deliveries in one output when the journal is sent again.
+const PAGE: usize = 200;
+
+/// What is sent again.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) base: Roster,
+    pub(crate) journal: Vec<Arc<Record>>,
+    pub(crate) acknowledged: Vec<(SmolStr, Sequence)>,
+    pub(crate) outcomes: Vec<StoredOutcome>,
+}
+
+/// The front-ends that hold a channel's roster.
+#[derive(Debug, Default)]
+pub(crate) struct Audience {
+    /// Whom the channel has seen last.
+    view: Option<Arc<View>>,
+    /// Of these: who has the roster, by number and since when it holds what it holds.
+    have: Vec<(SeatNo, u64)>,
+}
+
+impl Audience {
+    /// Takes up a view; those that are in it no more are forgotten.
+    fn see(&mut self, view: &Arc<View>) {
+        if self
+            .view
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, view))
+        {
+            return;
+        }
+        let there = |known: &(SeatNo, u64)| {
+            view.members()
+                .any(|(seat, since)| (seat.no, since) == *known)
+        };
+        self.have.retain(there);
+        self.view = Some(Arc::clone(view));
+    }
+
+    /// Those of the view who lack the roster.
+    fn lacking(&self) -> Vec<Arc<crate::fronts::SeatState>> {
+        let Some(view) = &self.view else {
+            return Vec::new();
+        };
+        let mut lacking = Vec::new();
+        for (seat, since) in view.members() {
+            if !self.have.contains(&(seat.no, since)) {
+                lacking.push(Arc::clone(seat));
+            }
+        }
+        lacking
+    }
+
+    /// From now on all of the view have it.
+    fn all_have(&mut self) {
+        if let Some(view) = &self.view {
+            self.have = view
+                .members()
+                .map(|(seat, since)| (seat.no, since))
+                .collect();
+        }
+    }
+
+    /// Whether all of this view have it.
+    fn is_complete(&self, view: &Arc<View>) -> bool {
+        self.view
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, view))
+            && self.have.len() == view.seats.len()
+    }
+
+    /// All of this view are about to get it.
+    pub(crate) fn meet_all(&mut self, view: &Arc<View>) -> Seats {
+        self.see(view);
+        self.all_have();
+        Arc::clone(&view.seats)
+    }
+
+    /// Everybody of the view that was seen last.
+    pub(crate) fn seats(&self) -> Option<Seats> {
+        self.view.as_ref().map(|view| Arc::clone(&view.seats))
+    }
+
+    /// Nobody has it.
+    pub(crate) fn forget(&mut self) {
+        self.have.clear();
+    }
+}
+
+impl Room {
+    /// Who holds connections of the channel's space now.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.shared.fronts.view(&self.channel.name().space)
+    }
+
+    /// Whether output of the channel is not acknowledged by all connections.
+    pub(crate) fn owes(&self) -> bool {
+        let view = self.view();
+        self.head() > self.acknowledged || lock(&self.acks).owes(&view.connections)
+    }
+
+    /// Front-ends that are new get what the channel owes.
+    pub(crate) async fn meet(&mut self) {
+        let view = self.view();
+        if self.audience.is_complete(&view) {
+            return;
+        }
+        self.audience.see(&view);
+        let lacking = self.audience.lacking();
+        if lacking.is_empty() || !self.owes() {
+            return;
+        }
+        self.resend_to(lacking.into()).await;
+    }
+
+    /// The roster as it is before the events, for those who lack it.
+    pub(crate) fn base(&mut self) -> Option<(Box<Delivery>, Vec<SeatNo>)> {
+        let Soundness::Sound(state) = &self.condition else {
+            return None;
+        };
+        let lacking = self.audience.lacking();
+        if lacking.is_empty() {
+            return None;
+        }
+        let base = Delivery::Base {
+            roster: Box::new(state.roster().clone()),
+            acknowledged: Vec::new(),
+        };
+        self.audience.all_have();
+        let to = lacking.iter().map(|seat| seat.no).collect();
+        Some((Box::new(base), to))
+    }
+
+    /// A stream was lost, and with it what it had not acknowledged: base roster and journal once more (design §5.8).
+    pub(crate) async fn resend(&mut self, seat: SeatNo) {
+        let view = self.view();
+        let seats = view.seats.iter().filter(|s| s.no == seat);
+        let seats: Vec<_> = seats.cloned().collect();
+        if !seats.is_empty() {
+            self.resend_to(seats.into()).await;
+        }
+    }
+
+    /// Base roster and journal for everybody.
+    pub(crate) async fn resend_all(&mut self) {
+        let view = self.view();
+        self.resend_to(Arc::clone(&view.seats)).await;
+    }
+
+    /// The shard has a new epoch: what was not acknowledged under the old one is sent again.
+    pub(crate) async fn renew(&mut self) {
+        if self.owes() {
+            self.resend_all().await;
+        }
+    }
+
+    async fn resend_to(&mut self, to: Seats) {
+        self.settle().await;
+        let view = self.view();
+        self.audience.see(&view);
+        if matches!(self.condition, Soundness::Quarantined) {
+            // There is nothing to send; but errors go out only to connections that do not wait for anything.
+            return self
+                .page(&to, base(Roster::default(), Vec::new()), false)
+                .await;
+        }
+        match load::load(&self.shared, &self.channel).await {
+            Ok(stored) => {
+                self.audience.now_have(&to);
+                let owed = Owed {
+                    base: stored.base,
+                    journal: stored.journal,
+                    acknowledged: stored.acknowledged,
+                    outcomes: stored.outcomes,
+                };
+                self.send_again(owed, to).await;
+            }
+            Err(error) => warn!(channel = %self.channel, %error, "cannot send again yet"),
+        }
+    }
+
+    /// Base roster, journal and refusals, in pages: between two of them a front-end can look after other channels.
+    pub(crate) async fn send_again(&mut self, owed: Owed, to: Seats) {
+        let mut refusals = self.owed_refusals(&owed.outcomes).into_iter().peekable();
+        let mut page = base(owed.base, owed.acknowledged);
+        for record in owed.journal {
+            while let Some((_, refused)) = refusals.next_if(|(after, _)| *after < record.sequence) {
+                page.push(refused);
+            }
+            if page.len() >= PAGE {
+                let page = std::mem::take(&mut page);
+                self.page(&to, page, true).await;
+            }
+            let history = self.history_of(&record).await;
+            page.push(Delivery::Event { record, history });
+        }
+        page.extend(refusals.map(|(_, refused)| refused));
+        self.page(&to, page, false).await;
+    }
+
+    async fn page(&self, to: &Seats, page: Vec<Delivery>, more_follows: bool) {
+        self.send(Request {
+            more_follows,
+            ..Request::output(self, Arc::clone(to), page)
+        })
+        .await;
+    }
+
+    /// The stored refusals that are not acknowledged, each with the place that it stands behind.
+    fn owed_refusals(&self, outcomes: &[StoredOutcome]) -> Vec<(Sequence, Delivery)> {
+        let view = self.view();
+        let acks = lock(&self.acks);
+        let least = acks.least(&view.connections).commit;
+        let mut owed: Vec<&StoredOutcome> = outcomes
+            .iter()
+            .filter(|it| it.outcome.addressee.is_some() && it.commit.0 > least)
+            .collect();
+        owed.sort_by_key(|it| (it.commit, it.outcome.after));
+        let refusal = |it: &&StoredOutcome| match decode_outcome(it.outcome.result.clone()).ok()? {
+            Outcome::Refused(refused) => {
+                let after = Sequence(it.outcome.after.0);
+                let (origin, refusal) = *refused;
+                let (origin, refusal) = (Arc::new(origin), Box::new(refusal));
+                let operation = Some((ProcessId(it.outcome.process.0), it.outcome.n));
+                let refused = Delivery::Refused {
+                    origin,
+                    refusal,
+                    operation,
+                };
+                Some((after, refused))
+            }
+            Outcome::Done => None,
+        };
+        owed.iter().filter_map(refusal).collect()
+    }
+
+    /// Rosters are not needed any more.
+    pub(crate) async fn forget(&mut self) {
+        let view = self.view();
+        self.audience.see(&view);
+        let have = std::mem::take(&mut self.audience.have);
+        if !have.is_empty() {
+            let to = Arc::clone(&view.seats);
+            self.send(Request::output(self, to, vec![Delivery::Forget]))
+                .await;
+        }
+    }
+}
+
+impl Audience {
+    /// These have it from now on.
+    fn now_have(&mut self, seats: &Seats) {
+        let Some(view) = self.view.clone() else {
+            return;
+        };
+        for (seat, since) in view.members() {
+            let place = (seat.no, since);
+            if seats.iter().any(|s| s.no == seat.no) && !self.have.contains(&place) {
+                self.have.push(place);
+            }
+        }
+    }
+}
+
+fn base(roster: Roster, acknowledged: Vec<(SmolStr, Sequence)>) -> Vec<Delivery> {
+    vec![Delivery::Base {
+        roster: Box::new(roster),
+        acknowledged,
+    }]
+}

@@ -1,0 +1,268 @@
+//! The front-ends that are attached: what they hold, and the ways to them.
+//!
+//! Owns the seats, one for each link, and the view of each space that follows from what they hold ([`crate::holding`]).
+//! What a channel sends goes through the output gate (`commit/gate.rs`); words about operations and answers that need no
+//! order go through the seat's own queue. Neither waits for one that does not take anything: it is detached, and gets what
+//! it has missed when it comes back.
+
+use crate::holding::{Holding, SeatNo};
+use coven_cluster::{FrontLink, Held, LeaseNumber, ProcessId, ToFront};
+use hashbrown::HashMap;
+use smol_str::SmolStr;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// Words that wait for one front-end.
+const WORDS: usize = 4096;
+
+/// A [`FrontLink`] behind a pointer.
+pub(crate) trait Front: std::fmt::Debug + Send + Sync {
+    fn send(&self, message: ToFront) -> Sending;
+}
+
+/// A message on its way to a front-end.
+pub(crate) type Sending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes a [`Front`] of a link.
+#[derive(Debug)]
+struct Link<F>(Arc<F>);
+
+impl<F: FrontLink + 'static> Front for Link<F> {
+    fn send(&self, message: ToFront) -> Sending {
+        let link = Arc::clone(&self.0);
+        Box::pin(async move { link.send(message).await })
+    }
+}
+
+/// One attached front-end.
+#[derive(Debug)]
+pub(crate) struct SeatState {
+    pub(crate) no: SeatNo,
+    pub(crate) process: ProcessId,
+    /// In this process: it holds every connection, is never detached, and its back-pressure is felt.
+    pub(crate) is_local: bool,
+    link: Arc<dyn Front>,
+    words: mpsc::Sender<ToFront>,
+    /// Ended, or detached.
+    pub(crate) gone: CancellationToken,
+    /// About so many bytes of outputs wait for it.
+    pub(crate) queued: AtomicUsize,
+}
+
+/// Front-ends in an order.
+pub(crate) type Seats = Arc<[Arc<SeatState>]>;
+
+/// Who gets the output of a space's channels. Exchanged as a whole when anything changes.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) seats: Seats,
+    /// In the same order: when a seat's changes, it needs rosters anew.
+    pub(crate) since: Vec<u64>,
+    /// All connections of the space that are known.
+    pub(crate) connections: Vec<SmolStr>,
+}
+
+/// All attached front-ends.
+#[derive(Debug)]
+pub(crate) struct Fronts {
+    inner: Mutex<Inner>,
+    views: RwLock<HashMap<SmolStr, Arc<View>>>,
+    /// The view of a space of which nobody holds a connection by name.
+    other: RwLock<Arc<View>>,
+    next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seats: Vec<Arc<SeatState>>,
+    holding: Holding,
+    /// Connections of each space, as configured.
+    configured: HashMap<SmolStr, Vec<SmolStr>>,
+}
+
+impl SeatState {
+    /// Hands over one message; ends as well when the link does.
+    pub(crate) fn send(self: &Arc<Self>, message: ToFront) -> Sending {
+        self.link.send(message)
+    }
+
+    /// Says something without waiting. Whoever does not listen is detached.
+    pub(crate) fn tell(&self, word: ToFront) {
+        if self.words.try_send(word).is_err() && !self.gone.is_cancelled() {
+            warn!(process = %format_args!("{:032x}", self.process.0), "a front-end does not listen: detached");
+            self.gone.cancel();
+        }
+    }
+}
+
+impl View {
+    fn new(seats: Vec<(Arc<SeatState>, u64)>, connections: Vec<SmolStr>) -> Self {
+        let since = seats.iter().map(|(_, since)| *since).collect();
+        let seats = seats.into_iter().map(|(seat, _)| seat).collect();
+        Self {
+            seats,
+            since,
+            connections,
+        }
+    }
+
+    /// The seats and what their state of knowledge is called.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Arc<SeatState>, u64)> {
+        self.seats.iter().zip(self.since.iter().copied())
+    }
+}
+
+impl Fronts {
+    pub(crate) fn new(configured: std::collections::HashMap<SmolStr, Vec<SmolStr>>) -> Self {
+        let configured = configured.into_iter().collect();
+        let inner = Inner {
+            configured,
+            ..Inner::default()
+        };
+        let fronts = Self {
+            inner: Mutex::new(inner),
+            views: RwLock::default(),
+            other: RwLock::new(Arc::new(View::new(Vec::new(), Vec::new()))),
+            next: AtomicU64::new(1),
+        };
+        fronts.renew(&fronts.lock());
+        fronts
+    }
+
+    /// Attaches a front-end. Its words are sent by the future, which ends with the seat.
+    pub(crate) fn attach(
+        &self,
+        process: ProcessId,
+        link: impl FrontLink + 'static,
+        is_local: bool,
+    ) -> (Arc<SeatState>, impl Future<Output = ()> + Send + 'static) {
+        let (words, mut to_say) = mpsc::channel(WORDS);
+        let seat = Arc::new(SeatState {
+            no: self.next.fetch_add(1, Ordering::Relaxed),
+            process,
+            is_local,
+            link: Arc::new(Link(Arc::new(link))),
+            words,
+            gone: CancellationToken::new(),
+            queued: AtomicUsize::new(0),
+        });
+        let mut inner = self.lock();
+        inner.seats.push(Arc::clone(&seat));
+        self.renew(&inner);
+        drop(inner);
+        let (gone, link) = (seat.gone.clone(), Arc::clone(&seat.link));
+        let saying = async move {
+            let all = async {
+                while let Some(word) = to_say.recv().await {
+                    link.send(word).await;
+                }
+            };
+            let _ended = gone.run_until_cancelled(all).await;
+        };
+        (seat, saying)
+    }
+
+    /// Detaches a front-end. Tells whether any view has changed.
+    pub(crate) fn detach(&self, seat: &SeatState) -> bool {
+        seat.gone.cancel();
+        let mut inner = self.lock();
+        inner.seats.retain(|other| other.no != seat.no);
+        let changed = inner.holding.gone(seat.no);
+        self.renew(&inner);
+        changed
+    }
+
+    /// A front-end says what it holds. Tells whether any view has changed.
+    pub(crate) fn says(&self, seat: &SeatState, held: Vec<Held>) -> bool {
+        if seat.is_local {
+            return false;
+        }
+        let mut inner = self.lock();
+        if !inner.seats.iter().any(|other| other.no == seat.no) {
+            return false;
+        }
+        let changed = inner.holding.says(seat.no, held);
+        if changed {
+            self.renew(&inner);
+        }
+        changed
+    }
+
+    /// Who gets the output of a space's channels now.
+    pub(crate) fn view(&self, space: &SmolStr) -> Arc<View> {
+        let views = self.views.read().unwrap_or_else(PoisonError::into_inner);
+        match views.get(space) {
+            Some(view) => Arc::clone(view),
+            None => Arc::clone(&self.other.read().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// All attached front-ends.
+    pub(crate) fn all(&self) -> Vec<Arc<SeatState>> {
+        self.lock().seats.clone()
+    }
+
+    /// Says something to a process, if it is attached; all operations here are those of a front-end in this process.
+    pub(crate) fn tell(&self, process: u128, word: ToFront) {
+        let inner = self.lock();
+        let mut seats = inner.seats.iter().rev();
+        if let Some(seat) = seats.find(|seat| seat.is_local || seat.process.0 == process) {
+            seat.tell(word);
+        }
+    }
+
+    /// Says something to all.
+    pub(crate) fn tell_all(&self, word: &ToFront) {
+        for seat in &self.lock().seats {
+            seat.tell(word.clone());
+        }
+    }
+
+    /// Whether a lease is the newest of its connection.
+    pub(crate) fn is_newest(&self, connection: &SmolStr, lease: LeaseNumber) -> bool {
+        self.lock().holding.is_newest(connection, lease)
+    }
+
+    /// Whether so many bytes wait for one of them.
+    pub(crate) fn is_behind(&self, bytes: usize) -> bool {
+        let inner = self.lock();
+        let mut seats = inner.seats.iter().filter(|seat| !seat.gone.is_cancelled());
+        seats.any(|seat| seat.queued.load(Ordering::Relaxed) > bytes)
+    }
+
+    fn renew(&self, inner: &Inner) {
+        let local = || inner.seats.iter().filter(|seat| seat.is_local);
+        let find = |no: SeatNo| inner.seats.iter().find(|seat| seat.no == no);
+        let heard = inner.holding.connections();
+        let mut views = HashMap::new();
+        let spaces = inner
+            .configured
+            .keys()
+            .chain(inner.holding.members().keys());
+        for space in spaces {
+            let mut seats: Vec<_> = local().map(|seat| (Arc::clone(seat), 0)).collect();
+            for (no, member) in inner.holding.members().get(space).into_iter().flatten() {
+                seats.extend(find(*no).map(|seat| (Arc::clone(seat), member.since)));
+            }
+            let mut connections = inner.configured.get(space).cloned().unwrap_or_default();
+            let of_space = heard.iter().filter(|(of, _)| of == space);
+            connections.extend(of_space.map(|(_, name)| name.clone()));
+            connections.sort();
+            connections.dedup();
+            views.insert(space.clone(), Arc::new(View::new(seats, connections)));
+        }
+        let other = local().map(|seat| (Arc::clone(seat), 0)).collect();
+        *self.views.write().unwrap_or_else(PoisonError::into_inner) = views;
+        *self.other.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(View::new(other, Vec::new()));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

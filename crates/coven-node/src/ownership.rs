@@ -1,0 +1,284 @@
+//! Taking shards and giving them up (design §5.3, 5.10): what the agent of the cluster asks of a node.
+//!
+//! Who should own what is decided elsewhere, and may be wrong: safe is only what the store grants. Here is the order of the
+//! steps, so that nothing is lost between two owners: what is given up is finished first, durable and acknowledged as far as
+//! it is, and what is taken is sent again from where its last owner's output was not acknowledged.
+
+use crate::actor::Message;
+use crate::commit::Control;
+use crate::shared::Shared;
+use crate::{convert, receipts, start};
+use coven_cluster::{Channel, ShardId, ToFront};
+use coven_core::Epoch;
+use coven_store::{Claim, Error, Owner, Ownership, SessionId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+/// Shards that are given up at a time: each is without an owner for a moment only.
+const AT_A_TIME: usize = 8;
+/// How long a shard may take to be finished before it is given up as it is: its next owner finds what is durable.
+const MOST_WAIT: Duration = Duration::from_secs(10);
+/// Channels that are told at a time that there is another front-end, and how long is waited then.
+const MEETINGS: usize = 64;
+const BETWEEN: Duration = Duration::from_millis(5);
+/// So many bytes may wait for a new front-end before more channels begin to send to it.
+const PACED_BYTES: usize = 4 * 1024 * 1024;
+
+/// A shard to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Take {
+    /// The shard.
+    pub shard: ShardId,
+    /// The owner that is known to be dead.
+    pub judged_dead: Option<Owner>,
+    /// The highest epoch of it that was heard of.
+    pub known: Epoch,
+}
+
+/// What has become of a shard without the agent's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// It has another owner, or has to be claimed anew: this node has dropped it.
+    Lost {
+        /// The shard.
+        shard: ShardId,
+        /// The epoch of the other owner, if that is known.
+        by: Option<Epoch>,
+    },
+}
+
+/// Where a channel is, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Where {
+    /// Its shard.
+    pub shard: ShardId,
+    /// The epoch under which this node owns it, if it does.
+    pub epoch: Option<Epoch>,
+    /// The newest sequence known here, of a channel in memory.
+    pub sequence: Option<coven_core::Sequence>,
+    /// Whether it is in memory.
+    pub loaded: bool,
+}
+
+/// Claims shards; what is granted is announced, and what it owes is sent.
+pub(crate) async fn take(
+    shared: &Arc<Shared>,
+    takes: Vec<Take>,
+    session: SessionId,
+) -> Vec<(ShardId, Result<Epoch, Error>)> {
+    shared.session.send_if_modified(|known| {
+        let is_new = *known != session;
+        *known = session;
+        is_new
+    });
+    let claim = |take: Take| {
+        let known = shared.shards.known(take.shard).max(take.known);
+        let claim = Claim {
+            session,
+            judged_dead: take.judged_dead,
+            known: coven_store::Epoch(known.0),
+        };
+        let claimed = shared.store.claim(convert::shard(take.shard), claim);
+        (take.shard, claimed)
+    };
+    let claims: Vec<_> = takes
+        .into_iter()
+        .filter(|take| !shared.shards.owns(take.shard))
+        .map(claim)
+        .collect();
+    let mut answers = Vec::with_capacity(claims.len());
+    let mut granted = Vec::new();
+    for (shard, claimed) in claims {
+        let answer = claimed.await;
+        let epoch = answer.as_ref().map(|it| Epoch(it.epoch.0));
+        if let Ok(ownership) = &answer {
+            own(shared, shard, session, *ownership).await;
+            granted.push((shard, Epoch(ownership.epoch.0)));
+        }
+        answers.push((shard, epoch.map_err(Clone::clone)));
+    }
+    if !granted.is_empty() {
+        info!(
+            event = "shard-claimed",
+            shards = granted.len(),
+            "shards are ours"
+        );
+        let shards = granted
+            .iter()
+            .map(|(shard, _)| convert::shard(*shard))
+            .collect();
+        shared.fronts.tell_all(&ToFront::Owned(granted));
+        shared.spawn(start::take_up(Arc::clone(shared), shards));
+        shared.taken.notify_one();
+    }
+    answers
+}
+
+async fn own(shared: &Shared, shard: ShardId, session: SessionId, ownership: Ownership) {
+    let (done, opened) = oneshot::channel();
+    let open = Control::Open {
+        shard,
+        session,
+        last: ownership.last_commit,
+        done,
+    };
+    let _ended = shared.controls.send(open).await;
+    let _ended = opened.await;
+    shared.shards.own(shard, Epoch(ownership.epoch.0));
+}
+
+/// Gives shards up; ends when they are released, or when that did not succeed in time.
+pub(crate) async fn give_up(shared: &Arc<Shared>, shards: Vec<ShardId>) {
+    let mut leaving = JoinSet::new();
+    for shard in shards {
+        if leaving.len() >= AT_A_TIME {
+            let _one = leaving.join_next().await;
+        }
+        leaving.spawn(release(Arc::clone(shared), shard));
+    }
+    while leaving.join_next().await.is_some() {}
+}
+
+async fn release(shared: Arc<Shared>, shard: ShardId) {
+    let epoch = shared.epoch(shard);
+    if epoch.0 == 0 {
+        return;
+    }
+    shared.shards.leaving(shard);
+    if tokio::time::timeout(MOST_WAIT, finished(&shared, shard))
+        .await
+        .is_err()
+    {
+        warn!(
+            shard = shard.0,
+            "not everything of a shard was finished before it was given up"
+        );
+    }
+    let (done, dropped) = oneshot::channel();
+    let _ended = shared.controls.send(Control::Drop(shard, done)).await;
+    let _ended = dropped.await;
+    if let Err(error) = receipts::flush(&shared, shard).await {
+        warn!(shard = shard.0, %error, "acknowledgements were not stored: some output will be repeated");
+    }
+    let released = shared
+        .store
+        .release(convert::shard(shard), coven_store::Epoch(epoch.0));
+    if let Err(error) = released.await {
+        warn!(shard = shard.0, %error, "a shard was not released");
+    }
+    shared.shards.drop(shard);
+    shared
+        .fronts
+        .tell_all(&ToFront::Released(vec![(shard, epoch)]));
+}
+
+/// All that was decided is durable, and no channel of the shard is in memory.
+async fn finished(shared: &Arc<Shared>, shard: ShardId) {
+    let mut leaving = Vec::new();
+    for (_, mailbox) in shared.table.of(|of| of == shard) {
+        let (done, left) = oneshot::channel();
+        let (settle, done) = (true, Some(done));
+        mailbox.tell(Message::Leave { settle, done });
+        leaving.push(left);
+    }
+    for left in leaving {
+        let _left = left.await;
+    }
+    let (done, closed) = oneshot::channel();
+    let _ended = shared.controls.send(Control::Close(shard, done)).await;
+    let _ended = closed.await;
+}
+
+/// A shard is known to have another owner with a higher epoch.
+pub(crate) async fn heard_of(shared: &Arc<Shared>, shard: ShardId, epoch: Epoch) {
+    let own = shared.epoch(shard);
+    if own.0 == 0 || epoch <= own {
+        return;
+    }
+    let (done, dropped) = oneshot::channel();
+    let _ended = shared.controls.send(Control::Drop(shard, done)).await;
+    let _ended = dropped.await;
+    shared.lost(shard, Some(epoch));
+}
+
+/// The session may have ended: nothing is read or decided until it is sound again.
+pub(crate) fn suspend(shared: &Shared) {
+    shared.shards.suspend(true);
+}
+
+/// There is a new session: every shard is claimed again over this node's own token (design §5.1).
+pub(crate) async fn resume(shared: &Arc<Shared>, session: SessionId) {
+    shared.session.send_replace(session);
+    let mut waiting = Vec::new();
+    for (shard, _) in shared.shards.owned() {
+        let (done, resumed) = oneshot::channel();
+        let _ended = shared.controls.send(Control::Resume(shard, done)).await;
+        waiting.push(resumed);
+    }
+    for resumed in waiting {
+        let _lost = resumed.await;
+    }
+    shared.shards.suspend(false);
+}
+
+impl Shared {
+    /// A shard is another's: what is in memory of it is void.
+    pub(crate) fn lost(self: &Arc<Self>, shard: ShardId, by: Option<Epoch>) {
+        let Some(epoch) = self.shards.drop(shard) else {
+            return;
+        };
+        warn!(
+            event = "shard-lost",
+            shard = shard.0,
+            epoch = epoch.0,
+            "a shard is not ours any more"
+        );
+        self.unstored.forget(shard);
+        for (_, mailbox) in self.table.of(|of| of == shard) {
+            let (settle, done) = (false, None);
+            mailbox.tell(Message::Leave { settle, done });
+        }
+        self.fronts
+            .tell_all(&ToFront::Released(vec![(shard, epoch)]));
+        let _nobody_listens = self.events.send(NodeEvent::Lost { shard, by });
+    }
+
+    /// A shard goes on under another epoch: what is owed of it is sent again.
+    pub(crate) fn renewed(self: &Arc<Self>, shard: ShardId) {
+        for (_, mailbox) in self.table.of(|of| of == shard) {
+            mailbox.tell(Message::Renew);
+        }
+    }
+
+    /// Other front-ends hold connections: channels in memory that owe anything send it to them, a few at a time. The others
+    /// do so with their next event.
+    pub(crate) async fn introduce(self: Arc<Self>) {
+        for (count, (_, mailbox)) in self.table.of(|_| true).into_iter().enumerate() {
+            if count % MEETINGS == MEETINGS - 1 {
+                tokio::time::sleep(BETWEEN).await;
+                while self.fronts.is_behind(PACED_BYTES) {
+                    tokio::time::sleep(BETWEEN * 10).await;
+                }
+            }
+            mailbox.tell(Message::Meet);
+        }
+    }
+
+    /// Where a channel is.
+    pub(crate) fn place(&self, channel: &Channel) -> Where {
+        let epoch = self.epoch(channel.shard());
+        let mailbox = self.table.get(channel);
+        Where {
+            shard: channel.shard(),
+            epoch: Some(epoch).filter(|epoch| epoch.0 != 0),
+            sequence: mailbox
+                .as_ref()
+                .map(|mailbox| crate::table::lock(&mailbox.acks).newest()),
+            loaded: mailbox.is_some(),
+        }
+    }
+}

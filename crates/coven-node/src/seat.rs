@@ -1,0 +1,178 @@
+//! A front-end's place at a node: what it says comes in here (design §3.2, §5.9).
+
+use crate::actor::Message;
+use crate::commit::{Control, wait};
+use crate::fronts::SeatState;
+use crate::load;
+use crate::shared::Shared;
+use crate::{directory, receipts};
+use coven_cluster::{Delivery, NodeLink, Operation, ProcessId, Request, ToFront, ToNode};
+use coven_core::{Query, Refusal};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// One attached front-end. Dropping it detaches the front-end.
+#[derive(Debug)]
+pub struct Seat {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) state: Arc<SeatState>,
+}
+
+impl Seat {
+    /// Whose it is.
+    #[must_use]
+    pub fn process(&self) -> ProcessId {
+        self.state.process
+    }
+
+    /// Ends when the node has detached the front-end: it took nothing for too long. Its link is to be closed; when it comes
+    /// back, it gets what it has missed.
+    pub async fn detached(&self) {
+        self.state.gone.cancelled().await;
+    }
+
+    fn operation(&self, operation: Box<Operation>) -> Result<(), ToNode> {
+        let shared = &self.shared;
+        if !shared.shards.takes(operation.channel.shard()) {
+            self.not_owner(&operation);
+            return Ok(());
+        }
+        if matches!(operation.request, Request::Query(Query::Ping { .. }))
+            && shared.table.get(&operation.channel).is_none()
+        {
+            return self.aside(operation);
+        }
+        let channel = operation.channel.clone();
+        let message = Message::Operation(operation, Instant::now());
+        match shared.table.offer(shared, &channel, message) {
+            Err(Message::Operation(operation, _)) => self.full(operation),
+            _ => Ok(()),
+        }
+    }
+
+    /// The queue is full: whoever asked is told by the front-end whose operation it is (IL-19, I9).
+    fn full(&self, operation: Box<Operation>) -> Result<(), ToNode> {
+        let Some(id) = operation.id else {
+            return Err(ToNode::Operation(operation));
+        };
+        self.state.tell(ToFront::NotTaken {
+            channel: operation.channel,
+            id,
+            refusal: Box::new(wait()),
+        });
+        Ok(())
+    }
+
+    fn not_owner(&self, operation: &Operation) {
+        let channel = operation.channel.clone();
+        match operation.id {
+            Some(id) => {
+                let epoch = self.shared.shards.known(channel.shard());
+                self.state.tell(ToFront::NotOwner { channel, id, epoch });
+            }
+            None => self.refuse(operation, wait()),
+        }
+    }
+
+    fn refuse(&self, operation: &Operation, refusal: Refusal) {
+        let origin = Arc::clone(&operation.origin);
+        if origin.is_answerable() {
+            let refusal = Box::new(refusal);
+            let delivery = Delivery::Refused {
+                origin,
+                refusal,
+                operation: operation.id.map(|id| id.name()),
+            };
+            let channel = Some(operation.channel.clone());
+            self.state.tell(self.shared.output(channel, vec![delivery]));
+        }
+    }
+
+    /// A self-ping to a channel that is not in memory is answered without loading it (design §6).
+    fn aside(&self, operation: Box<Operation>) -> Result<(), ToNode> {
+        let Ok(permit) = Arc::clone(&self.shared.reads).try_acquire_owned() else {
+            return self.full(operation);
+        };
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let delivery = answer_aside(&shared, &operation).await;
+            shared
+                .say(Some(operation.channel.clone()), vec![delivery])
+                .await;
+            if let Some(id) = operation.id {
+                shared.passed(&operation.channel, id);
+            }
+        });
+        Ok(())
+    }
+}
+
+impl NodeLink for Seat {
+    fn try_send(&self, message: ToNode) -> Result<(), ToNode> {
+        let shared = &self.shared;
+        match message {
+            ToNode::Operation(operation) => self.operation(operation),
+            ToNode::Holds(held) => {
+                if shared.fronts.says(&self.state, held) {
+                    shared.spawn(Arc::clone(shared).introduce());
+                }
+                Ok(())
+            }
+            ToNode::Relay { to, relay } => {
+                shared.fronts.tell(to.0, ToFront::Relay(relay));
+                Ok(())
+            }
+            ToNode::Acknowledge(batch) => {
+                receipts::take(shared, &self.state, batch);
+                Ok(())
+            }
+            ToNode::Directory(request) => {
+                directory::spawn_answer(shared, &self.state, request).map_err(ToNode::Directory)
+            }
+            ToNode::Sweep { group } => {
+                shared.sweeps.begin(shared, group);
+                Ok(())
+            }
+            ToNode::StreamLost { channels, .. } => {
+                let ours = channels.iter().filter(|c| shared.shards.takes(c.shard()));
+                for channel in ours {
+                    let resend = Message::Resend(self.state.no);
+                    shared.table.tell(shared, channel, resend);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shared.fronts.detach(&self.state);
+        // A pipeline that is busy finds out by itself, with the next output.
+        let _busy = self.shared.controls.try_send(Control::Detached);
+    }
+}
+
+async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
+    let origin = Arc::clone(&operation.origin);
+    let policies = shared.policies(&operation.channel);
+    let loaded = match shared.shards.is_suspended() {
+        true => None,
+        false => load::load(shared, &operation.channel).await.ok(),
+    };
+    let answer = match (loaded, &operation.request) {
+        (Some(stored), Request::Query(query)) if !shared.shards.is_suspended() => {
+            stored.state.query(&operation.sender, query, &policies)
+        }
+        _ => Err(wait()),
+    };
+    match answer {
+        Ok(answer) => crate::turn::answered(&origin, answer),
+        Err(refusal) => Delivery::Refused {
+            origin,
+            refusal: Box::new(refusal),
+            operation: operation.id.map(|id| id.name()),
+        },
+    }
+}
