@@ -59,7 +59,7 @@ pub struct Refusal {
 }
 
 /// An application-specific error condition (RFC 6120 §8.3.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Specific {
     /// Namespace.
     pub namespace: &'static str,
@@ -68,6 +68,34 @@ pub struct Specific {
     /// At most one attribute.
     pub attribute: Option<(&'static str, &'static str)>,
 }
+
+impl Specific {
+    /// All that this crate gives: how one is found again by what a link brings. Its parts stay constants, as what is
+    /// written into XML unescaped has to.
+    pub const ALL: [Self; 3] = [
+        Self::new("urn:xmpp:mix:core:1", "join", None),
+        Self::new(PUBSUB_ERRORS, "closed-node", None),
+        Self::new(
+            PUBSUB_ERRORS,
+            "unsupported",
+            Some(("feature", "persistent-items")),
+        ),
+    ];
+
+    const fn new(
+        namespace: &'static str,
+        name: &'static str,
+        attribute: Option<(&'static str, &'static str)>,
+    ) -> Self {
+        Self {
+            namespace,
+            name,
+            attribute,
+        }
+    }
+}
+
+const PUBSUB_ERRORS: &str = "http://jabber.org/protocol/pubsub#errors";
 
 impl Refusal {
     /// A refusal without text.
@@ -97,17 +125,18 @@ impl Refusal {
 
     /// Adds an application-specific condition.
     #[must_use]
-    pub const fn specific(
+    pub fn specific(
         mut self,
         namespace: &'static str,
         name: &'static str,
         attribute: Option<(&'static str, &'static str)>,
     ) -> Self {
-        self.specific = Some(Specific {
-            namespace,
-            name,
-            attribute,
-        });
+        let specific = Specific::new(namespace, name, attribute);
+        debug_assert!(
+            Specific::ALL.contains(&specific),
+            "not listed: {specific:?}"
+        );
+        self.specific = Some(specific);
         self
     }
 }

@@ -234,7 +234,7 @@ pub(crate) fn channel_key(bytes: &[u8]) -> Result<ChannelKey, Error> {
         .map_err(|_| Error::Invalid("channel key"))
 }
 
-const fn history_to(h: HistoryRequest) -> wire::History {
+pub(crate) const fn history_to(h: HistoryRequest) -> wire::History {
     wire::History {
         max_chars: h.max_chars,
         max_stanzas: h.max_stanzas,
@@ -246,7 +246,7 @@ const fn history_to(h: HistoryRequest) -> wire::History {
     }
 }
 
-fn history_from(h: wire::History) -> HistoryRequest {
+pub(crate) fn history_from(h: wire::History) -> HistoryRequest {
     HistoryRequest {
         max_chars: h.max_chars,
         max_stanzas: h.max_stanzas,
@@ -321,7 +321,7 @@ fn reference_from(r: wire::Reference) -> Result<(Reference, Resolved), Error> {
     ))
 }
 
-fn archive_id(bytes: &[u8]) -> Result<ArchiveId, Error> {
+pub(crate) fn archive_id(bytes: &[u8]) -> Result<ArchiveId, Error> {
     bytes
         .try_into()
         .map(ArchiveId)

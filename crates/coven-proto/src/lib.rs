@@ -1,9 +1,11 @@
 //! Journal records and snapshots as bytes: what `proto/` generates, and the conversions from and to the core's types.
 //!
 //! Owns the formats (design §2, I7): [`encode_event`] and [`decode_event`], [`encode_snapshot`] and [`decode_snapshot`].
-//! Knows nothing of where the bytes are kept. Links between processes convert here as well, with the cluster.
+//! Knows nothing of where the bytes are kept. What links between processes carry of the core's types
+//! converts in [`link`]; the messages around it in `coven-link`.
 
 mod event;
+pub mod link;
 mod outcome;
 mod people;
 mod settings;
@@ -11,8 +13,12 @@ mod snapshot;
 
 /// What `proto/coven/v1` generates.
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
-mod wire {
+pub mod wire {
     include!(concat!(env!("OUT_DIR"), "/coven.v1.rs"));
+
+    pub mod link {
+        include!(concat!(env!("OUT_DIR"), "/coven.v1.link.rs"));
+    }
 }
 
 pub use event::{Kind, decode_event, encode_event};
