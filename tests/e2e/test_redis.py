@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from harness.client import Login
-from harness.coven import Config, StartCoven
+from harness.coven import Config, Coven, StartCoven
 from harness.muc import Occupant, read_whole_archive
+from harness.prosody import Prosody
 from harness.redis import Redis
+from harness.report import Report
 from harness.server import XmppServer
+from harness.stanza import Stanza
+from test_crash import Crowd
 
 ROOM = "coven@chat.localhost"
 
@@ -126,3 +133,202 @@ async def test_a_redis_that_comes_later_is_waited_for(redis: Redis, server: Xmpp
     assert status == 503 and "store: " in body
     await redis.start()
     await coven.ready()
+
+
+class Talk:
+    """Some people in a room, who talk without a pause and note what becomes of each word."""
+
+    def __init__(self, people: list[Occupant]) -> None:
+        self.people = people
+        self.said: dict[str, str] = {}
+        self.reflected: set[str] = set()
+        self.errors: dict[str, tuple[str, str]] = {}
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        for person in people:
+            person.client.inbox.listen(self._hear)
+
+    def start(self, pause: float = 0.02) -> None:
+        self._stop = asyncio.Event()
+        self._tasks = [asyncio.create_task(self._talk(person, pause)) for person in self.people]
+
+    async def stop(self) -> None:
+        """Until every word has come back or was refused."""
+        self._stop.set()
+        await asyncio.gather(*self._tasks)
+        async with asyncio.timeout(40):
+            while set(self.said.values()) - self.reflected - {self.said[id_] for id_ in self.errors}:
+                await asyncio.sleep(0.05)
+
+    async def _talk(self, person: Occupant, pause: float) -> None:
+        while not self._stop.is_set():
+            body, id_ = f"{person.nick} {len(self.said)}", f"{person.nick}-{len(self.said)}"
+            self.said[id_] = body
+            await person.say(body, id_)
+            await asyncio.sleep(pause)
+
+    def _hear(self, stanza: Stanza) -> None:
+        if stanza.type == "error" and stanza.id in self.said:
+            self.errors[stanza.id or ""] = stanza.error or ("none", "")
+        elif stanza.kind == "message" and stanza.type == "groupchat" and stanza.body:
+            self.reflected.add(stanza.body)
+
+    async def nothing_lost(self) -> None:
+        """Everybody is still in, and the archive has what came back, and nothing that was refused for certain."""
+        for person in self.people:
+            assert (await person.self_ping()).type == "result", f"{person.nick} is out"
+        results = await read_whole_archive(self.people[0].client, ROOM)
+        archive = [r.text(FORWARDED_BODY) or "" for r in results]
+        assert len(archive) == len(set(archive))
+        assert self.reflected <= set(archive)
+        unknown = {self.said[id_] for id_, (condition, _) in self.errors.items() if condition == "remote-server-timeout"}
+        refused = {self.said[id_] for id_ in self.errors} - unknown
+        assert not refused & set(archive)
+
+
+FORWARDED_BODY = "mam:result/forward:forwarded/client:message/client:body"
+
+
+@pytest.fixture
+async def talk(redis: Redis, server: XmppServer, start_coven: StartCoven, login: Login) -> tuple[Talk, Coven]:
+    """Three people in a room on a Redis of this story's own."""
+    coven = await start_coven(on(redis, server))
+    people = [Occupant(await login(name), ROOM, name) for name in ("alice", "bob", "carol")]
+    await people[0].create()
+    for person in people[1:]:
+        await person.join()
+    return Talk(people), coven
+
+
+async def test_redis_stopped_for_three_seconds_is_not_noticed(redis: Redis, talk: tuple[Talk, Coven]) -> None:
+    people, _ = talk
+    people.start()
+    await asyncio.sleep(0.5)
+    redis.pause()
+    await asyncio.sleep(3)
+    redis.go_on()
+    await asyncio.sleep(0.5)
+    await people.stop()
+    assert people.errors == {}
+    await people.nothing_lost()
+
+
+async def test_redis_restarted_within_patience_is_not_noticed(redis: Redis, talk: tuple[Talk, Coven]) -> None:
+    people, coven = talk
+    people.start()
+    await asyncio.sleep(0.5)
+    await redis.kill()
+    await asyncio.sleep(1.5)
+    await redis.start()
+    await asyncio.sleep(0.5)
+    await people.stop()
+    assert people.errors == {}
+    await people.nothing_lost()
+    await coven.ready()
+
+
+@pytest.mark.parametrize("how", ["killed", "paused"])
+@pytest.mark.timeout(120)
+async def test_redis_away_for_longer_refuses_and_heals(redis: Redis, talk: tuple[Talk, Coven], how: str) -> None:
+    people, coven = talk
+    people.start(pause=0.1)
+    await asyncio.sleep(0.5)
+    await (redis.kill() if how == "killed" else asyncio.to_thread(redis.pause))
+    await coven.not_ready()
+    await asyncio.sleep(12)
+    status, body = await coven.get("/readyz")
+    assert status == 503 and "store: " in body
+    assert (await coven.get("/livez"))[0] == 200
+    # What was on its way when Redis went is not known; all else did not happen, and may be said again.
+    conditions = [condition for condition, _ in people.errors.values()]
+    assert "resource-constraint" in conditions
+    assert set(conditions) <= {"resource-constraint", "remote-server-timeout"}
+    assert {kind for _, kind in people.errors.values()} == {"wait"}
+    await (redis.start() if how == "killed" else asyncio.to_thread(redis.go_on))
+    await coven.ready()
+    await asyncio.sleep(1)
+    await people.stop()
+    await people.nothing_lost()
+
+
+@pytest.mark.timeout(120)
+async def test_redis_full_refuses_and_heals(redis: Redis, talk: tuple[Talk, Coven], login: Login) -> None:
+    people, coven = talk
+    await redis.ask("CONFIG", "SET", "maxmemory", "1")
+    people.start(pause=0.1)
+    await coven.not_ready()
+    late = Occupant(await login("dora"), ROOM, "dora")
+    await late.send_join()
+    refused = await late.client.expect(lambda s: s.kind == "presence" and s.type == "error")
+    assert (refused.error or ("", ""))[1] == "wait"
+    await asyncio.sleep(1)
+    assert people.errors and {kind for _, kind in people.errors.values()} == {"wait"}
+    await redis.ask("CONFIG", "SET", "maxmemory", "0")
+    await coven.ready()
+    await asyncio.sleep(0.5)
+    await people.stop()
+    await people.nothing_lost()
+    await late.join()
+
+
+@pytest.mark.timeout(120)
+async def test_il_31_redis_emptied_makes_nobody_owner_of_anything(
+    redis: Redis, talk: tuple[Talk, Coven], login: Login
+) -> None:
+    people, coven = talk
+    await redis.ask("FLUSHALL")
+    event = await coven.event("store-replaced")
+    assert event["level"] == "ERROR"
+    await coven.not_ready()
+    assert "replaced" in (await coven.get("/readyz"))[1]
+    assert (await coven.get("/livez"))[0] == 200
+    stranger = await login("stranger")
+    for room in (ROOM, "new@chat.localhost"):
+        occupant = Occupant(stranger, room, "stranger")
+        await occupant.send_join()
+        refused = await occupant.client.expect(lambda s: s.kind == "presence" and s.type == "error")
+        assert (refused.error or ("", ""))[1] == "wait"
+    people.start(pause=0.1)
+    await asyncio.sleep(1)
+    await people.stop()
+    assert people.reflected == set() and len(people.errors) == len(people.said)
+    assert await redis.ask("DBSIZE") == 0
+
+
+@pytest.fixture
+async def crowd(redis: Redis, own_server: Callable[..., Any], start_coven: StartCoven) -> Crowd:
+    """Twenty people on a Prosody of their own, with a coven that has fail points."""
+    binary = os.environ.get("COVEN_FAILPOINT_BIN")
+    if not binary:
+        pytest.skip("COVEN_FAILPOINT_BIN names no binary with the feature fail-points")
+    prosody = await own_server(Prosody)
+    config = on(redis, prosody)
+    config.more["node"] = {"idle-timeout": "1s"}
+    coven = await start_coven(config, ready=False)
+    await coven.stop()
+    coven.binary = pathlib.Path(binary)
+    crowd = Crowd(prosody, coven)
+    await coven.start()
+    await crowd.gather()
+    return crowd
+
+
+@pytest.mark.timeout(600)
+async def test_i4_i6_fail_points_of_redis_lose_nobody_and_nothing(crowd: Crowd, report: Report) -> None:
+    """Coven ends right before and right after a batch went to Redis, with load on it."""
+    for n, point in enumerate(["redis-before-write:60", "redis-after-write:60"]):
+        crowd.coven.env["COVEN_FAILPOINT"] = point
+        await crowd.restart()
+        await crowd.crash(point, 0, talk_on=n == 0)
+        assert await crowd.faults(nobody_asked=n != 0) == [], f"after {point}"
+    report(crowd.tally())
+
+
+@pytest.mark.timeout(600)
+async def test_i4_i6_crashes_on_redis_lose_nobody_and_nothing(crowd: Crowd, report: Report) -> None:
+    """Kill at moments under load, the room going quiet after every second one."""
+    for n in range(4):
+        talk_on = n % 2 == 0
+        await crowd.crash(None, 0.4 + 0.2 * n, talk_on)
+        assert await crowd.faults(nobody_asked=not talk_on) == [], f"after crash {n + 1}"
+    report(crowd.tally())
