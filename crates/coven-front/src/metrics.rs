@@ -134,8 +134,6 @@ counters! {
     probes_missed;
     /// Refusals that were written already when they came again.
     refused_again;
-    /// Stanzas that came on another stream than those before of the same sender: order is the server's to keep.
-    reordered;
 }
 
 /// Counters of one connection.
