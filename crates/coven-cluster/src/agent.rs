@@ -108,6 +108,26 @@ impl Health {
     pub fn is_replaced(&self) -> bool {
         self.suspended == Some(Suspended::Replaced)
     }
+
+    /// What keeps the process from being ready, in words; nothing if it is (design §9, `/readyz`).
+    #[must_use]
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if let Some(why) = &self.unreachable {
+            reasons.push(format!("the registry does not answer: {why}"));
+        }
+        let suspended = match self.suspended {
+            Some(Suspended::Replaced) => Some("the store is another one than before"),
+            Some(Suspended::Starting) => Some("no session with the store yet"),
+            Some(_) => Some("the session with the store is over"),
+            None if self.session.is_none() => Some("no session with the store yet"),
+            None => None,
+        };
+        reasons.extend(suspended.map(str::to_owned));
+        let unlinked = self.unlinked.iter();
+        reasons.extend(unlinked.map(|node| format!("no link to node {:032x}", node.0)));
+        reasons
+    }
 }
 
 /// What has happened, for logs and tests.

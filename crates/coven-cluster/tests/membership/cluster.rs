@@ -83,12 +83,13 @@ impl Cluster {
     }
 
     pub(crate) async fn front(&self, number: u128, connections: &[Connection]) -> Process<Front> {
-        let control = Arc::new(Front {
-            connections: connections.to_vec(),
-            state: Mutex::default(),
-        });
         let (registry, options) = self.options(number, Role::Front).await;
         let fence = options.fence.clone();
+        let control = Arc::new(Front {
+            connections: connections.to_vec(),
+            fence: fence.clone(),
+            state: Mutex::default(),
+        });
         let dial = Always;
         let (agent, handle) = FrontAgent::new(options, Control(Arc::clone(&control)), dial);
         Process {
@@ -284,6 +285,7 @@ impl NodeControl for Control<Node> {
 #[derive(Debug)]
 pub(crate) struct Front {
     connections: Vec<Connection>,
+    fence: Fence,
     state: Mutex<FrontState>,
 }
 
@@ -322,7 +324,9 @@ impl FrontControl for Control<Front> {
         state.barriers += 1;
     }
 
+    /// By then its session was over: it must not have been able to write under the next one.
     fn lost(&self, connection: &ConnectionId) {
+        assert!(!self.0.fence.is_open(), "{connection:?} is another's");
         self.0.state.lock().unwrap().held.remove(connection);
     }
 }

@@ -209,6 +209,8 @@ async fn il_31_nothing_is_done_with_another_store() {
     cluster.registry.replace(Some(StoreId(77)));
     until(|| node.handle.health().borrow().is_replaced()).await;
     assert!(node.control.serves().is_empty() && !node.fence.is_open());
+    let reasons = node.handle.health().borrow().reasons();
+    assert_eq!(reasons, ["the store is another one than before"]);
     let told = Event::StoreReplaced(Some(StoreId(77)));
     assert_eq!(events.try_recv().unwrap(), told);
     sleep(A_WHILE).await;
@@ -217,6 +219,7 @@ async fn il_31_nothing_is_done_with_another_store() {
     assert!(sight.sessions.is_empty(), "it does not even join");
     node.handle.accept_store().await.unwrap();
     until(|| node.control.serves().len() == all()).await;
+    assert!(node.handle.health().borrow().reasons().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
