@@ -132,6 +132,14 @@ impl Service {
         self.shared.health.clone()
     }
 
+    /// Takes the store that is there now for the right one: the operator's answer to one that was emptied or exchanged
+    /// (design §5.15; [`Condition::Replaced`](coven_store::Condition::Replaced)). Shards are claimed again by themselves.
+    ///
+    /// Errors: a store that this process cannot use.
+    pub async fn accept_store(&self) -> Result<coven_store::StoreId, coven_store::Error> {
+        self.shared.store.accept().await
+    }
+
     /// Ends only when the node cannot go on: a part of it, or its store, has ended by itself.
     pub async fn failed(&self) -> Error {
         let mut failure = self.shared.failure.subscribe();

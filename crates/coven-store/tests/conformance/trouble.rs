@@ -321,3 +321,42 @@ fn a_wrong_password_is_said_at_once() {
         assert!(!refused.to_string().contains("wrong@"), "{refused}");
     }
 }
+
+#[test]
+fn the_oldest_messages_go_when_redis_is_nearly_full() {
+    let Some(redis) = Own::start(&[]) else { return };
+    let world = World::on(options(redis.url()));
+    let mut owner = world.own(SHARD);
+    let mut channel = Channel::created(&mut owner, "coven");
+    for _ in 0..10 {
+        channel.chats(&mut owner, 100);
+    }
+    let all = owner.archive(&channel.key).len();
+    assert!(!world.store.wants_room());
+    let used = redis.ask(&["INFO", "memory"]);
+    let used = used
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    let bound = used.unwrap().trim().parse::<u64>().unwrap() * 100 / 95;
+    redis.ask(&["CONFIG", "SET", "maxmemory", &bound.to_string()]);
+    let limit = Instant::now() + Duration::from_secs(20);
+    while !world.store.wants_room() {
+        wait_until(limit, "the notice");
+    }
+    let before = world.store.room_before(vec![SHARD]).wait().unwrap();
+    assert!(before.is_some());
+    assert!(!world.store.wants_room(), "not all the time");
+    let retention = coven_store::Retention {
+        not_before: before,
+        max_count: None,
+    };
+    let gone = world.store.expire(SHARD, owner.epoch, retention).wait();
+    let gone = usize::try_from(gone.unwrap()).unwrap();
+    assert!(gone > all / 20 && gone < all / 5, "{gone} of {all}");
+    assert_eq!(owner.archive(&channel.key).len(), all - gone);
+    // They are journal as well, until a snapshot covers them.
+    assert_eq!(world.store.wants_snapshot(), [(SHARD, channel.key.clone())]);
+    assert_eq!(world.store.wants_snapshot(), []);
+    owner.snapshot(&channel.key, channel.head).unwrap();
+    assert_eq!(owner.archive(&channel.key).len(), all - gone);
+}
