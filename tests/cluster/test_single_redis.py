@@ -25,7 +25,7 @@ async def test_i3_i5_i6_a_process_with_redis_is_killed_and_redis_blinks(site: Si
     assert checked["refused"] == {}
 
 
-@pytest.mark.xfail(reason="a store that does not answer is not noticed within 15 s: nothing measures its silence yet")
+@pytest.mark.xfail(reason="a store that is silent is noticed after 10 s and more; commands are to wait for 5 s (design §5)")
 async def test_i5_with_redis_away_everybody_is_told_to_wait(site: Site, report: Report) -> None:
     """Readiness is red, liveness green; all heals by itself."""
     upstream = await site.upstream(SMALL)
@@ -34,14 +34,15 @@ async def test_i5_with_redis_away_everybody_is_told_to_wait(site: Site, report: 
     (process,) = service.nodes
     await upstream.begin()
     away = asyncio.create_task(stop_redis(Scene(service, upstream, redis), 20.0))
-    await process.not_ready(15.0)
+    await process.not_ready(9.0)
     assert (await process.get("/livez"))[0] == 200
     await away
     await upstream.heard(60.0)
     await upstream.self_ping()
     checked = good(await upstream.check(), report)
     assert checked["refused"], "nobody was refused"
-    assert set(checked["refused"]) <= {"remote-server-timeout", "resource-constraint", "internal-server-error"}
+    assert set(checked["refused"]) <= {"remote-server-timeout", "resource-constraint"}
+    assert checked["refused_after"]["p99_ms"] < 8000
 
 
 async def test_i3_i5_i6_a_process_is_cut_off_from_redis(site: Site, report: Report) -> None:

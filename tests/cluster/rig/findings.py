@@ -22,6 +22,8 @@ def summary(checked: dict[str, Any]) -> str:
     """The numbers of a report in one line."""
     counts = ", ".join(f"{key} {checked['counts'][key]}" for key in _COUNTS if checked["counts"][key])
     refused = ", ".join(f"{count} {condition}" for condition, count in checked["refused"].items()) or "nothing"
+    if checked["refused"]:
+        refused += f" after p50 {checked['refused_after']['p50_ms']} max {checked['refused_after']['max_ms']} ms"
     pauses = "; ".join(
         f"{name} x {p['faults']}: p50 {p['p50_ms']} p99 {p['p99_ms']} max {p['max_ms']} ms"
         for name, p in checked["pauses"].items()

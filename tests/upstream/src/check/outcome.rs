@@ -6,7 +6,7 @@ use crate::history::{Condition, Kind, MessageNo, Record, Ticks};
 use std::collections::BTreeMap;
 
 /// One message, as its sender knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Sent {
     /// When it was sent.
     pub(super) at: Ticks,
@@ -14,6 +14,8 @@ pub(super) struct Sent {
     pub(super) seen: Option<Ticks>,
     /// What it was first refused with.
     pub(super) refused: Option<Condition>,
+    /// How long it took until it was refused, in milliseconds.
+    pub(super) refused_after: Option<f64>,
     /// Never given to the component: bounced by the server, or swallowed.
     pub(super) undelivered: Option<Kind>,
 }
@@ -51,6 +53,7 @@ pub(super) fn add(client: u32, records: &[Record], messages: &mut Messages) {
                     at: record.at,
                     seen: None,
                     refused: None,
+                    refused_after: None,
                     undelivered: None,
                 },
             );
@@ -63,7 +66,10 @@ pub(super) fn add(client: u32, records: &[Record], messages: &mut Messages) {
 fn follow(sent: &mut Sent, record: &Record) {
     match record.kind {
         Kind::Got => sent.seen = sent.seen.or(Some(record.at)),
-        Kind::Refused => sent.refused = sent.refused.or(Some(record.condition)),
+        Kind::Refused if sent.refused.is_none() => {
+            sent.refused = Some(record.condition);
+            sent.refused_after = Some(record.at.millis() - sent.at.millis());
+        }
         Kind::Bounced | Kind::Swallowed => sent.undelivered = Some(record.kind),
         _ => {}
     }

@@ -48,16 +48,25 @@ impl Table {
     /// The numbers, in milliseconds.
     pub(super) fn to_json(&self) -> Value {
         let row = |(name, pauses): (&String, &Pauses)| {
-            let mut millis = pauses.millis.clone();
-            millis.sort_by(f64::total_cmp);
-            let row = json!({
-                "faults": pauses.faults, "samples": millis.len(), "never": pauses.never,
-                "p50_ms": quantile(&millis, 50), "p99_ms": quantile(&millis, 99), "max_ms": millis.last(),
-            });
+            let mut row = quantiles(&pauses.millis);
+            if let Some(row) = row.as_object_mut() {
+                row.insert("faults".into(), pauses.faults.into());
+                row.insert("never".into(), pauses.never.into());
+            }
             (name.clone(), row)
         };
         Value::Object(self.0.iter().map(row).collect())
     }
+}
+
+/// How many numbers there are, and what 50, 99 and 100 percent of them do not exceed.
+pub(super) fn quantiles(millis: &[f64]) -> Value {
+    let mut sorted = millis.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    json!({
+        "samples": sorted.len(), "p50_ms": quantile(&sorted, 50), "p99_ms": quantile(&sorted, 99),
+        "max_ms": sorted.last(),
+    })
 }
 
 /// The smallest value that so many percent of the values do not exceed.

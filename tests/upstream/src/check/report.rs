@@ -3,7 +3,7 @@
 //! Owns the names in the report. The run is good if no violation was counted and every room went on after every fault.
 
 use super::fault::Fault;
-use super::pause::Table;
+use super::pause::{self, Table};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -119,6 +119,8 @@ pub(super) struct Report {
     pub(super) counts: Counts,
     /// Refusals by condition.
     pub(super) refused: BTreeMap<&'static str, u64>,
+    /// How long each of them took, in milliseconds.
+    pub(super) refused_after: Vec<f64>,
     /// How long rooms stood still.
     pub(super) pauses: Table,
     violations: BTreeMap<Violation, (u64, Vec<String>)>,
@@ -130,6 +132,7 @@ impl Report {
         Self {
             counts: Counts::default(),
             refused: BTreeMap::new(),
+            refused_after: Vec::new(),
             pauses: Table::new(faults),
             violations: BTreeMap::new(),
         }
@@ -170,6 +173,7 @@ impl Report {
             "violations": self.violations.iter().map(violation).collect::<Map<_, _>>(),
             "counts": self.counts.to_json(),
             "refused": self.refused,
+            "refused_after": pause::quantiles(&self.refused_after),
             "pauses": self.pauses.to_json(),
         })
     }

@@ -109,5 +109,6 @@ fn count(sent: &Sent, report: &mut Report) {
         let unknown = outcome::is_unknown(condition);
         counts.unknown += u64::from(unknown);
         *report.refused.entry(condition.name()).or_default() += 1;
+        report.refused_after.extend(sent.refused_after);
     }
 }

@@ -400,6 +400,7 @@ fn a_pause_lasts_until_the_room_is_of_use_again() {
         (&pause["samples"], &pause["max_ms"]),
         (&1.into(), &6000.0.into())
     );
+    assert_eq!(report.to_json()["refused_after"]["max_ms"], 1000.0);
 }
 
 #[test]
