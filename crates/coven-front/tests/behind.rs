@@ -67,6 +67,27 @@ async fn i9_answers_beyond_twice_the_bound_are_counted() {
     assert_eq!(refusals + lost, 60, "each is there or counted");
 }
 
+#[tokio::test]
+async fn muc_leave_12_i9_probes_that_find_no_room_are_asked_for_again() {
+    let mut slow = Slow::behind().await;
+    until("both groups are swept", || slow.bench.node.sweeps() == 2).await;
+    let long = "x".repeat(100_000);
+    while slow.bench.handle.snapshot().answers_lost == 0 {
+        slow.bench.send(&slow.room, vec![refused(&long)]).await;
+    }
+    let session = slow.room.state.roster().sessions().next().unwrap().clone();
+    let probe = slow.room.state.probe(&session);
+    slow.bench
+        .send(&slow.room, vec![Delivery::Probe(probe)])
+        .await;
+    until("it finds no room", || {
+        slow.bench.handle.snapshot().probes_missed == 1
+    })
+    .await;
+    slow.heard().await;
+    until("its group is swept again", || slow.bench.node.sweeps() == 3).await;
+}
+
 /// A room of one user behind a server that does not read; another server does.
 struct Slow {
     bench: Bench,
