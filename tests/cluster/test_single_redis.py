@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from harness.report import Report
 from rig.faults import CUT_REDIS, FAIL_OVER, KILL_PROCESS, REDIS_BLINKS, Scene, stop_redis, strike
-from rig.findings import good
+from rig.findings import good, summary
 from rig.site import Site, sentinel_url
 from rig.upstream import SMALL
 
@@ -65,7 +65,8 @@ async def test_i3_i5_i6_sentinel_moves_the_primary(site: Site, report: Report) -
 
 
 async def test_muc_ping_05_i5_i6_with_redis_full_people_wait_and_nobody_is_lost(site: Site, report: Report) -> None:
-    """Errors other than `remote-server-*` would make clients enter again (MUC-PING-05)."""
+    """Errors other than `remote-server-*` would make clients enter again (MUC-PING-05). From 90 % of the memory on the
+    oldest archived messages go, so the archive is no measure of what was seen here."""
     upstream, redis = await site.upstream(SMALL), await site.redis()
     (primary, _) = redis.servers
     service = await site.single(upstream, f"redis://127.0.0.1:{primary.port}/0")
@@ -78,5 +79,7 @@ async def test_muc_ping_05_i5_i6_with_redis_full_people_wait_and_nobody_is_lost(
     await primary.call("CONFIG", "SET", "maxmemory", "0")
     await service.ready()
     await upstream.heard(60.0)
-    checked = good(await upstream.check(), report)
+    checked = await upstream.check()
+    report(summary(checked))
+    assert set(checked["violations"]) <= {"not_archived", "phantom"}, checked["violations"]
     assert checked["refused"], "nobody was refused"
