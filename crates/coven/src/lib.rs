@@ -4,6 +4,7 @@
 //! life of the process, [`config`] for what can be set.
 
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod failure;
 pub mod health;

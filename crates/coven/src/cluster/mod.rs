@@ -1,0 +1,77 @@
+//! A node or a front-end as a process of its own: node or front-end, its agent, and the links between them.
+//!
+//! Owns the adapters: what the agents of `coven-cluster` ask of a node ([`node`]) and of a front-end ([`front`]), and what
+//! `coven-link` does with links. Decides nothing. Nothing starts these yet: `serve` has the role `all` only.
+
+pub mod front;
+pub mod node;
+
+use std::sync::Arc;
+
+use coven_cluster::agent;
+use coven_cluster::{BootClock, ProcessId};
+use coven_link::{Limits, Me, Role, Security, Stats};
+use coven_store::registry::{Member, Registry, ShardSet};
+use coven_store::{Store, StoreId, registry};
+use smol_str::SmolStr;
+
+/// What every process of a cluster has.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// Drawn at the start.
+    pub process: ProcessId,
+    /// Where processes meet.
+    pub registry: Arc<dyn Registry>,
+    /// What is kept.
+    pub store: Arc<dyn Store>,
+    /// Its identity.
+    pub identity: StoreId,
+    /// Into how many shards channels are cut.
+    pub shards: u16,
+    /// How links are protected.
+    pub security: Security,
+    /// What links do.
+    pub stats: Stats,
+}
+
+/// The newest format of records that this version reads (I7).
+const FORMAT: u32 = 1;
+
+impl Cluster {
+    fn me(&self, role: Role) -> Me {
+        Me {
+            process: self.process,
+            role,
+            versions: coven_link::hello::VERSIONS,
+            formats: 1..=FORMAT,
+            cluster: format!("{:032x}", self.identity.0),
+            shards: self.shards,
+        }
+    }
+
+    fn agent(&self, role: registry::Role, address: SmolStr) -> agent::Options {
+        let member = Member {
+            process: self.process,
+            role,
+            address,
+            weight: 1,
+            draining: false,
+            version: env!("CARGO_PKG_VERSION").into(),
+            formats: FORMAT,
+            owned: ShardSet::default(),
+        };
+        let registry = Arc::clone(&self.registry);
+        agent::Options::new(registry, Arc::new(BootClock), member, self.identity)
+    }
+
+    fn link_like(&self) -> coven_link::Target {
+        coven_link::Target {
+            address: String::new(),
+            process: None,
+            security: self.security.clone(),
+            me: self.me(Role::Front),
+            limits: Limits::front(),
+            stats: self.stats.clone(),
+        }
+    }
+}
