@@ -13,6 +13,7 @@ pub mod os;
 pub mod plan;
 pub mod process;
 pub mod rng;
+pub mod rule;
 pub mod server;
 pub mod stanza;
 pub mod store;

@@ -1,13 +1,16 @@
 //! `simulate`: runs seeds, each in a process of its own, and says how to run a failing one again.
 //!
 //! usage: simulate [--seeds N] [--from S] [--jobs J]     run N seeds (default 200) from S (default 1)
-//!        simulate --seed S [--trace]                    run one seed here; --trace prints all that happens
+//!        simulate --seed S [--trace]                    run one seed; --trace prints all that happens
+//!
+//! With --without RULE (gate, unsent, barrier) that rule is not in force: some seeds are to fail then.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use coven_simulation::rule::Rule;
 use coven_simulation::{os, world};
 
 fn main() -> ExitCode {
@@ -19,16 +22,24 @@ fn main() -> ExitCode {
     if arguments == [INSIDE] {
         return inside();
     }
+    let without = arguments
+        .iter()
+        .position(|argument| argument == "--without");
+    let without = without.and_then(|at| Rule::of(arguments.get(at + 1)?));
     os::fix_addresses();
     if let Some(seed) = number("--seed") {
         let trace = arguments.iter().any(|argument| argument == "--trace");
-        return one(seed, trace);
+        return one(Asked {
+            seed,
+            trace,
+            without,
+        });
     }
     let (seeds, from) = (
         number("--seeds").unwrap_or(200),
         number("--from").unwrap_or(1),
     );
-    many(from, seeds, number("--jobs").unwrap_or(2))
+    many(from, seeds, number("--jobs").unwrap_or(2), without)
 }
 
 /// The argument of a process that runs one seed: which, it reads, so that its memory is the same for all.
@@ -41,20 +52,44 @@ fn inside() -> ExitCode {
     let _first = foldhash::fast::RandomState::default();
     let mut asked = String::new();
     let read = std::io::stdin().read_to_string(&mut asked);
-    let (seed, trace) = asked.split_once(' ').unwrap_or_default();
-    let (Ok(_), Ok(seed), Ok(trace)) = (read, seed.parse(), trace.parse()) else {
+    let mut words = asked.split(' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (Ok(_), Ok(seed), Ok(trace)) = (read, word().parse(), word().parse()) else {
         return ExitCode::from(2);
     };
-    run(seed, trace)
+    let without = Rule::of(word());
+    run(Asked {
+        seed,
+        trace,
+        without,
+    })
 }
 
-fn run(seed: u64, trace: bool) -> ExitCode {
-    if trace {
-        let log = tracing_subscriber::fmt().without_time().with_ansi(false);
-        log.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-            .init();
-    }
-    let outcome = world::run(seed, trace);
+/// What one process is to run.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    seed: u64,
+    trace: bool,
+    without: Option<Rule>,
+}
+
+fn run(asked: Asked) -> ExitCode {
+    let Asked {
+        seed,
+        trace,
+        without,
+    } = asked;
+    // The log is made in any case, so that the same is done with and without a trace.
+    let log = tracing_subscriber::fmt().without_time().with_ansi(false);
+    let log = log.with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG);
+    log.with_writer(move || -> Box<dyn std::io::Write> {
+        match trace {
+            true => Box::new(std::io::stdout()),
+            false => Box::new(std::io::sink()),
+        }
+    })
+    .init();
+    let outcome = world::run(seed, trace, without);
     for violation in &outcome.violations {
         println!("violation: {violation}");
     }
@@ -71,8 +106,8 @@ fn run(seed: u64, trace: bool) -> ExitCode {
     }
 }
 
-fn one(seed: u64, trace: bool) -> ExitCode {
-    let ended = begin(seed, trace, Stdio::inherit()).and_then(|mut child| child.wait());
+fn one(asked: Asked) -> ExitCode {
+    let ended = begin(asked, Stdio::inherit()).and_then(|mut child| child.wait());
     match ended {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -80,7 +115,7 @@ fn one(seed: u64, trace: bool) -> ExitCode {
 }
 
 /// A process for one seed: what libraries keep per process, and where they keep it, is then the same each time.
-fn begin(seed: u64, trace: bool, out: Stdio) -> std::io::Result<std::process::Child> {
+fn begin(asked: Asked, out: Stdio) -> std::io::Result<std::process::Child> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg(INSIDE)
         .env_clear()
@@ -88,13 +123,14 @@ fn begin(seed: u64, trace: bool, out: Stdio) -> std::io::Result<std::process::Ch
         .stdout(out)
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
-        write!(input, "{seed} {trace}")?;
+        let without = asked.without.map_or("none", Rule::name);
+        write!(input, "{} {} {without}", asked.seed, asked.trace)?;
     }
     Ok(child)
 }
 
 /// Many seeds, some at a time.
-fn many(from: u64, seeds: u64, jobs: u64) -> ExitCode {
+fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>) -> ExitCode {
     let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -104,7 +140,7 @@ fn many(from: u64, seeds: u64, jobs: u64) -> ExitCode {
                     if seed >= from + seeds {
                         return;
                     }
-                    if let Some(said) = fails(seed) {
+                    if let Some(said) = fails(seed, without) {
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.push((seed, said));
                     }
@@ -125,8 +161,14 @@ fn many(from: u64, seeds: u64, jobs: u64) -> ExitCode {
 }
 
 /// What a seed said, if it failed.
-fn fails(seed: u64) -> Option<String> {
-    let ran = begin(seed, false, Stdio::piped()).and_then(std::process::Child::wait_with_output);
+fn fails(seed: u64, without: Option<Rule>) -> Option<String> {
+    let trace = false;
+    let asked = Asked {
+        seed,
+        trace,
+        without,
+    };
+    let ran = begin(asked, Stdio::piped()).and_then(std::process::Child::wait_with_output);
     match ran {
         Ok(ran) if ran.status.success() => None,
         Ok(ran) => Some(format!(

@@ -56,9 +56,9 @@ pub enum Fault {
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// The plan of a seed. `harsh`: most faults are crashes and broken streams, and there are many.
     #[must_use]
-    pub fn of(rng: &mut Rng) -> Self {
+    pub fn of(rng: &mut Rng, harsh: bool) -> Self {
         let users = rng.range(3, 8) as usize;
         let rooms = rng.range(1, 4) as usize;
         let mut plan = Self {
@@ -71,7 +71,10 @@ impl Plan {
         plan.entering(rng);
         let length = rng.range(4, 9) * SECOND;
         plan.talking(rng, length);
-        plan.faults(rng, length);
+        plan.faults(rng, length, harsh);
+        if harsh {
+            plan.last_words(rng, SETTLED + length + SECOND);
+        }
         plan.steps.sort_by_key(|(at, _)| *at);
         let ends = plan.steps.iter().map(|(at, step)| at + step.lasts());
         plan.calm = ends.max().unwrap_or_default().max(SETTLED + length);
@@ -112,15 +115,16 @@ impl Plan {
         }
     }
 
-    fn faults(&mut self, rng: &mut Rng, length: u64) {
-        for _ in 0..rng.range(0, 5) {
+    fn faults(&mut self, rng: &mut Rng, length: u64, harsh: bool) {
+        let (count, kinds) = if harsh { (8, 7) } else { (rng.range(0, 5), 11) };
+        for _ in 0..count {
             let at = rng.range(SETTLED / 2, SETTLED + length);
             let (short, long) = (rng.skewed(SECOND, 3 * SECOND), rng.range(0, 7 * SECOND));
-            let fault = match rng.range(0, 11) {
+            let fault = match rng.range(0, kinds) {
                 0..=3 => Fault::Crash(short),
-                4 => Fault::Restart(short),
-                5 => Fault::Pause(long),
-                6 | 7 => Fault::Cut,
+                4 | 5 => Fault::Cut,
+                6 => Fault::Restart(short),
+                7 => Fault::Pause(long),
                 8 => Fault::Away(short),
                 9 => Fault::Stall(long),
                 _ if rng.percent(50) => Fault::StoreAway(long),
@@ -128,6 +132,21 @@ impl Plan {
             };
             self.add(at, Step::Fault(fault));
         }
+    }
+
+    /// The last thing that is said in each room is on its way when something breaks, and nothing is said after it.
+    fn last_words(&mut self, rng: &mut Rng, at: u64) {
+        for room in 0..self.rooms {
+            for user in 0..self.users {
+                self.add(at + rng.range(0, 40_000), Step::Say(user, room));
+            }
+        }
+        let broken = at + rng.range(10_000, 80_000);
+        let fault = match rng.percent(50) {
+            true => Fault::Crash(SECOND),
+            false => Fault::Cut,
+        };
+        self.add(broken, Step::Fault(fault));
     }
 
     fn add(&mut self, at: u64, step: Step) {

@@ -34,9 +34,16 @@ pub struct Process {
 impl Process {
     /// One process that is node and front-end.
     #[must_use]
-    pub fn alone(now: u64, store: SimStore, network: Network, workers: usize) -> Self {
+    pub fn alone(
+        now: u64,
+        store: SimStore,
+        network: Network,
+        workers: usize,
+        barrier: Barrier,
+    ) -> Self {
         let (shutdown, ended) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let work = alone(store.clone(), network, workers, shutdown.clone());
+        let options = front_options(workers, barrier);
+        let work = alone(store.clone(), network, options, shutdown.clone());
         let flag = Arc::clone(&ended);
         let host = Host::start(now, async move {
             work.await;
@@ -62,8 +69,8 @@ impl Process {
     }
 }
 
-async fn alone(store: SimStore, network: Network, workers: usize, shutdown: CancellationToken) {
-    let Ok((front, handle)) = coven_front::Service::new(front_options(workers)) else {
+async fn alone(store: SimStore, network: Network, options: Options, shutdown: CancellationToken) {
+    let Ok((front, handle)) = coven_front::Service::new(options) else {
         return;
     };
     let front = front.with_dial(Arc::new(network));
@@ -97,7 +104,7 @@ fn node_options() -> coven_node::Options {
     }
 }
 
-fn front_options(workers: usize) -> Options {
+fn front_options(workers: usize, barrier: Barrier) -> Options {
     let domain = Domain {
         name: DOMAIN.into(),
         space: DOMAIN.into(),
@@ -109,7 +116,7 @@ fn front_options(workers: usize) -> Options {
         service: Arc::new(policies()),
     };
     Options {
-        upstreams: vec![upstream(0)],
+        upstreams: vec![upstream(0, barrier)],
         domains: Arc::new(Domains::new([domain])),
         shards: SHARDS,
         rates: None,
@@ -117,14 +124,14 @@ fn front_options(workers: usize) -> Options {
     }
 }
 
-fn upstream(node: u16) -> Upstream {
+fn upstream(node: u16, barrier: Barrier) -> Upstream {
     Upstream {
         host: "localhost".to_owned(),
         port: FIRST_PORT + node,
         domains: vec![DOMAIN.into()],
         secrets: Secrets::given(vec![SecretString::from(SECRET)]),
         group: Group("main".into()),
-        barrier: Barrier::OwnDomain,
+        barrier,
         hosts: vec![HOST.into()],
         max_stanza_bytes: 256 * 1024,
         quirks: Quirks::default(),

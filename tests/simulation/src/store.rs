@@ -18,6 +18,7 @@ use smol_str::SmolStr;
 
 use crate::os;
 use crate::rng::Rng;
+use crate::rule::Rule;
 use crate::truth::Truth;
 
 /// The store itself: outlives processes.
@@ -65,6 +66,9 @@ struct Queue {
     fails_until: u64,
     /// What fails may have been done.
     loses_answers: bool,
+    /// Whoever made the calls is dead.
+    is_orphaned: bool,
+    without: Option<Rule>,
     rng: Rng,
 }
 
@@ -77,7 +81,7 @@ impl fmt::Debug for Queue {
 impl SimStore {
     /// A connection.
     #[must_use]
-    pub fn new(rng: Rng) -> Self {
+    pub fn new(rng: Rng, without: Option<Rule>) -> Self {
         Self(Arc::new(Mutex::new(Queue {
             calls: VecDeque::new(),
             answers: VecDeque::new(),
@@ -87,6 +91,8 @@ impl SimStore {
             away_until: 0,
             fails_until: 0,
             loses_answers: false,
+            is_orphaned: false,
+            without,
             rng,
         })))
     }
@@ -104,6 +110,9 @@ impl SimStore {
             let fate = self.fate(now);
             let answer = doing(disk, fate);
             let mut queue = self.queue();
+            if queue.is_orphaned {
+                continue;
+            }
             let takes = queue.takes();
             queue.last_answer = queue.last_answer.max(now + takes);
             let at = queue.last_answer;
@@ -130,19 +139,25 @@ impl SimStore {
         self.queue().usual = usual;
     }
 
-    /// The process is gone: of the calls under way the first so many take effect; nobody hears of it.
-    pub fn kill(&self, disk: &Disk, rng: &mut Rng) {
-        let count = self.queue().calls.len() as u64;
-        let kept = rng.range(0, count + 1);
-        for _ in 0..kept {
-            let call = self.queue().calls.pop_front();
-            if let Some((_, doing)) = call {
-                drop(doing(disk, Fate::Done));
-            }
-        }
+    /// The process is gone: of the calls under way the first so many arrive, some of them late; nobody hears of it. Those that
+    /// arrive after the next owner's claim are to be refused (I1).
+    pub fn orphan(&self, rng: &mut Rng, now: u64) {
         let mut queue = self.queue();
-        queue.calls.clear();
+        let kept = rng.range(0, queue.calls.len() as u64 + 1) as usize;
+        queue.calls.truncate(kept);
         queue.answers.clear();
+        queue.is_orphaned = true;
+        let (mut at, late) = (now, rng.skewed(1_000, 2_000_000));
+        for (due, _) in &mut queue.calls {
+            at += rng.range(0, late + 1);
+            *due = at;
+        }
+    }
+
+    /// Whether nothing is under way any more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue().calls.is_empty()
     }
 
     fn due_call(&self, now: u64) -> Option<Doing> {
@@ -238,11 +253,16 @@ impl Store for SimStore {
     }
 
     fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
-        self.call(move |disk| {
+        let without = self.queue().without;
+        let pending = self.call(move |disk| {
             disk.model.commit(shard, epoch, commit.clone()).wait()?;
             disk.truth().commit(&commit);
             Ok(())
-        })
+        });
+        match without {
+            Some(Rule::Gate) => Pending::ready(Ok(())),
+            _ => pending,
+        }
     }
 
     fn acknowledge(&self, shard: ShardId, epoch: Epoch, receipts: Receipts) -> Pending<()> {
@@ -292,7 +312,11 @@ impl Store for SimStore {
     }
 
     fn unsent(&self, shard: ShardId) -> Pending<Vec<Sent>> {
-        self.call(move |disk| disk.model.unsent(shard).wait())
+        let without = self.queue().without;
+        self.call(move |disk| match without {
+            Some(Rule::Unsent) => Ok(Vec::new()),
+            _ => disk.model.unsent(shard).wait(),
+        })
     }
 
     fn timers(&self, shard: ShardId) -> Pending<Vec<(Timestamp, ChannelKey)>> {

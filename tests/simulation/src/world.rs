@@ -4,12 +4,15 @@
 
 use std::collections::VecDeque;
 
+use coven_front::Barrier;
+
 use crate::check::{self, Found};
 use crate::history::{History, What};
 use crate::os;
 use crate::plan::{Fault, Plan, SECOND, Step};
 use crate::process::Process;
 use crate::rng::Rng;
+use crate::rule::Rule;
 use crate::server::{Did, Server, StreamNo, bounce};
 use crate::store::{Disk, SimStore};
 use crate::user::{Note, Sent, User, room_name};
@@ -29,6 +32,9 @@ pub struct World {
     server: Server,
     disk: Disk,
     process: Option<Process>,
+    /// What processes that were killed had under way to the store.
+    orphans: Vec<SimStore>,
+    without: Option<Rule>,
     /// When the process is to come back.
     back: Option<u64>,
     paused_until: u64,
@@ -50,20 +56,20 @@ pub struct Outcome {
     pub copies: usize,
 }
 
-/// Runs a seed to its end. `trace`: everything is printed as it happens.
+/// Runs a seed to its end, all rules in force but one. `trace`: everything is printed as it happens.
 #[must_use]
-pub fn run(seed: u64, trace: bool) -> Outcome {
+pub fn run(seed: u64, trace: bool, without: Option<Rule>) -> Outcome {
     let mut rng = Rng::new(seed);
     os::steer(rng.draw());
-    let plan = Plan::of(&mut rng.split());
-    let mut world = World::new(plan, rng);
+    let plan = Plan::of(&mut rng.split(), without.is_some_and(Rule::is_harsh));
+    let mut world = World::new(plan, rng, without);
     world.history.is_traced = trace;
     world.work();
     world.judge()
 }
 
 impl World {
-    fn new(plan: Plan, mut rng: Rng) -> Self {
+    fn new(plan: Plan, mut rng: Rng, without: Option<Rule>) -> Self {
         let server = Server::new(1, rng.split());
         let mut world = Self {
             now: 0,
@@ -75,6 +81,8 @@ impl World {
             server,
             disk: Disk::default(),
             process: None,
+            orphans: Vec::new(),
+            without,
             back: None,
             paused_until: 0,
             listens_again: None,
@@ -111,6 +119,10 @@ impl World {
             }
         }
         self.come_back();
+        for orphan in &self.orphans {
+            orphan.step(&self.disk, self.now);
+        }
+        self.orphans.retain(|orphan| !orphan.is_empty());
         if let Some(process) = &mut self.process {
             process.store.step(&self.disk, self.now);
             if self.now >= self.paused_until {
@@ -190,7 +202,8 @@ impl World {
             return;
         };
         process.host.kill();
-        process.store.kill(&self.disk, &mut self.rng);
+        process.store.orphan(&mut self.rng, self.now);
+        self.orphans.push(process.store);
         self.back = Some(self.now + down);
         self.paused_until = 0;
     }
@@ -213,10 +226,15 @@ impl World {
 
     fn start(&mut self) {
         // The store of one process: its lock says that the process before is dead.
-        let store = SimStore::new(self.rng.split());
+        let store = SimStore::new(self.rng.split(), self.without);
         store.takes(self.rng.range(500, 20_000));
         let network = self.server.network();
-        self.process = Some(Process::alone(self.now, store, network, self.plan.workers));
+        let barrier = match self.without {
+            Some(Rule::Barrier) => Barrier::Off,
+            _ => Barrier::OwnDomain,
+        };
+        let workers = self.plan.workers;
+        self.process = Some(Process::alone(self.now, store, network, workers, barrier));
     }
 
     fn did(&mut self, did: Did) {
