@@ -1,7 +1,7 @@
 //! Agents: what keeps a process in the cluster (design §5).
 //!
-//! Thin shells around [`session`](crate::session), [`claims`](crate::claims), [`leases`](crate::leases) and
-//! [`judge`](crate::judge): an agent polls the registry, shows what it sees to the plans, and has done what they say. A
+//! Thin shells around [`crate::session`], [`claims`], [`leases`] and
+//! [`crate::judge`]: an agent polls the registry, shows what it sees to the plans, and has done what they say. A
 //! [`NodeAgent`] drives a node through [`NodeControl`], a [`FrontAgent`] a front-end through [`FrontControl`] and [`Dial`].
 //! What is done takes its time beside the polls; every task is joined, and ends with the agent.
 

@@ -52,7 +52,7 @@ fn call(script: &Known, text: bool) -> Cmd {
     cmd
 }
 
-/// What the answer to [`write`] means.
+/// What the answer to [`write()`] means.
 pub(super) fn of_write(
     shard: ShardId,
     epoch: Epoch,
