@@ -16,6 +16,10 @@ with_docker() {
 		"$@"
 		return
 	fi
+	if ! may_run_docker; then
+		say "SKIPPED: no Docker engine runs here, and none of our own may (it needs to mount, and iptables)"
+		return 0
+	fi
 	start_docker
 	# Not as a condition: `set -e` would not count inside of it.
 	"$@" &
@@ -24,11 +28,16 @@ with_docker() {
 	return "$code"
 }
 
+# may_run_docker - whether the system lets an engine work: an ordinary container does not.
+may_run_docker() {
+	as_root env PATH="$PATH:/usr/sbin:/sbin" sh -c 'unshare --mount true && iptables --list --numeric' >/dev/null 2>&1
+}
+
 start_docker() {
 	local folder=$SCRATCH/docker tries=0
 	mkdir -p "$folder"
 	export DOCKER_HOST=unix://$folder/docker.sock
-	as_root env PATH="$PATH:/usr/sbin:/sbin" dockerd --host "$DOCKER_HOST" --data-root "$folder/data" --exec-root "$folder/exec" \
+	as_root env PATH="$PATH:/usr/sbin:/sbin" dockerd --host "$DOCKER_HOST" --group "$(id -gn)" --data-root "$folder/data" --exec-root "$folder/exec" \
 		--pidfile "$folder/pid" >"$folder/log" 2>&1 &
 	until docker info >/dev/null 2>&1; do
 		tries=$((tries + 1))

