@@ -109,13 +109,13 @@ class Coven:
         #: More environment for the next start, such as a fail point.
         self.env: dict[str, str] = {}
         self._log = folder / "coven.log"
-        self._seen = self._begun = 0
+        self._begun = 0
         if config.http_port == 0:
             config.http_port = free_ports(1)[0]
 
     async def start(self, ready: bool = True, timeout: float = 20.0) -> None:
         """Starts the process; waits until it is ready unless told not to."""
-        self._seen = self._begun = self._log.stat().st_size if self._log.exists() else 0
+        self._begun = self._log.stat().st_size if self._log.exists() else 0
         file = self.folder / "coven.toml"
         file.write_text(self.config.toml())
         self.process = Process(
@@ -153,13 +153,6 @@ class Coven:
     async def get(self, path: str) -> tuple[int, str]:
         """An HTTP GET: (status, body), and (0, reason) while nothing answers."""
         return await asyncio.to_thread(_get, f"http://127.0.0.1:{self.config.http_port}{path}")
-
-    def log(self) -> list[dict[str, Any]]:
-        """The fields of the log lines since the last start."""
-        with self._log.open("rb") as log:
-            log.seek(self._seen)
-            lines = log.read().decode(errors="replace").splitlines()
-        return [fields for fields in map(_fields, lines) if fields is not None]
 
     def events(self) -> list[dict[str, Any]]:
         """The log lines with an `event` since the last start."""
@@ -223,17 +216,6 @@ def _get(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except OSError as error:
         return 0, str(error)
-
-
-def _fields(line: str) -> dict[str, Any] | None:
-    """The fields of a JSON log line; None for another."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    if not isinstance(record, dict):
-        return None
-    return {**record, **record.get("fields", {})}
 
 
 def _table(section: Domain | Upstream) -> dict[str, Any]:
