@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Loaded, Overrides, Role};
-use crate::{parts, run};
+use crate::{run, stores};
 
 /// Group chat for XMPP: MUC and MIX on the same channels.
 #[derive(Debug, Parser)]
@@ -23,7 +23,7 @@ enum Command {
     Serve {
         #[command(flatten)]
         file: ConfigFile,
-        /// What this process does, whatever the file says: all.
+        /// What this process does, whatever the file says: all, node or front.
         #[arg(long, value_name = "ROLE")]
         role: Option<Role>,
     },
@@ -31,6 +31,9 @@ enum Command {
     CheckConfig {
         #[command(flatten)]
         file: ConfigFile,
+        /// What the process is to do, whatever the file says: all, node or front.
+        #[arg(long, value_name = "ROLE")]
+        role: Option<Role>,
     },
     /// Reads all of the store and says what is damaged; not while the service runs. Takes seconds per gigabyte.
     CheckStore {
@@ -56,7 +59,7 @@ struct ConfigFile {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { file, role } => serve(&file.config, &Overrides { role }),
-        Command::CheckConfig { file } => check_config(&file.config),
+        Command::CheckConfig { file, role } => check_config(&file.config, &Overrides { role }),
         Command::CheckStore { file } => check_store(&file.config),
     }
 }
@@ -79,8 +82,8 @@ fn serve(file: &Path, overrides: &Overrides) -> ExitCode {
     }
 }
 
-fn check_config(file: &Path) -> ExitCode {
-    match load(file, &Overrides::default()) {
+fn check_config(file: &Path, overrides: &Overrides) -> ExitCode {
+    match load(file, overrides) {
         Ok(loaded) => {
             say_all(&loaded.warnings);
             // Nobody to tell when standard output is closed.
@@ -98,7 +101,7 @@ fn check_store(file: &Path) -> ExitCode {
         Err(code) => return code,
     };
     say_all(&warnings);
-    match parts::check_store(&config.store) {
+    match stores::check_store(&config.store) {
         Ok(findings) if findings.is_empty() => {
             // Nobody to tell when standard output is closed.
             let _ = writeln!(std::io::stdout(), "ok");
@@ -106,7 +109,7 @@ fn check_store(file: &Path) -> ExitCode {
         }
         Ok(findings) => {
             say_all(&findings);
-            say_all([parts::DAMAGE_ADVICE]);
+            say_all([stores::DAMAGE_ADVICE]);
             ExitCode::FAILURE
         }
         Err(failure) => {

@@ -65,6 +65,20 @@ pub enum Failure {
         /// What is wrong.
         why: String,
     },
+    /// A node cannot take links.
+    #[error("cannot take links of front-ends at {address}: {why}: see [cluster]")]
+    Links {
+        /// The configured address.
+        address: SocketAddr,
+        /// What is wrong.
+        why: String,
+    },
+    /// The certificates of links cannot be used.
+    #[error("the files of [cluster] ca, cert and key cannot be used: {why}")]
+    Certificates {
+        /// What is wrong.
+        why: String,
+    },
     /// A part of the program failed.
     #[error("{what} failed: {why}")]
     Internal {
@@ -93,6 +107,8 @@ impl Failure {
             | Self::StoreLocked { .. }
             | Self::StoreUnfit { .. }
             | Self::Telemetry { .. }
+            | Self::Links { .. }
+            | Self::Certificates { .. }
             | Self::NotAccepted { .. } => 2,
             Self::Store { .. }
             | Self::NotDrained { .. }

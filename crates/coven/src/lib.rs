@@ -16,4 +16,6 @@ pub mod parts;
 pub mod run;
 pub mod signals;
 pub mod spaces;
+pub mod stores;
 pub mod telemetry;
+pub mod watch;

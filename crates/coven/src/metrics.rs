@@ -20,6 +20,7 @@ pub struct Metrics(Arc<Sources>);
 struct Sources {
     front: OnceLock<coven_front::Handle>,
     node: OnceLock<coven_node::Health>,
+    links: OnceLock<coven_link::Stats>,
 }
 
 /// The content type of the text format.
@@ -43,6 +44,11 @@ impl Metrics {
         let _ = self.0.node.set(node);
     }
 
+    /// From now on the links between front-ends and nodes are asked.
+    pub fn attach_links(&self, links: coven_link::Stats) {
+        let _ = self.0.links.set(links);
+    }
+
     /// All numbers as of now; none before the parts run.
     #[must_use]
     pub fn text(&self) -> String {
@@ -61,6 +67,9 @@ impl Metrics {
         }
         if let Some(node) = self.0.node.get() {
             self::node(&node.snapshot(), &mut families);
+        }
+        if let Some(links) = self.0.links.get() {
+            self::links(&links.snapshot(), &mut families);
         }
         families
     }
@@ -199,6 +208,40 @@ fn node(node: &Node, families: &mut Vec<Family>) {
     }
 }
 
+fn links(links: &coven_link::Snapshot, families: &mut Vec<Family>) {
+    families.push(Family::one(
+        "coven_link_up",
+        Kind::Gauge,
+        "Links between front-ends and nodes that are up.",
+        Value::Count(links.up),
+    ));
+    for (name, help, value) in [
+        ("opened", "Links that came up.", links.opened),
+        ("frames_in", "Frames that came in.", links.frames_in),
+        ("frames_out", "Frames that went out.", links.frames_out),
+        ("bytes_in", "Bytes that came in.", links.bytes_in),
+        ("bytes_out", "Bytes that went out.", links.bytes_out),
+        ("encoded", "Messages that were encoded.", links.encoded),
+        (
+            "encoded_before",
+            "Messages whose bytes another link had made already.",
+            links.encoded_before,
+        ),
+    ] {
+        families.push(counter(&format!("coven_link_{name}_total"), help, value));
+    }
+    let broken = links.broken.iter();
+    families.push(Family {
+        name: "coven_link_broken_total".to_owned(),
+        kind: Kind::Counter,
+        help: "Links and attempts that ended.",
+        label: "reason",
+        samples: broken
+            .map(|(reason, count)| ((*reason).to_owned(), Value::Count(*count)))
+            .collect(),
+    });
+}
+
 fn counter(name: &str, help: &'static str, value: u64) -> Family {
     Family::one(name, Kind::Counter, help, Value::Count(value))
 }
@@ -226,6 +269,7 @@ mod tests {
         let mut families = Vec::new();
         super::front(&front, &mut families);
         super::node(&node, &mut families);
+        super::links(&coven_link::Snapshot::default(), &mut families);
         let mut page = String::new();
         families.iter().for_each(|family| family.write(&mut page));
         page

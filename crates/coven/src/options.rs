@@ -1,9 +1,10 @@
 //! From the configuration to the options of the parts. Nothing else knows both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coven_cluster::leases::Attach;
 use coven_core::Group;
 use coven_front::{Quirks, Rate, Rates, Secrets};
 use coven_store::{redis, sqlite};
@@ -99,6 +100,50 @@ pub fn front(config: &Config) -> coven_front::Options {
         rates: rates(&config.limits),
         workers: None,
     }
+}
+
+/// How each connection is shared among front-ends: those that lead to several nodes of one server are spread (design §6).
+#[must_use]
+pub fn attach(config: &Config) -> BTreeMap<SmolStr, Attach> {
+    let ways = |group: &str, domain: &DomainName| {
+        let serves = |other: &&Upstream| other.group == group && other.domains.contains(domain);
+        config.upstreams.iter().filter(serves).count()
+    };
+    let mut attach = BTreeMap::new();
+    for one in &config.upstreams {
+        let (group, address) = (&one.group, upstream(one).address());
+        for domain in &one.domains {
+            let spread = one.attach == config::Attach::Auto && ways(group, domain) > 1;
+            let way = if spread {
+                Attach::Spread
+            } else {
+                Attach::Standby
+            };
+            attach.insert(format_smolstr!("{group}/{address}/{domain}"), way);
+        }
+    }
+    attach
+}
+
+/// How links are protected.
+#[must_use]
+pub fn security(cluster: &config::Cluster) -> coven_link::Security {
+    match &cluster.security {
+        config::Security::Plain { trusted } => coven_link::Security::Plain { anywhere: *trusted },
+        config::Security::Mutual { ca, cert, key } => {
+            coven_link::Security::Mutual(coven_link::tls::Files {
+                ca: ca.clone(),
+                cert: cert.clone(),
+                key: key.clone(),
+            })
+        }
+    }
+}
+
+/// Where front-ends reach this node, if not where it listens.
+#[must_use]
+pub fn advertise(cluster: &config::Cluster) -> Option<SmolStr> {
+    cluster.advertise.as_ref().map(|at| format_smolstr!("{at}"))
 }
 
 fn domains(config: &Config) -> Domains {

@@ -1,38 +1,45 @@
-//! The parts of the service: how they are started, watched and ended.
+//! The parts of the service: how they are started, watched and ended, for each role.
 //!
 //! Order of the start: store, node, front-end; each finds the one before it ready. The end goes the other way: the
-//! front-end stops taking in and answers what it has, the node makes durable what it decided and closes the store.
+//! front-end stops taking in and answers what it has, the node makes durable what it decided and closes the store. A node
+//! or a front-end of a cluster first gives up what it has ([`crate::cluster`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use coven_front::{ConnectionStatus, Status, UpstreamState};
-use coven_store::{Condition, Error as StoreError, RedisStore, SqliteStore, Store, redis, sqlite};
+use coven_front::{Status, UpstreamState};
+use coven_store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, info};
 
-use crate::config::{self, Config};
+use crate::cluster::{self, Cluster};
+use crate::config::{self, Config, Role};
 use crate::failure::Failure;
-use crate::health::{Health, Part};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::options;
+use crate::stores::{open_registry, store_failure};
+use crate::watch::{Watch, name};
 
-/// The store's name among the parts of the process.
-const STORE: &str = "store";
+/// How long a process of a cluster takes at most to give up what it has.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a Redis that cannot be reached is left alone at the start.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// How often the store's state is looked at.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// The running node and front-end.
+/// What runs in this process.
 #[derive(Debug)]
-pub struct Parts {
+pub enum Parts {
+    /// Node and front-end.
+    Alone(Box<Alone>),
+    /// A node of a cluster.
+    Node(Box<Node>),
+    /// A front-end of a cluster.
+    Front(Box<Front>),
+}
+
+/// Node and front-end in one process.
+#[derive(Debug)]
+pub struct Alone {
     node: Option<coven_node::Service>,
     front: JoinHandle<Result<(), coven_front::Error>>,
     stop_front: CancellationToken,
@@ -40,148 +47,82 @@ pub struct Parts {
     _watch: AbortOnDropHandle<()>,
 }
 
-/// Opens the store that the configuration names. A Redis that cannot be reached is waited for, and `health` says so.
-///
-/// Errors: in use by another process, of another make, or broken.
-pub async fn open_store(
-    config: &config::Store,
-    health: &Health,
-) -> Result<Arc<dyn Store>, Failure> {
-    match options::store(config) {
-        options::Store::Sqlite(options) => open_sqlite(config, options).await,
-        options::Store::Redis(options) => open_redis(config, options, &health.part(STORE)).await,
-    }
+/// A node of a cluster.
+#[derive(Debug)]
+pub struct Node {
+    node: Option<cluster::node::Node>,
+    _watch: AbortOnDropHandle<()>,
 }
 
-async fn open_sqlite(
-    config: &config::Store,
-    options: sqlite::Options,
-) -> Result<Arc<dyn Store>, Failure> {
-    let folder = options
-        .path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        let why = format!(
-            "there is no folder {}: make it, or give [store] url another file",
-            folder.display()
-        );
-        return Err(Failure::StoreUnfit {
-            store: config.to_string(),
-            why,
-        });
-    }
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(options)).await;
-    match opened {
-        Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(error)) => Err(store_failure(config, error)),
-        Err(error) => Err(opening_failed(&error)),
-    }
-}
-
-async fn open_redis(
-    config: &config::Store,
-    options: redis::Options,
-    part: &Part,
-) -> Result<Arc<dyn Store>, Failure> {
-    let mut told = false;
-    loop {
-        let options = options.clone();
-        let opened = tokio::task::spawn_blocking(move || RedisStore::open(options)).await;
-        match opened {
-            Ok(Ok(store)) => return Ok(Arc::new(store)),
-            Ok(Err(StoreError::Io(why))) => {
-                part.down(why.clone());
-                if !std::mem::replace(&mut told, true) {
-                    error!(event = "store-down", store = %config, why, "redis is waited for");
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-            Ok(Err(error)) => return Err(store_failure(config, error)),
-            Err(error) => return Err(opening_failed(&error)),
-        }
-    }
-}
-
-fn opening_failed(error: &tokio::task::JoinError) -> Failure {
-    Failure::Internal {
-        what: "opening the store",
-        why: error.to_string(),
-    }
-}
-
-/// What to do about a damaged store.
-pub const DAMAGE_ADVICE: &str =
-    "the store is damaged: keep a copy of its files, and restore a backup (see docs/store.md)";
-
-/// What is damaged in the store that the configuration names, one line for each.
-///
-/// Errors: in use by another process, of another make, or not in a file.
-pub fn check_store(config: &config::Store) -> Result<Vec<String>, Failure> {
-    match options::store(config) {
-        options::Store::Sqlite(options) => {
-            SqliteStore::check(options).map_err(|error| store_failure(config, error))
-        }
-        options::Store::Redis(_) => Err(Failure::StoreUnfit {
-            store: config.to_string(),
-            why: "only a store in a file is checked as a whole; one in Redis is checked as it is read"
-                .to_owned(),
-        }),
-    }
-}
-
-fn store_failure(config: &config::Store, error: StoreError) -> Failure {
-    let store = config.to_string();
-    match error {
-        StoreError::Full(why) => Failure::Store {
-            store,
-            why: format!("{why}: make room and start again"),
-        },
-        StoreError::Corrupt(why) => Failure::Store {
-            store,
-            why: format!(
-                "it is damaged: {why}: run `coven check-store` to see all, restore a backup"
-            ),
-        },
-        StoreError::Locked { path } => Failure::StoreLocked { path },
-        StoreError::Unfit(why) | StoreError::Denied(why) => Failure::StoreUnfit { store, why },
-        error => Failure::Store {
-            store,
-            why: error.to_string(),
-        },
-    }
+/// A front-end of a cluster.
+#[derive(Debug)]
+pub struct Front {
+    front: cluster::front::Front,
+    status: watch::Receiver<Status>,
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl Parts {
-    /// Starts the node, then the front-end.
+    /// Starts what the role asks for.
     pub async fn start(
         config: &Config,
         store: Arc<dyn Store>,
         health: &Health,
         metrics: &Metrics,
     ) -> Result<Self, Failure> {
-        let front_failed = |error: coven_front::Error| Failure::Internal {
-            what: "the front-end",
-            why: error.to_string(),
-        };
+        Ok(match config.role {
+            Role::All => Self::Alone(Box::new(
+                Alone::start(config, store, health, metrics).await?,
+            )),
+            Role::Node => Self::Node(Box::new(Node::start(config, store, health, metrics).await?)),
+            Role::Front => Self::Front(Box::new(
+                Front::start(config, &*store, health, metrics).await?,
+            )),
+        })
+    }
+
+    /// Ends only when the service cannot go on: no upstream will ever have it, or a part ended by itself.
+    pub async fn failed(&mut self) -> Failure {
+        match self {
+            Self::Alone(alone) => alone.failed().await,
+            Self::Node(node) => node.failed().await,
+            Self::Front(front) => front.failed().await,
+        }
+    }
+
+    /// Ends all parts, each after it has done what it took upon itself.
+    ///
+    /// Errors: a part that did not end as it should; the others were ended nevertheless.
+    pub async fn drain(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Alone(alone) => alone.drain().await,
+            Self::Node(node) => {
+                node.drain().await;
+                Ok(())
+            }
+            Self::Front(front) => front.drain().await,
+        }
+    }
+}
+
+impl Alone {
+    /// Starts the node, then the front-end.
+    async fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, Failure> {
         let (front, handle) =
             coven_front::Service::new(options::front(config)).map_err(front_failed)?;
         let (status, numbers) = (handle.status(), handle.clone());
-        let store_part = health.part(STORE);
-        let upstreams = upstream_parts(&status.borrow(), health);
         let watched = Arc::clone(&store);
         let started = coven_node::Service::start_alone(store, handle, options::node(config)).await;
         let (_, link, node) = started.map_err(|error| node_failure(&config.store, error))?;
         metrics.attach(numbers, node.health());
-        let watch = Watch {
-            health: health.clone(),
-            store: watched,
-            store_part,
-            node: node.health(),
-            upstreams,
-            was_ready: false,
-        };
-        let watch = AbortOnDropHandle::new(tokio::spawn(watch.run(status.clone())));
+        let watch = Watch::new(health.clone())
+            .node(watched, node.health())
+            .front(status.clone());
         let stop_front = CancellationToken::new();
         let front = tokio::spawn(front.run(link, stop_front.clone()));
         Ok(Self {
@@ -189,42 +130,149 @@ impl Parts {
             front,
             stop_front,
             status,
-            _watch: watch,
+            _watch: AbortOnDropHandle::new(tokio::spawn(watch.run())),
         })
     }
 
-    /// Ends only when the service cannot go on: no upstream will ever have it, or a part ended by itself.
-    pub async fn failed(&mut self) -> Failure {
+    async fn failed(&mut self) -> Failure {
         tokio::select! {
             Ok(status) = self.status.wait_for(Status::is_hopeless) => not_accepted(&status),
             ended = &mut self.front => front_failure(ended.map_err(|e| e.to_string())),
-            error = node_failed(self.node.as_ref()) => Failure::Internal {
-                what: "the node",
-                why: error.to_string(),
-            },
+            error = node_failed(self.node.as_ref()) => internal("the node", error.to_string()),
         }
     }
 
     /// Drains the front-end, then the node, and closes the store.
-    ///
-    /// Errors: a part that did not end as it should; the others were ended nevertheless.
-    pub async fn drain(&mut self) -> Result<(), Failure> {
+    async fn drain(&mut self) -> Result<(), Failure> {
         self.stop_front.cancel();
-        let front = match self.front.is_finished() {
-            true => Ok(()),
-            false => (&mut self.front)
-                .await
-                .map_err(|e| e.to_string())
-                .and_then(|ended| ended.map_err(|e| e.to_string())),
-        };
+        let front = ended(&mut self.front).await;
         if let Some(node) = self.node.take() {
             node.shutdown().await;
         }
-        front.map_err(|why| Failure::Internal {
-            what: "the front-end",
-            why,
+        front
+    }
+}
+
+impl Node {
+    async fn start(
+        config: &Config,
+        store: Arc<dyn Store>,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, Failure> {
+        let cluster = join(config, &*store, health, metrics).await?;
+        let watched = Arc::clone(&store);
+        let place = cluster::node::Place {
+            listen: config.cluster.listen,
+            advertise: options::advertise(&config.cluster),
+        };
+        let started = cluster::node::start(&cluster, store, options::node(config), place).await;
+        let node = started.map_err(|broken| Failure::Links {
+            address: config.cluster.listen,
+            why: broken.to_string(),
+        })?;
+        metrics.attach_node(node.service.health());
+        let watch = Watch::new(health.clone())
+            .node(watched, node.service.health())
+            .cluster(node.agent.health(), None);
+        Ok(Self {
+            node: Some(node),
+            _watch: AbortOnDropHandle::new(tokio::spawn(watch.run())),
         })
     }
+
+    async fn failed(&mut self) -> Failure {
+        let Some(node) = &mut self.node else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            error = node.service.failed() => internal("the node", error.to_string()),
+            _ = &mut node.task => internal("the node's part in the cluster", "it ended by itself"),
+        }
+    }
+
+    /// Gives up all shards and ends the session, then the links, then closes the store.
+    async fn drain(&mut self) {
+        if let Some(node) = self.node.take() {
+            node.agent.stop(PATIENCE).await;
+            node.server.shutdown().await;
+            node.service.shutdown().await;
+        }
+    }
+}
+
+impl Front {
+    async fn start(
+        config: &Config,
+        store: &dyn Store,
+        health: &Health,
+        metrics: &Metrics,
+    ) -> Result<Self, Failure> {
+        let cluster = join(config, store, health, metrics).await?;
+        // The store itself is the nodes' business.
+        health.part(crate::stores::STORE).up();
+        let attach = options::attach(config);
+        let started = cluster::front::start(&cluster, options::front(config), attach);
+        let front = started.map_err(front_failed)?;
+        metrics.attach_front(front.handle.clone());
+        let status = front.handle.status();
+        let watch = Watch::new(health.clone())
+            .front(status.clone())
+            .cluster(front.agent.health(), Some(front.handle.clone()));
+        Ok(Self {
+            front,
+            status,
+            _watch: AbortOnDropHandle::new(tokio::spawn(watch.run())),
+        })
+    }
+
+    async fn failed(&mut self) -> Failure {
+        tokio::select! {
+            Ok(status) = self.status.wait_for(Status::is_hopeless) => not_accepted(&status),
+            ended = &mut self.front.task => front_failure(ended.map_err(|e| e.to_string())),
+            _ = &mut self.front.agent_task => {
+                internal("the front-end's part in the cluster", "it ended by itself")
+            }
+        }
+    }
+
+    /// Gives up all connections, each behind a barrier, and ends the session, then the front-end.
+    async fn drain(&mut self) -> Result<(), Failure> {
+        self.front.agent.stop(PATIENCE).await;
+        self.front.stop.cancel();
+        ended(&mut self.front.task).await
+    }
+}
+
+/// What every process of a cluster has.
+async fn join(
+    config: &Config,
+    store: &dyn Store,
+    health: &Health,
+    metrics: &Metrics,
+) -> Result<Cluster, Failure> {
+    let registry = open_registry(&config.store, health).await?;
+    let identity = store.identity().await;
+    let identity = identity.map_err(|error| store_failure(&config.store, error))?;
+    let security = options::security(&config.cluster);
+    let checked = security.check().await;
+    checked.map_err(|broken| Failure::Certificates {
+        why: broken.to_string(),
+    })?;
+    let cluster = Cluster::new(Arc::new(registry), identity, config.store.shards, security)
+        .map_err(|why| internal("the process id", why))?;
+    metrics.attach_links(cluster.stats.clone());
+    Ok(cluster)
+}
+
+/// Waits for the front-end's end.
+async fn ended(front: &mut JoinHandle<Result<(), coven_front::Error>>) -> Result<(), Failure> {
+    if front.is_finished() {
+        return Ok(());
+    }
+    let ended = front.await.map_err(|e| e.to_string());
+    let ended = ended.and_then(|ended| ended.map_err(|e| e.to_string()));
+    ended.map_err(|why| internal("the front-end", why))
 }
 
 async fn node_failed(node: Option<&coven_node::Service>) -> coven_node::Error {
@@ -234,13 +282,19 @@ async fn node_failed(node: Option<&coven_node::Service>) -> coven_node::Error {
     }
 }
 
+fn internal(what: &'static str, why: impl Into<String>) -> Failure {
+    let why = why.into();
+    Failure::Internal { what, why }
+}
+
+fn front_failed(error: coven_front::Error) -> Failure {
+    internal("the front-end", error.to_string())
+}
+
 fn node_failure(config: &config::Store, error: coven_node::Error) -> Failure {
     match error {
         coven_node::Error::Store(error) => store_failure(config, error),
-        coven_node::Error::Ended(why) => Failure::Internal {
-            what: "the node",
-            why: why.to_owned(),
-        },
+        coven_node::Error::Ended(why) => internal("the node", why),
     }
 }
 
@@ -251,10 +305,7 @@ fn front_failure(ended: Result<Result<(), coven_front::Error>, String>) -> Failu
         Ok(Err(error)) => error.to_string(),
         Err(error) => error,
     };
-    Failure::Internal {
-        what: "the front-end",
-        why,
-    }
+    internal("the front-end", why)
 }
 
 fn not_accepted(status: &Status) -> Failure {
@@ -267,63 +318,5 @@ fn not_accepted(status: &Status) -> Failure {
         });
     Failure::NotAccepted {
         refusals: refusals.collect::<Vec<_>>().join(", "),
-    }
-}
-
-/// A connection as people know it.
-fn name(connection: &ConnectionStatus) -> String {
-    format!("{} at {}", connection.domain, connection.address)
-}
-
-/// A part for each connection, in the order of the status.
-fn upstream_parts(status: &Status, health: &Health) -> Vec<Part> {
-    status
-        .connections
-        .iter()
-        .map(|connection| health.part(format!("upstream {}", name(connection))))
-        .collect()
-}
-
-/// Carries the state of node and front-end over to the health of the process.
-struct Watch {
-    health: Health,
-    store: Arc<dyn Store>,
-    store_part: Part,
-    node: coven_node::Health,
-    upstreams: Vec<Part>,
-    was_ready: bool,
-}
-
-impl Watch {
-    async fn run(mut self, mut status: watch::Receiver<Status>) {
-        let mut looks = interval(LOOK);
-        loop {
-            self.look(&status.borrow_and_update());
-            tokio::select! {
-                changed = status.changed() => if changed.is_err() { return },
-                _ = looks.tick() => {}
-            }
-        }
-    }
-
-    fn look(&mut self, status: &Status) {
-        match self.store.condition() {
-            Condition::Good if self.node.snapshot().store_up => self.store_part.up(),
-            Condition::Good => self.store_part.down("does not take commits"),
-            condition => self.store_part.down(condition.to_string()),
-        }
-        for (part, connection) in self.upstreams.iter().zip(&status.connections) {
-            match &connection.state {
-                // Another front-end holds it: this one is ready to.
-                UpstreamState::Up | UpstreamState::Standby => part.up(),
-                UpstreamState::Starting => part.down("starting"),
-                UpstreamState::Down(why) => part.down(why.to_string()),
-            }
-        }
-        let ready = self.health.readiness().ready;
-        if ready && !self.was_ready {
-            info!(event = "ready", "ready");
-        }
-        self.was_ready = ready;
     }
 }

@@ -10,13 +10,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Http, Listen, Place};
+use crate::config::{Config, Http, Listen, Place, Role};
 use crate::failure::Failure;
 use crate::health::{HEARTBEAT, Health};
 use crate::http::Server;
 use crate::metrics::Metrics;
-use crate::parts::{Parts, open_store};
+use crate::parts::Parts;
 use crate::signals::Signals;
+use crate::stores::open_store;
 use crate::telemetry::Telemetry;
 
 /// A drain that takes longer is broken off: what is committed leaves with the next start.
@@ -85,11 +86,21 @@ async fn start(
         }
     };
     let parts = Parts::start(config, store, health, &metrics).await?;
-    let telemetry = Telemetry::start("coven", &metrics).map_err(|error| Failure::Telemetry {
+    let started = Telemetry::start(service(config.role), &metrics);
+    let telemetry = started.map_err(|error| Failure::Telemetry {
         why: error.to_string(),
     })?;
     health.started();
     Ok((parts, http, telemetry))
+}
+
+/// What telemetry calls this process.
+const fn service(role: Role) -> &'static str {
+    match role {
+        Role::All => "coven",
+        Role::Node => "coven-node",
+        Role::Front => "coven-front",
+    }
 }
 
 fn start_http(

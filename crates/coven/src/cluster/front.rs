@@ -1,5 +1,6 @@
 //! A front-end: holds streams to servers, has links to all nodes, and is driven by its agent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coven_cluster::agent::{self, FrontAgent, FrontControl};
@@ -28,24 +29,25 @@ pub struct Front {
     pub task: JoinHandle<Result<(), coven_front::Error>>,
     /// Tells it to.
     pub stop: CancellationToken,
-    _agent: AbortOnDropHandle<()>,
+    /// Ends when the agent does.
+    pub agent_task: AbortOnDropHandle<()>,
     _kicks: AbortOnDropHandle<()>,
 }
 
-/// Starts a front-end.
+/// Starts a front-end. `attach`: how each connection is shared among front-ends; else the others wait.
 ///
 /// Errors: options that contradict each other.
 pub fn start(
     cluster: &Cluster,
     options: coven_front::Options,
-    attach: Attach,
+    attach: BTreeMap<SmolStr, Attach>,
 ) -> Result<Front, coven_front::Error> {
     let agent_options = cluster.agent(registry::Role::Front, SmolStr::default());
     let fence = agent_options.fence.clone();
     let (service, handle) = Service::clustered(options, cluster.process, fence)?;
     let control = Control {
         front: handle.clone(),
-        attach,
+        attach: Arc::new(attach),
     };
     let dialer = Dialer::new(cluster.link_like(), Arc::new(control.clone()));
     let (agent, asked) = FrontAgent::new(agent_options, control, dialer);
@@ -53,7 +55,7 @@ pub fn start(
     Ok(Front {
         task: tokio::spawn(service.run_clustered(stop.clone())),
         _kicks: AbortOnDropHandle::new(tokio::spawn(tell_kicks(handle.clone(), asked.clone()))),
-        _agent: AbortOnDropHandle::new(tokio::spawn(agent.run())),
+        agent_task: AbortOnDropHandle::new(tokio::spawn(agent.run())),
         handle,
         agent: asked,
         stop,
@@ -81,19 +83,20 @@ async fn tell_kicks(front: Handle, agent: agent::Handle) {
 #[derive(Debug, Clone)]
 struct Control {
     front: Handle,
-    attach: Attach,
+    attach: Arc<BTreeMap<SmolStr, Attach>>,
 }
 
 impl FrontControl for Control {
     fn connections(&self) -> Vec<Connection> {
+        let attach = |name: &SmolStr| self.attach.get(name).copied();
         let connection = |info: ConnectionInfo| Connection {
+            attach: attach(&info.name).unwrap_or(Attach::Standby),
             id: ConnectionId(info.name),
             way: Way {
                 group: info.group.0,
                 space: info.space,
                 server_node: info.server_node,
             },
-            attach: self.attach,
         };
         self.front
             .connections()

@@ -1,7 +1,7 @@
 //! A node or a front-end as a process of its own: node or front-end, its agent, and the links between them.
 //!
 //! Owns the adapters: what the agents of `coven-cluster` ask of a node ([`node`]) and of a front-end ([`front`]), and what
-//! `coven-link` does with links. Decides nothing. Nothing starts these yet: `serve` has the role `all` only.
+//! `coven-link` does with links. Decides nothing. Read next: [`crate::parts`], which starts and ends them.
 
 pub mod front;
 pub mod node;
@@ -12,7 +12,7 @@ use coven_cluster::agent;
 use coven_cluster::{BootClock, ProcessId};
 use coven_link::{Limits, Me, Role, Security, Stats};
 use coven_store::registry::{Member, Registry, ShardSet};
-use coven_store::{Store, StoreId, registry};
+use coven_store::{StoreId, registry};
 use smol_str::SmolStr;
 
 /// What every process of a cluster has.
@@ -22,9 +22,7 @@ pub struct Cluster {
     pub process: ProcessId,
     /// Where processes meet.
     pub registry: Arc<dyn Registry>,
-    /// What is kept.
-    pub store: Arc<dyn Store>,
-    /// Its identity.
+    /// The identity of the store.
     pub identity: StoreId,
     /// Into how many shards channels are cut.
     pub shards: u16,
@@ -38,6 +36,27 @@ pub struct Cluster {
 const FORMAT: u32 = 1;
 
 impl Cluster {
+    /// This process, under an id that is drawn now (design §5.1).
+    ///
+    /// Errors: the system gives no randomness.
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        identity: StoreId,
+        shards: u16,
+        security: Security,
+    ) -> Result<Self, String> {
+        let mut process = [0; 16];
+        getrandom::fill(&mut process).map_err(|error| error.to_string())?;
+        Ok(Self {
+            process: ProcessId(u128::from_ne_bytes(process)),
+            registry,
+            identity,
+            shards,
+            security,
+            stats: Stats::default(),
+        })
+    }
+
     fn me(&self, role: Role) -> Me {
         Me {
             process: self.process,

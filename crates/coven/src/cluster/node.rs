@@ -9,7 +9,7 @@ use coven_cluster::{NodeLink, ProcessId, ShardId, ToNode};
 use coven_core::Epoch;
 use coven_link::{Broken, Fronts, Limits, Peer, Role, Server, ServerOptions, ToFrontEnd};
 use coven_node::{Handle, Seat, Service};
-use coven_store::{Error, SessionId, registry};
+use coven_store::{Error, SessionId, Store, registry};
 use smol_str::{SmolStr, ToSmolStr};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -26,41 +26,52 @@ pub struct Node {
     pub server: Server,
     /// What ends with [`Service::shutdown`].
     pub service: Service,
-    _agent: AbortOnDropHandle<()>,
+    /// Ends when the agent does.
+    pub task: AbortOnDropHandle<()>,
 }
 
-/// Starts a node. `advertise`: where front-ends reach it, if not where it listens.
+/// Where a node takes links.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The address.
+    pub listen: SocketAddr,
+    /// Where front-ends reach it, if not there.
+    pub advertise: Option<SmolStr>,
+}
+
+/// Starts a node.
 ///
 /// Errors: its links cannot be had.
 pub async fn start(
     cluster: &Cluster,
+    store: Arc<dyn Store>,
     options: coven_node::Options,
-    listen: SocketAddr,
-    advertise: Option<SmolStr>,
+    place: Place,
 ) -> Result<Node, Broken> {
-    let (handle, service) = Service::start(Arc::clone(&cluster.store), options);
+    let (handle, service) = Service::start(Arc::clone(&store), options);
     let control = Control {
         node: handle.clone(),
         linked: Arc::default(),
     };
     let options = ServerOptions {
-        listen,
+        listen: place.listen,
         security: cluster.security.clone(),
         me: cluster.me(Role::Node),
         limits: Limits::node(),
         stats: cluster.stats.clone(),
     };
     let server = Server::start(options, Arc::new(control.clone())).await?;
-    let address = advertise.unwrap_or_else(|| server.address().to_smolstr());
+    let address = place
+        .advertise
+        .unwrap_or_else(|| server.address().to_smolstr());
     let options = cluster.agent(registry::Role::Node, address);
-    let (agent, asked) =
-        NodeAgent::new(options, cluster.shards, Arc::clone(&cluster.store), control);
+    let (agent, asked) = NodeAgent::new(options, cluster.shards, store, control);
     Ok(Node {
         handle,
         agent: asked,
         server,
         service,
-        _agent: AbortOnDropHandle::new(tokio::spawn(agent.run())),
+        task: AbortOnDropHandle::new(tokio::spawn(agent.run())),
     })
 }
 
@@ -116,19 +127,19 @@ impl NodeControl for Control {
 
 /// A front-end's place: it counts as linked as long as this is there.
 #[derive(Debug)]
-pub struct Place {
+pub struct Chair {
     seat: Arc<Seat>,
     process: ProcessId,
     linked: Arc<Mutex<BTreeSet<ProcessId>>>,
 }
 
-impl NodeLink for Place {
+impl NodeLink for Chair {
     fn try_send(&self, message: ToNode) -> Result<(), ToNode> {
         self.seat.try_send(message)
     }
 }
 
-impl Drop for Place {
+impl Drop for Chair {
     fn drop(&mut self) {
         let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         linked.remove(&self.process);
@@ -136,12 +147,12 @@ impl Drop for Place {
 }
 
 impl Fronts for Control {
-    type Seat = Place;
+    type Seat = Chair;
 
-    fn attach(&self, front: &Peer, link: ToFrontEnd) -> Arc<Place> {
+    fn attach(&self, front: &Peer, link: ToFrontEnd) -> Arc<Chair> {
         let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         linked.insert(front.process);
-        Arc::new(Place {
+        Arc::new(Chair {
             seat: self.node.attach(front.process, link),
             process: front.process,
             linked: Arc::clone(&self.linked),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Config;
 use super::domain::{self, Create, Domain};
-use super::file::File;
+use super::file::{File, Role};
 use super::place::{Places, Problem};
 use super::store::Place;
 use super::upstream::{Quirk, Upstream, UpstreamSection};
@@ -39,7 +39,7 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
     check_hosts(&file, &mut checker);
     check_create(&domains, &upstreams, &mut checker);
     check_quirks(&domains, &upstreams, &mut checker);
-    let mut store = file.store.resolve(base, &mut checker);
+    let mut store = file.store.clone().resolve(base, &mut checker);
     match &mut store.place {
         Place::Redis(redis) => {
             redis.archive_bytes = file.archive.max_bytes.map(|Size(bytes)| bytes as u64);
@@ -50,6 +50,9 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
         }
         Place::Sqlite { .. } => {}
     }
+    check_role(&file, &store.place, &mut checker);
+    let section = file.cluster.clone().unwrap_or_default();
+    let cluster = section.resolve(base, file.role == Role::Node, &mut checker);
     file.node.check(&mut checker);
     file.archive.check(&mut checker);
     if !checker.problems.is_empty() {
@@ -69,12 +72,28 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
         store,
         domains,
         upstreams,
+        cluster,
         node,
         archive,
         http,
         limits,
         log,
     })
+}
+
+/// Processes of a cluster meet in Redis; a process that is alone has no links (design §9).
+fn check_role(file: &File, place: &Place, checker: &mut Checker<'_>) {
+    match (file.role, place) {
+        (Role::All, _) if file.cluster.is_some() => {
+            let why = "only the roles \"node\" and \"front\" have links";
+            checker.refuse("cluster", why);
+        }
+        (Role::Node | Role::Front, Place::Sqlite { .. }) => {
+            let why = "nodes and front-ends need a store in Redis: give its address as [store] url";
+            checker.refuse("role", why);
+        }
+        _ => {}
+    }
 }
 
 fn upstreams(

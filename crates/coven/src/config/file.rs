@@ -5,6 +5,7 @@
 use serde::Deserialize;
 
 use super::archive::Archive;
+use super::cluster::ClusterSection;
 use super::domain::DomainSection;
 use super::http::Http;
 use super::limits::Limits;
@@ -12,13 +13,13 @@ use super::log::Log;
 use super::node::Node;
 use super::store::StoreSection;
 use super::upstream::UpstreamSection;
-use super::value::{Later, from_text, one_of};
+use super::value::{from_text, one_of};
 
 /// All of `coven.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct File {
-    /// What this process does. Only `"all"`, the default: one process does everything.
+    /// What this process does: `"all"`, the default, `"node"` or `"front"`.
     pub(crate) role: Role,
     /// Where channels are kept.
     pub(crate) store: StoreSection,
@@ -26,8 +27,8 @@ pub(crate) struct File {
     pub(crate) domain: Vec<DomainSection>,
     /// The XMPP servers to attach to, at least one.
     pub(crate) upstream: Vec<UpstreamSection>,
-    /// Several processes together.
-    pub(crate) cluster: Option<Later>,
+    /// Several processes together: the links between them.
+    pub(crate) cluster: Option<ClusterSection>,
     /// Channels in memory.
     pub(crate) node: Node,
     /// How long messages are kept.
@@ -47,13 +48,22 @@ pub enum Role {
     /// Front-end and node in one process.
     #[default]
     All,
+    /// Channels: decides and commits; front-ends have links to it.
+    Node,
+    /// Streams to XMPP servers; has links to all nodes.
+    Front,
 }
 
 impl std::str::FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        one_of(text, &[("all", Self::All)], &["node", "front"])
+        let choices = [
+            ("all", Self::All),
+            ("node", Self::Node),
+            ("front", Self::Front),
+        ];
+        one_of(text, &choices, &[])
     }
 }
 

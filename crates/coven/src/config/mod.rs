@@ -7,6 +7,7 @@
 
 mod archive;
 mod check;
+mod cluster;
 mod defaults;
 mod domain;
 mod env;
@@ -30,6 +31,7 @@ use std::path::Path;
 use toml::Table;
 
 pub use archive::{Archive, MaxAge};
+pub use cluster::{Cluster, Security};
 pub use defaults::{AllowPm, Defaults, Whois};
 pub use domain::{Contacts, Create, Domain, LockTimeout, Protocol};
 pub use file::Role;
@@ -57,6 +59,8 @@ pub struct Config {
     pub domains: Vec<Domain>,
     /// The XMPP servers to attach to, at least one.
     pub upstreams: Vec<Upstream>,
+    /// The links between front-ends and nodes.
+    pub cluster: Cluster,
     /// Channels in memory.
     pub node: Node,
     /// How long messages are kept.

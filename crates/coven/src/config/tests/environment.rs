@@ -119,12 +119,12 @@ fn problems_name_the_variable() {
         (
             "COVEN_CLUSTER__LISTEN",
             "canary",
-            "COVEN_CLUSTER__LISTEN: not in this version",
+            "COVEN_CLUSTER__LISTEN: \"canary\" is not an IP address with a port, for example \"127.0.0.1:7400\"",
         ),
         (
             "COVEN_ROLE",
-            "node",
-            "COVEN_ROLE: \"node\" is not in this version",
+            "canary",
+            "COVEN_ROLE: \"canary\" is not one of \"all\", \"node\", \"front\"",
         ),
         (
             "COVEN_LIMITS__ENABLED",

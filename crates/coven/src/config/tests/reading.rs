@@ -213,15 +213,6 @@ fn wrong_values_are_refused_with_line_and_key() {
 #[test]
 fn what_a_later_version_brings_is_refused() {
     for (text, expected) in [
-        ("role = 'node'", ":1: role: \"node\" is not in this version"),
-        (
-            "role = 'front'",
-            ":1: role: \"front\" is not in this version",
-        ),
-        (
-            "\n[cluster]\nlisten = '127.0.0.1:7400'",
-            ":2: cluster: not in this version",
-        ),
         (
             "[[domain]]\n[domain.defaults]\nallow-invites = false",
             ":3: domain[0].defaults.allow-invites: not in this version",
