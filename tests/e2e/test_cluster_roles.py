@@ -1,0 +1,235 @@
+"""Nodes and front-ends as processes of their own, over a real Redis and a real Prosody: whoever ends, nobody rejoins."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from harness.coven import Config, Coven
+from harness.muc import Occupant, read_whole_archive
+from harness.process import eventually, free_ports
+from harness.prosody import Prosody, ProsodyOptions
+from harness.redis import Redis
+from harness.report import Report
+from harness.stanza import Stanza
+
+ROOM = "coven@chat.localhost"
+SHARDS = 16
+
+
+class Cluster:
+    """Processes that serve one domain together."""
+
+    def __init__(self, folder: pathlib.Path, redis: Redis, prosody: Prosody) -> None:
+        self.folder = folder
+        self.redis = redis
+        self.prosody = prosody
+        self.nodes: list[Coven] = []
+        self.fronts: list[Coven] = []
+
+    def config(self, role: str) -> Config:
+        config = Config.for_server(self.prosody)
+        config.role = role
+        config.store = {"url": self.redis.url, "shards": SHARDS}
+        if role == "node":
+            config.more["cluster"] = {"listen": f"127.0.0.1:{free_ports(1)[0]}"}
+        return config
+
+    async def add(self, role: str) -> Coven:
+        these = self.nodes if role == "node" else self.fronts
+        these.append(Coven(self.folder / f"{role}{len(these)}", self.config(role)))
+        await these[-1].start(ready=False)
+        return these[-1]
+
+    async def ready(self) -> None:
+        """Waits until everybody who runs is ready, and all shards have an owner."""
+        for process in self.running():
+            await process.ready(60.0)
+        await eventually(lambda: len(self.owned()) == SHARDS, 30.0, lambda: f"owned: {sorted(self.owned())}")
+
+    def running(self) -> list[Coven]:
+        return [p for p in [*self.nodes, *self.fronts] if p.process is not None and p.process.exit_code is None]
+
+    def owned(self) -> set[int]:
+        """Shards that a node which runs has claimed."""
+        return {shard for node in self.nodes if node in self.running() for shard in self.shards(node)}
+
+    def shards(self, node: Coven) -> set[int]:
+        return {line["shard"] for line in node.events() if line["event"] == "shard-claimed" and "shard" in line}
+
+    async def holder(self) -> Coven:
+        """The front-end whose stream is up."""
+        async with asyncio.timeout(30.0):
+            while True:
+                for front in self.fronts:
+                    if front in self.running() and "coven_connection_up{" in (await front.get("/metrics"))[1]:
+                        _, page = await front.get("/metrics")
+                        ups = [line for line in page.splitlines() if line.startswith("coven_connection_up{")]
+                        if any(line.endswith(" 1") for line in ups):
+                            return front
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        for process in [*self.fronts, *self.nodes]:
+            await process.stop()
+
+
+StartCluster = Callable[[int, int], Awaitable[Cluster]]
+
+
+@pytest.fixture
+async def start_cluster(tmp_path: pathlib.Path, coven_binary: pathlib.Path) -> AsyncIterator[StartCluster]:
+    """Starts a cluster of so many nodes and front-ends."""
+    redis = Redis(tmp_path / "redis")
+    prosody = Prosody(tmp_path / "prosody", ProsodyOptions(component_conflict_resolve="kick_old"))
+    cluster = Cluster(tmp_path, redis, prosody)
+    await redis.start()
+    await prosody.start()
+
+    async def start(nodes: int, fronts: int) -> Cluster:
+        for role, count in (("node", nodes), ("front", fronts)):
+            for _ in range(count):
+                await cluster.add(role)
+        await cluster.ready()
+        return cluster
+
+    yield start
+    await cluster.stop()
+    await prosody.stop()
+    await redis.stop()
+
+
+class People:
+    """Some who talk in one room."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.all: list[Occupant] = []
+        #: How often who got which message.
+        self.seen: Counter[tuple[str, str]] = Counter()
+        self._said = 0
+
+    async def gather(self, count: int = 3) -> None:
+        for n in range(count):
+            client = await self.cluster.prosody.login(f"user{n}")
+            self.all.append(Occupant(client, ROOM, f"nick{n}"))
+            client.inbox.listen(self._note)
+            await (self.all[-1].create() if n == 0 else self.all[-1].join())
+        for who in self.all:
+            await who.settled()
+
+    def _note(self, stanza: Stanza) -> None:
+        if stanza.kind == "message" and stanza.body is not None and stanza.stanza_id is not None:
+            self.seen[stanza.to, stanza.stanza_id] += 1
+
+    async def talk(self, timeout: float = 10.0) -> float:
+        """Everybody says something, which everybody hears once; returns the longest that took."""
+        longest = 0.0
+        for who in self.all:
+            self._said += 1
+            body, since = f"message {self._said}", time.monotonic()
+            await who.say(body)
+            for other in self.all:
+                assert (await other.hears(body, timeout)).sender == who.jid
+            longest = max(longest, time.monotonic() - since)
+        return longest
+
+    async def talk_on(self, timeout: float = 40.0) -> float:
+        """Says something again and again until it is heard by all: what comes back as an error did not happen."""
+        since = time.monotonic()
+        while True:
+            try:
+                await self.talk(2.0)
+                return time.monotonic() - since
+            except (TimeoutError, AssertionError):
+                if time.monotonic() - since > timeout:
+                    raise
+
+    async def nobody_moved(self) -> None:
+        """All are in as they were, and have seen nobody leave or come."""
+        for who in self.all:
+            assert (await who.self_ping()).type == "result"
+            seen = [s for s in await who.settled() if s.kind == "presence" and who.from_room(s)]
+            assert seen == [], [str(s) for s in seen]
+
+    async def nothing_is_lost(self, twice: bool = False) -> None:
+        """What is in the archive has been seen by all, once; a copy may come again where its acknowledgement was lost."""
+        archive = await read_whole_archive(self.all[0].client, ROOM)
+        ids = [s.get("mam:result", "id") for s in archive]
+        assert len(ids) == len(set(ids)) > 0
+        for who in self.all:
+            missing = [one for one in ids if self.seen[who.client.jid, str(one)] == 0]
+            assert missing == [], (who.nick, missing, self.seen)
+        again = {seen: count for seen, count in self.seen.items() if count > 1}
+        assert twice or not again, again
+
+    async def close(self) -> None:
+        for who in self.all:
+            await who.client.close()
+
+
+async def test_a_node_and_a_front_end_serve_a_room(start_cluster: StartCluster) -> None:
+    cluster = await start_cluster(1, 1)
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    await people.nobody_moved()
+    assert await cluster.fronts[0].terminate() == 0
+    assert await cluster.nodes[0].terminate() == 0
+    await people.close()
+
+
+async def test_i1_i3_a_node_is_killed_and_the_room_goes_on(start_cluster: StartCluster, report: Report) -> None:
+    cluster = await start_cluster(2, 2)
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    for victim in list(cluster.nodes):
+        await victim.kill()
+        report(f"kill -9 of a node: talks on after {await people.talk_on():.1f} s")
+        await people.nobody_moved()
+        await victim.start()
+        await cluster.ready()
+        await people.talk()
+    await people.nothing_is_lost()
+    await people.close()
+
+
+async def test_i3_the_front_end_that_holds_the_stream_is_killed(start_cluster: StartCluster, report: Report) -> None:
+    cluster = await start_cluster(2, 2)
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    for _ in range(2):
+        victim = await cluster.holder()
+        await victim.kill()
+        report(f"kill -9 of the front-end: talks on after {await people.talk_on():.1f} s")
+        await people.nobody_moved()
+        assert await cluster.holder() is not victim
+        await victim.start()
+        await cluster.ready()
+        await people.talk()
+    await people.nothing_is_lost(twice=True)
+    await people.close()
+
+
+async def test_i3_each_process_is_told_to_end_and_comes_back(start_cluster: StartCluster, report: Report) -> None:
+    cluster = await start_cluster(2, 2)
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    for process in [*cluster.nodes, *cluster.fronts]:
+        since = time.monotonic()
+        assert await process.terminate() == 0
+        ended = time.monotonic() - since
+        report(f"SIGTERM of a {process.config.role}: ends after {ended:.1f} s, talks on after {await people.talk_on():.1f} s")
+        await people.nobody_moved()
+        await process.start()
+        await cluster.ready()
+        await people.talk()
+    await people.nothing_is_lost()
+    await people.close()
