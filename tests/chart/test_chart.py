@@ -26,11 +26,7 @@ HELM = os.environ.get("HELM", "helm")
 COVEN = os.environ.get("COVEN_BIN", "coven")
 
 #: What this version of coven refuses as `not in this version`, by values file; empty as soon as it has the cluster.
-LATER = {
-    "redis": "not in this version",
-    "sentinel": "not in this version",
-    "cluster": "not in this version",
-}
+LATER: dict[str, str] = {}
 
 #: What the Secret of the examples holds.
 SECRETS = {

@@ -351,6 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn connections_to_several_nodes_of_a_server_are_spread() {
+        let of = |more: &str| {
+            let text = "[[domain]]\nname = 'a'\n[[upstream]]\naddress = 'h:1'\ndomains = ['a']\nsecret = 's'\n";
+            attach(&load(&format!("{text}{more}")))
+        };
+        assert_eq!(of("")["main/h:1/a"], Attach::Standby);
+        let second = "[[upstream]]\naddress = 'h:2'\ndomains = ['a']\nsecret = 's'\n";
+        let both = of(second);
+        assert_eq!(both["main/h:1/a"], Attach::Spread);
+        assert_eq!(both["main/h:2/a"], Attach::Spread);
+        let told = of(&format!("{second}attach = 'standby'"));
+        assert_eq!(told["main/h:2/a"], Attach::Standby);
+        let other = of(&format!("{second}group = 'other'"));
+        assert_eq!(other["other/h:2/a"], Attach::Standby);
+    }
+
+    #[test]
     fn rates_are_on_unless_turned_off() {
         let rates = of("[limits]\nmessage-rate = '3/2s'\nmessage-burst = 7")
             .rates

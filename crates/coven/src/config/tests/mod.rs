@@ -7,6 +7,7 @@
 )]
 
 mod checks;
+mod cluster;
 mod documents;
 mod environment;
 mod reading;
