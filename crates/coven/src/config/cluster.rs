@@ -38,9 +38,8 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| {
-            format!("{text:?} is not an IP address with a port, for example \"127.0.0.1:7400\"")
-        })
+        let why = "an IP address with a port is needed here, for example \"127.0.0.1:7400\"";
+        text.parse().map(Self).map_err(|_| why.to_owned())
     }
 }
 

@@ -77,7 +77,7 @@ fn links_that_cannot_be_are_refused() {
         ),
         (
             "listen = 'localhost:1'",
-            "cluster.listen: \"localhost:1\" is not an IP address",
+            "cluster.listen: an IP address with a port is needed",
         ),
         (
             "advertise = 'h'",

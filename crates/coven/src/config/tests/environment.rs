@@ -119,12 +119,12 @@ fn problems_name_the_variable() {
         (
             "COVEN_CLUSTER__LISTEN",
             "canary",
-            "COVEN_CLUSTER__LISTEN: \"canary\" is not an IP address with a port, for example \"127.0.0.1:7400\"",
+            "COVEN_CLUSTER__LISTEN: an IP address with a port is needed here, for example \"127.0.0.1:7400\"",
         ),
         (
             "COVEN_ROLE",
-            "canary",
-            "COVEN_ROLE: \"canary\" is not one of \"all\", \"node\", \"front\"",
+            "both",
+            "COVEN_ROLE: \"both\" is not one of \"all\", \"node\", \"front\"",
         ),
         (
             "COVEN_LIMITS__ENABLED",
