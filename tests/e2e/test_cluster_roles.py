@@ -9,73 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from harness.coven import Config, Coven
+from harness.cluster import Cluster
 from harness.muc import Occupant, read_whole_archive
-from harness.process import eventually, free_ports
 from harness.prosody import Prosody, ProsodyOptions
 from harness.redis import Redis
 from harness.report import Report
 from harness.stanza import Stanza
 
 ROOM = "coven@chat.localhost"
-SHARDS = 16
-
-
-class Cluster:
-    """Processes that serve one domain together."""
-
-    def __init__(self, folder: pathlib.Path, redis: Redis, prosody: Prosody) -> None:
-        self.folder = folder
-        self.redis = redis
-        self.prosody = prosody
-        self.nodes: list[Coven] = []
-        self.fronts: list[Coven] = []
-
-    def config(self, role: str) -> Config:
-        config = Config.for_server(self.prosody)
-        config.role = role
-        config.store = {"url": self.redis.url, "shards": SHARDS}
-        if role == "node":
-            config.more["cluster"] = {"listen": f"127.0.0.1:{free_ports(1)[0]}"}
-        return config
-
-    async def add(self, role: str) -> Coven:
-        these = self.nodes if role == "node" else self.fronts
-        these.append(Coven(self.folder / f"{role}{len(these)}", self.config(role)))
-        await these[-1].start(ready=False)
-        return these[-1]
-
-    async def ready(self) -> None:
-        """Waits until everybody who runs is ready, and all shards have an owner."""
-        for process in self.running():
-            await process.ready(60.0)
-        await eventually(lambda: len(self.owned()) == SHARDS, 30.0, lambda: f"owned: {sorted(self.owned())}")
-
-    def running(self) -> list[Coven]:
-        return [p for p in [*self.nodes, *self.fronts] if p.process is not None and p.process.exit_code is None]
-
-    def owned(self) -> set[int]:
-        """Shards that a node which runs has claimed."""
-        return {shard for node in self.nodes if node in self.running() for shard in self.shards(node)}
-
-    def shards(self, node: Coven) -> set[int]:
-        return {line["shard"] for line in node.events() if line["event"] == "shard-claimed" and "shard" in line}
-
-    async def holder(self) -> Coven:
-        """The front-end whose stream is up."""
-        async with asyncio.timeout(30.0):
-            while True:
-                for front in self.fronts:
-                    if front in self.running() and "coven_connection_up{" in (await front.get("/metrics"))[1]:
-                        _, page = await front.get("/metrics")
-                        ups = [line for line in page.splitlines() if line.startswith("coven_connection_up{")]
-                        if any(line.endswith(" 1") for line in ups):
-                            return front
-                await asyncio.sleep(0.05)
-
-    async def stop(self) -> None:
-        for process in [*self.fronts, *self.nodes]:
-            await process.stop()
 
 
 StartCluster = Callable[[int, int], Awaitable[Cluster]]
