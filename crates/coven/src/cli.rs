@@ -35,6 +35,8 @@ enum Command {
         #[arg(long, value_name = "ROLE")]
         role: Option<Role>,
     },
+    /// Asks a node or a front-end of a cluster, or has something done: docs/admin.md.
+    Admin(crate::admin::client::Arguments),
     /// Reads all of the store and says what is damaged; not while the service runs. Takes seconds per gigabyte.
     CheckStore {
         #[command(flatten)]
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { file, role } => serve(&file.config, &Overrides { role }),
         Command::CheckConfig { file, role } => check_config(&file.config, &Overrides { role }),
+        Command::Admin(arguments) => crate::admin::client::run(&arguments),
         Command::CheckStore { file } => check_store(&file.config),
     }
 }

@@ -16,12 +16,14 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Admin};
 use crate::health::Health;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
@@ -44,6 +46,18 @@ impl Server {
     ///
     /// Errors: what binding the port or starting the thread came upon.
     pub fn start(listen: SocketAddr, health: Health, metrics: Metrics) -> io::Result<Self> {
+        Self::start_with(listen, health, metrics, None)
+    }
+
+    /// As [`Self::start`]; with the administration interface for whoever has the token.
+    ///
+    /// Errors: as there.
+    pub fn start_with(
+        listen: SocketAddr,
+        health: Health,
+        metrics: Metrics,
+        admin: Option<(Admin, SecretString)>,
+    ) -> io::Result<Self> {
         let listener = StdListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -55,7 +69,11 @@ impl Server {
         let thread = std::thread::Builder::new()
             .name("http".to_owned())
             .spawn(move || {
-                let serving = serve(listener, routes(health, metrics), MAX_LIFE);
+                let mut routes = routes(health, metrics);
+                if let Some((admin, token)) = admin {
+                    routes = routes.merge(admin::http::routes(admin, token));
+                }
+                let serving = serve(listener, routes, MAX_LIFE);
                 runtime.block_on(async { stopped.run_until_cancelled(serving).await });
             })?;
         Ok(Self {

@@ -3,6 +3,7 @@
 //! A library so that tests can use the parts; `main.rs` only calls it. Read next: [`run`] for the
 //! life of the process, [`config`] for what can be set.
 
+pub mod admin;
 pub mod cli;
 pub mod cluster;
 pub mod config;

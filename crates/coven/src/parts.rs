@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::admin::{Admin, Asked};
 use crate::cluster::{self, Cluster};
 use crate::config::{self, Config, Role};
 use crate::failure::Failure;
@@ -69,14 +70,17 @@ impl Parts {
         store: Arc<dyn Store>,
         health: &Health,
         metrics: &Metrics,
+        admin: &Admin,
     ) -> Result<Self, Failure> {
         Ok(match config.role {
             Role::All => Self::Alone(Box::new(
                 Alone::start(config, store, health, metrics).await?,
             )),
-            Role::Node => Self::Node(Box::new(Node::start(config, store, health, metrics).await?)),
+            Role::Node => Self::Node(Box::new(
+                Node::start(config, store, health, metrics, admin).await?,
+            )),
             Role::Front => Self::Front(Box::new(
-                Front::start(config, &*store, health, metrics).await?,
+                Front::start(config, &*store, health, metrics, admin).await?,
             )),
         })
     }
@@ -159,6 +163,7 @@ impl Node {
         store: Arc<dyn Store>,
         health: &Health,
         metrics: &Metrics,
+        admin: &Admin,
     ) -> Result<Self, Failure> {
         let cluster = join(config, &*store, health, metrics).await?;
         let watched = Arc::clone(&store);
@@ -172,6 +177,8 @@ impl Node {
             why: broken.to_string(),
         })?;
         metrics.attach_node(node.service.health());
+        let own = Some((node.handle.clone(), Arc::clone(&watched)));
+        admin.attach(asked(&cluster, &node.agent, own, config));
         let watch = Watch::new(health.clone())
             .node(watched, node.service.health())
             .cluster(node.agent.health(), None);
@@ -207,6 +214,7 @@ impl Front {
         store: &dyn Store,
         health: &Health,
         metrics: &Metrics,
+        admin: &Admin,
     ) -> Result<Self, Failure> {
         let cluster = join(config, store, health, metrics).await?;
         // The store itself is the nodes' business.
@@ -215,6 +223,7 @@ impl Front {
         let started = cluster::front::start(&cluster, options::front(config), attach);
         let front = started.map_err(front_failed)?;
         metrics.attach_front(front.handle.clone());
+        admin.attach(asked(&cluster, &front.agent, None, config));
         let status = front.handle.status();
         let watch = Watch::new(health.clone())
             .front(status.clone())
@@ -241,6 +250,21 @@ impl Front {
         self.front.agent.stop(PATIENCE).await;
         self.front.stop.cancel();
         ended(&mut self.front.task).await
+    }
+}
+
+/// What administrators may ask of this process.
+fn asked(
+    cluster: &Cluster,
+    agent: &coven_cluster::agent::Handle,
+    node: Option<(coven_node::Handle, Arc<dyn Store>)>,
+    config: &Config,
+) -> Asked {
+    Asked {
+        registry: Arc::clone(&cluster.registry),
+        agent: agent.clone(),
+        node,
+        config: config.clone(),
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, Http, Listen, Place, Role};
+use crate::admin::Admin;
+use crate::config::{Config, Listen, Place, Role};
 use crate::failure::Failure;
 use crate::health::{HEARTBEAT, Health};
 use crate::http::Server;
@@ -73,19 +74,19 @@ async fn start(
     config: &Config,
     health: &Health,
 ) -> Result<(Parts, Option<Server>, Telemetry), Failure> {
-    let metrics = Metrics::default();
+    let (metrics, admin) = (Metrics::default(), Admin::default());
     // A file is asked for first: a second process on it is told of that. A Redis may be waited for, in the sight of probes.
     let (store, http) = match &config.store.place {
         Place::Sqlite { .. } => {
             let store = open_store(&config.store, health).await?;
-            (store, start_http(&config.http, health, &metrics)?)
+            (store, start_http(config, health, &metrics, &admin)?)
         }
         Place::Redis(_) => {
-            let http = start_http(&config.http, health, &metrics)?;
+            let http = start_http(config, health, &metrics, &admin)?;
             (open_store(&config.store, health).await?, http)
         }
     };
-    let parts = Parts::start(config, store, health, &metrics).await?;
+    let parts = Parts::start(config, store, health, &metrics, &admin).await?;
     let started = Telemetry::start(service(config.role), &metrics);
     let telemetry = started.map_err(|error| Failure::Telemetry {
         why: error.to_string(),
@@ -104,14 +105,17 @@ const fn service(role: Role) -> &'static str {
 }
 
 fn start_http(
-    config: &Http,
+    config: &Config,
     health: &Health,
     metrics: &Metrics,
+    admin: &Admin,
 ) -> Result<Option<Server>, Failure> {
-    let Listen::At(address) = config.listen else {
+    let Listen::At(address) = config.http.listen else {
         return Ok(None);
     };
-    let server = Server::start(address, health.clone(), metrics.clone())
+    let token = config.admin_token.clone();
+    let admin = token.map(|token| (admin.clone(), token));
+    let server = Server::start_with(address, health.clone(), metrics.clone(), admin)
         .map_err(|error| Failure::of_listening(address, error))?;
     info!(address = %server.address(), "serving HTTP");
     Ok(Some(server))

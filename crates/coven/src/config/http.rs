@@ -1,11 +1,15 @@
-//! `[http]`: health for probes.
+//! `[http]`: health for probes, and the administration of a cluster.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::value::{Later, from_text};
+use super::check::Checker;
+use super::file::Role;
+use super::value::from_text;
 
 /// `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -14,9 +18,47 @@ pub struct Http {
     /// Address and port of `/livez` and `/readyz`, or `"off"`. Port 0 takes a free one; the log names it. Give it an
     /// address that only probes can reach: whoever reads it learns the addresses of upstreams.
     pub listen: Listen,
-    /// Turns on the administration interface.
-    pub(crate) admin_token_file: Option<Later>,
+    /// Turns on the administration interface of a node or a front-end: a file with the token that `coven admin` needs.
+    pub admin_token_file: Option<PathBuf>,
 }
+
+impl Http {
+    /// The token of the administration interface, if that is on. `base`: directory of the configuration file.
+    pub(super) fn token(
+        &self,
+        base: &Path,
+        role: Role,
+        checker: &mut Checker<'_>,
+    ) -> Option<SecretString> {
+        let file = base.join(self.admin_token_file.as_ref()?);
+        let key = "http.admin-token-file";
+        if role == Role::All {
+            checker.refuse(
+                key,
+                "only the roles \"node\" and \"front\" are administered",
+            );
+            return None;
+        }
+        match std::fs::read_to_string(&file) {
+            Ok(token) if token.trim().len() >= MIN_TOKEN => Some(token.trim().into()),
+            Ok(_) => {
+                let why = format!(
+                    "a token of at least {MIN_TOKEN} characters is needed in {}",
+                    file.display()
+                );
+                checker.refuse(key, why);
+                None
+            }
+            Err(error) => {
+                checker.refuse(key, format!("cannot read {}: {error}", file.display()));
+                None
+            }
+        }
+    }
+}
+
+/// Shorter tokens can be guessed.
+const MIN_TOKEN: usize = 16;
 
 /// Whether and where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

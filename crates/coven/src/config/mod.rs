@@ -28,6 +28,7 @@ mod value;
 
 use std::path::Path;
 
+use secrecy::SecretString;
 use toml::Table;
 
 pub use archive::{Archive, MaxAge};
@@ -67,6 +68,8 @@ pub struct Config {
     pub archive: Archive,
     /// Health for probes.
     pub http: Http,
+    /// What `coven admin` has to know, if there is an administration interface.
+    pub admin_token: Option<SecretString>,
     /// Rates and quotas.
     pub limits: Limits,
     /// What is logged, and how.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use secrecy::ExposeSecret;
+
 use super::super::{Role, Security};
 use super::{SMALL, accepted, load, refused};
 
@@ -91,6 +93,32 @@ fn links_that_cannot_be_are_refused() {
     }
     // A front-end listens nowhere: the same file serves it.
     accepted(&of("front", "[cluster]\nlisten = '0.0.0.0:1'"));
+}
+
+#[test]
+fn s_63_the_token_of_administrators_is_read_and_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let with = |role: &str, token: &str| {
+        std::fs::write(&file, token).unwrap();
+        of(
+            role,
+            &format!("[http]\nadmin-token-file = '{}'", file.display()),
+        )
+    };
+    let config = accepted(&with("front", " canary canary 12\n"));
+    assert_eq!(
+        config.admin_token.as_ref().unwrap().expose_secret(),
+        "canary canary 12"
+    );
+    assert!(!format!("{config:?}").contains("canary"));
+    assert!(refused(&with("front", "short"))[0].contains("at least 16 characters"));
+    std::fs::remove_file(&file).unwrap();
+    let gone = of(
+        "node",
+        &format!("[http]\nadmin-token-file = '{}'", file.display()),
+    );
+    assert!(refused(&gone)[0].contains("http.admin-token-file: cannot read"));
 }
 
 #[test]

@@ -178,6 +178,7 @@ fn every_default_is_documented() {
         "prefix",
         "must-exist",
     ];
+    // What is for the roles of a cluster, or for a later version.
     let later = ["cluster", "allow-invites", "admin-token-file"];
     let sections = [
         keys_of::<File>(),

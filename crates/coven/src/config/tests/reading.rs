@@ -218,10 +218,6 @@ fn what_a_later_version_brings_is_refused() {
             ":3: domain[0].defaults.allow-invites: not in this version",
         ),
         (
-            "[http]\nadmin-token-file = 'x'",
-            ":2: http.admin-token-file: not in this version",
-        ),
-        (
             "[[upstream]]\nattach = 'balanced'",
             ":2: upstream[0].attach: \"balanced\" is not in this version",
         ),

@@ -1,0 +1,245 @@
+//! `coven admin` and the interface that it talks to: who is there, who has what, and what operators may ask for.
+//!
+//! Source: design §9. [`http`] answers on the address of `[http]`, [`client`] asks; this is what both roles of a cluster
+//! know and do. What an operator asks for is kept in the registry, and obeyed by whom it concerns with its next poll.
+
+pub mod client;
+pub mod http;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use coven_cluster::{Channel, agent};
+use coven_core::ChannelName;
+use coven_store::registry::{Registry, Request, Role, Seen, Sight};
+use coven_store::{ProcessId, ShardId, Store};
+use jid::Jid;
+use serde_json::{Value, json};
+use smol_str::SmolStr;
+
+use crate::config::{Config, Domain};
+
+/// What an administrator may ask of this process, once it is a part of a cluster. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Admin(Arc<OnceLock<Asked>>);
+
+/// What is asked.
+pub struct Asked {
+    /// Where requests are kept.
+    pub registry: Arc<dyn Registry>,
+    /// How this process stands.
+    pub agent: agent::Handle,
+    /// The node in this process, and its store.
+    pub node: Option<(coven_node::Handle, Arc<dyn Store>)>,
+    /// For the spaces of domains, and the number of shards.
+    pub config: Config,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").finish_non_exhaustive()
+    }
+}
+
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no such thing.
+    NotFound(String),
+    /// It does not work now.
+    NotNow(String),
+}
+
+type Answer = Result<Value, Refused>;
+
+impl Admin {
+    /// From now on this is asked.
+    pub fn attach(&self, asked: Asked) {
+        // A second time there is nothing to change: a process is a part of one cluster.
+        let _ = self.0.set(asked);
+    }
+
+    fn asked(&self) -> Result<&Asked, Refused> {
+        let starting = || Refused::NotNow("this process is starting".to_owned());
+        self.0.get().ok_or_else(starting)
+    }
+
+    fn sight(&self) -> Result<Arc<Sight>, Refused> {
+        let health = self.asked()?.agent.health();
+        let sight = health.borrow().sight.clone();
+        sight.ok_or_else(|| Refused::NotNow("the registry has not answered yet".to_owned()))
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> Answer {
+        let sight = self.sight()?;
+        let nodes = of_role(&sight, Role::Node);
+        Ok(nodes.map(|node| shown_node(node, &sight)).collect())
+    }
+
+    /// All front-ends, with the connections that they hold.
+    pub fn fronts(&self) -> Answer {
+        let sight = self.sight()?;
+        let fronts = of_role(&sight, Role::Front);
+        Ok(fronts.map(|front| shown_front(front, &sight)).collect())
+    }
+
+    /// All shards, with who says that it has them.
+    pub fn shards(&self) -> Answer {
+        let (asked, sight) = (self.asked()?, self.sight()?);
+        let shown = |shard: u16| {
+            let owner = owner(&sight, ShardId(shard));
+            json!({
+                "shard": shard,
+                "owner": owner.map(|seen| id(seen.member.process)),
+                "address": owner.map(|seen| seen.member.address.as_str()),
+            })
+        };
+        Ok((0..asked.config.store.shards).map(shown).collect())
+    }
+
+    /// Where a channel is. `epoch` is the store's word, which a front-end does not have; `sequence` and `loaded` only its
+    /// owner knows.
+    pub async fn place(&self, channel: &str) -> Answer {
+        let (asked, sight) = (self.asked()?, self.sight()?);
+        let channel = asked.channel(channel)?;
+        let shard = ShardId(channel.shard().0);
+        let owner = owner(&sight, shard);
+        let (mut epoch, mut here) = (None, None);
+        if let Some((node, store)) = &asked.node {
+            let token = store.owner(shard).await;
+            let token = token.map_err(|error| Refused::NotNow(error.to_string()))?;
+            epoch = token.map(|token| token.epoch.0);
+            here = Some(node.place(&channel)).filter(|place| place.epoch.is_some());
+        }
+        Ok(json!({
+            "channel": channel.name().local.as_str(),
+            "space": channel.name().space.as_str(),
+            "shard": shard.0,
+            "epoch": epoch,
+            "owner": owner.map(|seen| id(seen.member.process)),
+            "address": owner.map(|seen| seen.member.address.as_str()),
+            "sequence": here.as_ref().and_then(|place| place.sequence).map(|sequence| sequence.0),
+            "loaded": here.as_ref().map(|place| place.loaded),
+        }))
+    }
+
+    /// A process gives up what it has and takes nothing, or takes again.
+    pub async fn drain(&self, process: &str, drain: bool) -> Answer {
+        let process = find(&*self.sight()?, process, None)?.member.process;
+        let request = match drain {
+            true => Request::Drain(process),
+            false => Request::Undrain(process),
+        };
+        self.request(request).await?;
+        Ok(json!({ "process": id(process), "draining": drain }))
+    }
+
+    /// A shard belongs to this node as long as that is there.
+    pub async fn move_shard(&self, shard: u16, node: &str) -> Answer {
+        if shard >= self.asked()?.config.store.shards {
+            return Err(Refused::NotFound(format!("there is no shard {shard}")));
+        }
+        let node = find(&*self.sight()?, node, Some(Role::Node))?
+            .member
+            .process;
+        self.request(Request::Move(ShardId(shard), Some(node)))
+            .await?;
+        Ok(json!({ "shard": shard, "to": id(node) }))
+    }
+
+    /// The store that is there now is the right one (design §5.15). For this process only: each is asked.
+    pub async fn accept_store(&self) -> Answer {
+        let asked = self.asked()?;
+        if let Some((_, store)) = &asked.node {
+            let accepted = store.accept().await;
+            accepted.map_err(|error| Refused::NotNow(error.to_string()))?;
+        }
+        let ended = |_| Refused::NotNow("this process ends".to_owned());
+        asked.agent.accept_store().await.map_err(ended)?;
+        Ok(json!({ "accepted": true }))
+    }
+
+    async fn request(&self, request: Request) -> Result<(), Refused> {
+        let done = self.asked()?.registry.request(request).await;
+        done.map_err(|error| Refused::NotNow(error.to_string()))
+    }
+}
+
+impl Asked {
+    /// The channel with this address.
+    fn channel(&self, address: &str) -> Result<Channel, Refused> {
+        let wrong =
+            || Refused::NotFound(format!("{address:?} is not the address of a channel here"));
+        let jid = Jid::new(address).map_err(|_| wrong())?.to_bare();
+        let serves = |domain: &&Domain| domain.name.as_str() == jid.domain().as_str();
+        let domain = self.config.domains.iter().find(serves).ok_or_else(wrong)?;
+        let local = jid.node().ok_or_else(wrong)?;
+        let name = ChannelName {
+            space: SmolStr::new(domain.space.as_str()),
+            local: SmolStr::new(local.as_str()),
+        };
+        Ok(Channel::new(name, self.config.store.shards))
+    }
+}
+
+fn of_role(sight: &Sight, role: Role) -> impl Iterator<Item = &Seen> {
+    let sessions = sight.sessions.iter();
+    sessions.filter(move |seen| seen.member.role == role)
+}
+
+/// Who says that it has a shard.
+fn owner(sight: &Sight, shard: ShardId) -> Option<&Seen> {
+    of_role(sight, Role::Node).find(|seen| seen.member.owned.contains(shard))
+}
+
+/// The process with this address, or whose id begins so.
+fn find<'a>(sight: &'a Sight, name: &str, role: Option<Role>) -> Result<&'a Seen, Refused> {
+    let fits = |seen: &&Seen| {
+        let member = &seen.member;
+        let is_it = member.address == name || id(member.process).starts_with(name);
+        !name.is_empty() && is_it && role.is_none_or(|role| member.role == role)
+    };
+    let mut found = sight.sessions.iter().filter(fits);
+    match (found.next(), found.next()) {
+        (Some(seen), None) => Ok(seen),
+        (Some(_), Some(_)) => Err(Refused::NotFound(format!(
+            "{name:?} fits several processes"
+        ))),
+        (None, _) => Err(Refused::NotFound(format!("there is no process {name:?}"))),
+    }
+}
+
+fn shown_node(node: &Seen, sight: &Sight) -> Value {
+    let member = &node.member;
+    json!({
+        "process": id(member.process),
+        "address": member.address.as_str(),
+        "version": member.version.as_str(),
+        "shards": member.owned.len(),
+        "draining": is_draining(node, sight),
+    })
+}
+
+fn shown_front(front: &Seen, sight: &Sight) -> Value {
+    let leases = sight.leases.iter();
+    let held: Vec<&str> = leases
+        .filter(|lease| lease.holder == Some(front.session))
+        .map(|lease| lease.connection.0.as_str())
+        .collect();
+    json!({
+        "process": id(front.member.process),
+        "version": front.member.version.as_str(),
+        "connections": held,
+        "draining": is_draining(front, sight),
+    })
+}
+
+fn is_draining(seen: &Seen, sight: &Sight) -> bool {
+    let member = &seen.member;
+    member.draining || sight.requests.draining.contains(&member.process)
+}
+
+fn id(process: ProcessId) -> String {
+    format!("{:032x}", process.0)
+}
