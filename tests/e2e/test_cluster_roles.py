@@ -7,6 +7,7 @@ import pathlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from harness.cluster import Cluster
@@ -173,4 +174,59 @@ async def test_i3_each_process_is_told_to_end_and_comes_back(start_cluster: Star
         await cluster.ready()
         await people.talk()
     await people.nothing_is_lost()
+    await people.close()
+
+
+async def test_administrators_see_and_move_what_there_is(start_cluster: StartCluster, tmp_path: pathlib.Path) -> None:
+    cluster = await start_cluster(2, 2)
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    front = cluster.fronts[0]
+
+    async def say(*command: str) -> Any:
+        code, answer = await cluster.admin(front, *command)
+        assert code == 0, answer
+        return answer
+
+    nodes = await say("nodes")
+    assert sorted(n["address"] for n in nodes) == sorted(n.config.more["cluster"]["listen"] for n in cluster.nodes)
+    assert [n["draining"] for n in nodes] == [False, False]
+    assert sorted(len(f["connections"]) for f in await say("fronts")) == [0, 1]
+    shards = await say("shards")
+    assert [s["shard"] for s in shards] == list(range(cluster.shards))
+    assert {s["address"] for s in shards} == {n["address"] for n in nodes}
+
+    place = await say("where", ROOM)
+    assert shards[place["shard"]]["owner"] == place["owner"]
+    owner = next(n for n in cluster.nodes if n.config.more["cluster"]["listen"] == place["address"])
+    code, there = await cluster.admin(owner, "where", ROOM)
+    assert code == 0 and there["loaded"] and there["sequence"] > 3 and there["epoch"] > 0, there
+
+    async def until_elsewhere(*than: str) -> None:
+        async with asyncio.timeout(30):
+            while (await say("where", ROOM))["address"] in (None, *than):
+                await asyncio.sleep(0.1)
+
+    await say("drain", place["owner"])
+    await until_elsewhere(place["address"])
+    await people.talk_on()
+    async with asyncio.timeout(30):
+        while [n["shards"] for n in await say("nodes") if n["draining"]] != [0]:
+            await asyncio.sleep(0.1)
+    await say("undrain", place["owner"])
+    (other,) = [n["address"] for n in nodes if n["address"] != place["address"]]
+    await say("move-shard", str(place["shard"]), place["address"])
+    await until_elsewhere(other)
+    await people.talk_on()
+    await people.nobody_moved()
+    await people.nothing_is_lost()
+
+    assert (await cluster.admin(front, "drain", "nobody"))[0] == 1
+    assert (await cluster.admin(front, "where", "room@elsewhere"))[0] == 1
+    wrong = tmp_path / "wrong"
+    wrong.write_text("another token for administrators")
+    assert await cluster.admin(front, "nodes", token=wrong) == (1, "coven: the token is not right\n")
+    await front.kill()
+    assert (await cluster.admin(front, "nodes"))[0] == 3
     await people.close()

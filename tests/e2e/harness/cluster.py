@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pathlib
 import re
+import subprocess
+from typing import Any
 
-from .coven import Config, Coven
+from .coven import Config, Coven, binary
 from .process import eventually, free_ports
 from .prosody import Prosody
 from .redis import Redis
@@ -25,11 +28,14 @@ class Cluster:
         self.prosody = prosody
         self.nodes: list[Coven] = []
         self.fronts: list[Coven] = []
+        self.token = folder / "admin-token"
+        self.token.write_text("a token for administrators\n")
 
     def config(self, role: str) -> Config:
         config = Config.for_server(self.prosody)
         config.role = role
         config.store = {"url": self.redis.url, "shards": self.shards}
+        config.more["http"] = {"admin-token-file": str(self.token)}
         if role == "node":
             config.more["cluster"] = {"listen": f"127.0.0.1:{free_ports(1)[0]}"}
         return config
@@ -64,6 +70,13 @@ class Cluster:
                     if front in self.running() and _UP.search((await front.get("/metrics"))[1]):
                         return front
                 await asyncio.sleep(0.05)
+
+    async def admin(self, process: Coven, *command: str, token: pathlib.Path | None = None) -> tuple[int, Any]:
+        """`coven admin --json`, asked of this process: exit code, and what it says."""
+        url = f"http://127.0.0.1:{process.config.http_port}"
+        argv = [binary(), "admin", "--url", url, "--token-file", token or self.token, "--json", *command]
+        asked = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=30)
+        return asked.returncode, json.loads(asked.stdout) if asked.stdout else asked.stderr
 
     async def deciding(self) -> Coven:
         """The node that makes commits right now: somebody has to be talking."""
