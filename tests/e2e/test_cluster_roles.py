@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -229,4 +230,46 @@ async def test_administrators_see_and_move_what_there_is(start_cluster: StartClu
     assert await cluster.admin(front, "nodes", token=wrong) == (1, "coven: the token is not right\n")
     await front.kill()
     assert (await cluster.admin(front, "nodes"))[0] == 3
+    await people.close()
+
+
+def _sign(folder: pathlib.Path, role: str) -> dict[str, str]:
+    """Files of a process with this role, by one CA for all; the role is in the name (docs/links.md)."""
+
+    def openssl(*arguments: str | pathlib.Path) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    ca, ca_key, cert, key, request = (folder / n for n in ("ca.pem", "ca.key", f"{role}.pem", f"{role}.key", f"{role}.csr"))
+    if not ca.exists():
+        openssl("req", "-x509", *curve, "-days", "2", "-subj", "/CN=ca", "-keyout", ca_key, "-out", ca)
+    openssl("req", *curve, "-subj", f"/CN={role}", "-keyout", key, "-out", request)
+    names = folder / f"{role}.cnf"
+    names.write_text(f"subjectAltName=DNS:{role}.coven\nextendedKeyUsage=serverAuth,clientAuth\n")
+    signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", names)
+    openssl("x509", "-req", "-in", request, *signing, "-out", cert)
+    return {"ca": str(ca), "cert": str(cert), "key": str(key)}
+
+
+async def test_links_by_certificates_carry_a_room_and_refuse_others(
+    start_cluster: StartCluster, tmp_path: pathlib.Path
+) -> None:
+    cluster = await start_cluster(0, 0)
+    for role in ("node", "front"):
+        cluster.links[role] = _sign(tmp_path, role)
+        await cluster.add(role)
+    await cluster.ready()
+    people = People(cluster)
+    await people.gather()
+    await people.talk()
+    # A front-end without a certificate gets no link, and says so.
+    del cluster.links["front"]
+    stranger = await cluster.add("front")
+    await stranger.not_ready()
+    async with asyncio.timeout(20):
+        while "no link to node" not in (await stranger.get("/readyz"))[1]:
+            await asyncio.sleep(0.1)
+    assert await stranger.terminate() == 0
+    await people.talk()
+    await people.nobody_moved()
     await people.close()

@@ -28,6 +28,8 @@ class Cluster:
         self.prosody = prosody
         self.nodes: list[Coven] = []
         self.fronts: list[Coven] = []
+        #: The files of links by role; without them links are plain.
+        self.links: dict[str, dict[str, str]] = {}
         self.token = folder / "admin-token"
         self.token.write_text("a token for administrators\n")
 
@@ -36,8 +38,9 @@ class Cluster:
         config.role = role
         config.store = {"url": self.redis.url, "shards": self.shards}
         config.more["http"] = {"admin-token-file": str(self.token)}
+        config.more["cluster"] = dict(self.links.get(role, {}))
         if role == "node":
-            config.more["cluster"] = {"listen": f"127.0.0.1:{free_ports(1)[0]}"}
+            config.more["cluster"]["listen"] = f"127.0.0.1:{free_ports(1)[0]}"
         return config
 
     async def add(self, role: str) -> Coven:
@@ -50,7 +53,8 @@ class Cluster:
         """Waits until everybody who runs is ready, and all shards have an owner."""
         for process in self.running():
             await process.ready(60.0)
-        await eventually(lambda: len(self.owned()) == self.shards, 30.0, lambda: f"owned: {sorted(self.owned())}")
+        whole = self.shards if self.nodes else 0
+        await eventually(lambda: len(self.owned()) == whole, 30.0, lambda: f"owned: {sorted(self.owned())}")
 
     def running(self) -> list[Coven]:
         return [p for p in [*self.nodes, *self.fronts] if p.process is not None and p.process.exit_code is None]
