@@ -202,14 +202,24 @@ impl Core {
         }
     }
 
-    /// Waits until the next poll is due, or something is asked for.
-    pub(super) async fn pause(&mut self, hurry: bool) -> Asked {
+    /// When the next poll is due.
+    pub(super) fn due(&self, hurry: bool) -> Instant {
         let pause = match hurry {
             true => HURRY.min(self.options.timing.poll),
             false => self.options.timing.poll,
         };
+        Instant::now() + pause
+    }
+
+    /// Waits until the next poll is due, or something is asked for.
+    pub(super) async fn pause(&mut self, hurry: bool) -> Asked {
+        self.pause_until(self.due(hurry)).await
+    }
+
+    /// Waits until then, or until something is asked for.
+    pub(super) async fn pause_until(&mut self, due: Instant) -> Asked {
         tokio::select! {
-            () = tokio::time::sleep(pause) => Asked::Done,
+            () = tokio::time::sleep_until(due) => Asked::Done,
             command = self.outlet.asked.recv() => self.command(command),
         }
     }

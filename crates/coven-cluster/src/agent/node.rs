@@ -125,11 +125,27 @@ impl<C: NodeControl> NodeAgent<C> {
                 break;
             }
             let hurry = !self.tasks.is_empty() || self.is_draining_somewhere();
-            let _asked = self.core.pause(hurry).await;
+            self.rest(hurry).await;
         }
         self.control.suspend();
         self.tasks.shutdown().await;
         self.core.end().await;
+    }
+
+    /// Waits until the next poll is due. A drain goes on meanwhile: as shards are given up, others follow, or a node of a
+    /// thousand shards would take that many polls.
+    async fn rest(&mut self, hurry: bool) {
+        let due = self.core.due(hurry);
+        loop {
+            let draining = self.core.is_draining();
+            tokio::select! {
+                _asked = self.core.pause_until(due) => return,
+                Some(done) = self.tasks.join_next(), if draining => {
+                    self.done(done);
+                    self.act();
+                }
+            }
+        }
     }
 
     fn change(&mut self, change: Change) {

@@ -88,6 +88,17 @@ async fn a_stopped_node_hands_over_at_once() {
     assert!(seen.contains(&Event::Draining) && seen.contains(&Event::Drained));
 }
 
+/// What is given up is followed by more at once, not with the next poll: the time goes by the store, not by the clock.
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_polls() {
+    let cluster = Cluster::new().await;
+    let one = cluster.node(1).await;
+    until(|| one.control.serves().len() == all()).await;
+    sleep(A_WHILE).await;
+    let took = one.stop().await;
+    assert!(took < Duration::from_millis(120), "{took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_operator_drains_a_node_and_takes_it_back() {
     let cluster = Cluster::new().await;
