@@ -96,7 +96,7 @@ async fn a_drain_does_not_wait_for_polls() {
     until(|| one.control.serves().len() == all()).await;
     sleep(A_WHILE).await;
     let took = one.stop().await;
-    assert!(took < Duration::from_millis(120), "{took:?}");
+    assert!(took < Duration::from_millis(80), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
