@@ -391,11 +391,13 @@ impl Shard {
         {
             return Err(Error::Held { shard, owner });
         }
-        self.epoch = Epoch(self.epoch.max(claim.known).0 + 1);
+        let found = self.epoch;
+        self.epoch = Epoch(found.max(claim.known).0 + 1);
         self.owner = Some(claim.session);
         Ok(Ownership {
             epoch: self.epoch,
             last_commit: self.last_commit,
+            found,
         })
     }
 }

@@ -164,4 +164,7 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// Number of the newest commit of the shard; 0 for none.
     pub last_commit: CommitNumber,
+    /// The epoch that the shard had until now, owned or released; 0 if nobody has owned it. Above all that the claimer was
+    /// granted: somebody else has owned it meanwhile (I1).
+    pub found: Epoch,
 }

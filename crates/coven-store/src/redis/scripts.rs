@@ -88,7 +88,7 @@ pub(super) fn write(frees: bool) -> &'static Known {
 /// Claims a shard (design §5.3).
 ///
 /// `KEYS[1]`: the owner's hash. `ARGV`: session, the epoch and session judged dead, the highest epoch that is known, the
-/// store's id. Answers `{1, epoch, commit}`; `{0, epoch, owner}` where somebody else holds it, `{2, store}` where the
+/// store's id. Answers `{1, epoch, commit, epoch before}`; `{0, epoch, owner}` where somebody else holds it, `{2, store}` where the
 /// shard's mark is not that of the store. A stored epoch below the claimer's own is a loss by Redis (§5.1, IL-16).
 const CLAIM: &str = r"#!lua flags=allow-oom
 local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit', 'store')
@@ -102,7 +102,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local granted = math.max(tonumber(epoch) + 1, tonumber(ARGV[4]) + 1, now)
 granted = string.format('%.0f', granted)
 redis.call('HSET', KEYS[1], 'epoch', granted, 'owner', ARGV[1])
-return {1, granted, commit}
+return {1, granted, commit, epoch}
 ";
 
 /// [`CLAIM`].

@@ -100,6 +100,7 @@ pub(super) fn of_claim(shard: ShardId, answer: RedisResult<Value>) -> Verdict<Ow
         Some("1") => Verdict::Done(Ownership {
             epoch,
             last_commit: CommitNumber(parse(fields.get(2))),
+            found: Epoch(parse(fields.get(3))),
         }),
         Some("2") => Verdict::NoMark,
         _ => {

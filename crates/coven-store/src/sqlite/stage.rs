@@ -99,6 +99,7 @@ impl<'a> Stage<'a> {
         Ok(Ownership {
             epoch,
             last_commit: state.last_commit,
+            found: state.epoch,
         })
     }
 

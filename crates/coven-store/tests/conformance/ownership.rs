@@ -94,7 +94,12 @@ pub(crate) fn release_lets_anybody_claim(world: &mut World) {
         judged_dead: None,
         known: Epoch(0),
     };
-    assert!(world.store.claim(SHARD, claim).wait().unwrap().epoch > owner.epoch);
+    let claimed = world.store.claim(SHARD, claim).wait().unwrap();
+    assert!(claimed.epoch > owner.epoch);
+    assert_eq!(
+        claimed.found, owner.epoch,
+        "who was there meanwhile is not seen"
+    );
 }
 
 pub(crate) fn a_restart_leaves_no_owner_but_the_epoch(world: &mut World) {
