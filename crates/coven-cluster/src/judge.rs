@@ -31,16 +31,19 @@ pub fn is_dead(session: SessionId, sight: &Sight, ttl: Duration) -> bool {
     sight.unbroken >= ttl && !sight.has(session)
 }
 
-/// How to take a shard whose token this is; `None` while its owner may live. `known`: the highest epoch heard of.
+/// How to take a shard whose token this is, and that this process does not own; `None` while its owner may live. `known`:
+/// the highest epoch heard of. `own`: the sessions of this process: a token that names one of them is from a claim whose
+/// answer was lost, or from a release that was: nobody's, and nobody else would ever judge it dead.
 #[must_use]
 pub fn take(
     shard: ShardId,
     stored: Option<Owner>,
     known: Epoch,
-    sight: &Sight,
-    ttl: Duration,
+    own: &BTreeSet<SessionId>,
+    (sight, ttl): (&Sight, Duration),
 ) -> Option<Take> {
-    if stored.is_some_and(|owner| !is_dead(owner.session, sight, ttl)) {
+    let is_over = |owner: Owner| own.contains(&owner.session) || is_dead(owner.session, sight, ttl);
+    if stored.is_some_and(|owner| !is_over(owner)) {
         return None;
     }
     Some(Take {

@@ -54,6 +54,8 @@ pub struct NodeAgent<C> {
     claims: Claims,
     departed: Departed,
     unreached: Unreached,
+    /// Those of this process so far.
+    sessions: BTreeSet<SessionId>,
     /// The highest epochs heard of.
     epochs: BTreeMap<ShardId, Epoch>,
     /// Shards that are just being claimed or given up.
@@ -98,6 +100,7 @@ impl<C: NodeControl> NodeAgent<C> {
             store,
             departed: Departed::default(),
             unreached: Unreached::default(),
+            sessions: BTreeSet::new(),
             epochs: BTreeMap::new(),
             busy: BTreeSet::new(),
             resuming: false,
@@ -152,7 +155,10 @@ impl<C: NodeControl> NodeAgent<C> {
         self.core.report(change);
         match change {
             Change::Suspended(_) => self.control.suspend(),
-            Change::Resumed(session) => self.resume(session),
+            Change::Resumed(session) => {
+                self.sessions.insert(session);
+                self.resume(session);
+            }
         }
     }
 
@@ -208,8 +214,9 @@ impl<C: NodeControl> NodeAgent<C> {
             let wanted: Vec<_> = claim.iter().map(|shard| (*shard, known(shard))).collect();
             let (control, store) = (Arc::clone(&self.control), Arc::clone(&self.store));
             let (sight, ttl) = (Arc::clone(sight), self.core.options.timing.ttl);
+            let own = self.sessions.clone();
             self.tasks.spawn(async move {
-                let mut claimed = look(&*store, wanted, &sight, ttl).await;
+                let mut claimed = look(&*store, wanted, &own, (&sight, ttl)).await;
                 let takes = std::mem::take(&mut claimed.1);
                 let mut claimed = claimed.0;
                 if !takes.is_empty() {
@@ -343,8 +350,8 @@ impl<C: NodeControl> NodeAgent<C> {
 async fn look(
     store: &dyn Store,
     wanted: Vec<(ShardId, Epoch)>,
-    sight: &Sight,
-    ttl: std::time::Duration,
+    own: &BTreeSet<SessionId>,
+    (sight, ttl): (&Sight, std::time::Duration),
 ) -> (Claimed, Vec<Take>) {
     let mut claimed = Claimed::default();
     let mut takes = Vec::new();
@@ -359,7 +366,7 @@ async fn look(
         if let Some(owner) = owner {
             claimed.heard.push((shard, Epoch(owner.epoch.0)));
         }
-        takes.extend(judge::take(shard, owner, known, sight, ttl));
+        takes.extend(judge::take(shard, owner, known, own, (sight, ttl)));
     }
     (claimed, takes)
 }

@@ -26,7 +26,10 @@ fn il_29_nobody_is_dead_before_a_full_ttl_of_watching() {
     sight.unbroken = TTL - Duration::from_millis(1);
     assert!(!is_dead(SessionId(2), &sight, TTL));
     let token = Some(owner(5, 2));
-    assert_eq!(take(SHARD, token, Epoch(0), &sight, TTL), None);
+    assert_eq!(
+        take(SHARD, token, Epoch(0), &BTreeSet::new(), (&sight, TTL)),
+        None
+    );
     sight.unbroken = TTL;
     assert!(is_dead(SessionId(2), &sight, TTL));
     assert!(!is_dead(SessionId(1), &sight, TTL));
@@ -43,10 +46,29 @@ fn a_shard_is_taken_from_the_dead_and_from_nobody() {
             known,
         })
     };
-    assert_eq!(take(SHARD, None, known, &sight, TTL), wish(None));
-    assert_eq!(take(SHARD, Some(owner(5, 2)), known, &sight, TTL), None);
+    assert_eq!(
+        take(SHARD, None, known, &BTreeSet::new(), (&sight, TTL)),
+        wish(None)
+    );
+    assert_eq!(
+        take(
+            SHARD,
+            Some(owner(5, 2)),
+            known,
+            &BTreeSet::new(),
+            (&sight, TTL)
+        ),
+        None
+    );
     let dead = Some(owner(5, 3));
-    assert_eq!(take(SHARD, dead, known, &sight, TTL), wish(dead));
+    assert_eq!(
+        take(SHARD, dead, known, &BTreeSet::new(), (&sight, TTL)),
+        wish(dead)
+    );
+    // A release or the answer to a claim was lost: nobody else would ever take it.
+    let own = Some(owner(5, 2));
+    let mine = BTreeSet::from([SessionId(2)]);
+    assert_eq!(take(SHARD, own, known, &mine, (&sight, TTL)), wish(own));
 }
 
 /// N0 claimed e2 and users have seen what it committed; the store lost the claim. The living owner goes on.
