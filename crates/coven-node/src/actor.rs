@@ -14,7 +14,7 @@ use crate::shared::Shared;
 use crate::table::{ChannelAcks, lock};
 use coven_cluster::trace::{self, Span, Step};
 use coven_cluster::{Channel, Operation};
-use coven_core::{Channel as State, Condition, Refusal, Sequence, Timestamp};
+use coven_core::{Channel as State, Condition, Epoch, Refusal, Sequence, Timestamp};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -79,6 +79,8 @@ pub(crate) struct Room {
     /// Which front-ends hold the roster.
     pub(crate) audience: Audience,
     pub(crate) acks: ChannelAcks,
+    /// The shard's epoch as front-ends know it, under which all that leaves is said.
+    pub(crate) epoch: Epoch,
     /// The shard is not this node's any more.
     pub(crate) is_leaving: bool,
     /// The base roster that a front-end asked for was dropped with a state of this generation.
@@ -244,9 +246,11 @@ impl ChannelActor {
 
 impl Room {
     fn new(shared: Arc<Shared>, channel: Channel, acks: ChannelAcks) -> Self {
+        let epoch = shared.shards.said(channel.shard());
         Self {
             shared,
             channel,
+            epoch,
             condition: Soundness::Unloaded,
             generation: 0,
             audience: Audience::default(),
@@ -280,6 +284,7 @@ impl Room {
     }
 
     async fn take(&mut self, stored: Stored) {
+        self.note_epoch();
         self.shared.health.loaded();
         self.outcomes = Outcomes::load(&stored.outcomes);
         self.timer = stored.state.next_timer();

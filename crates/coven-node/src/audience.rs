@@ -119,8 +119,18 @@ impl Room {
         self.head() > self.acknowledged || lock(&self.acks).owes(&view.connections)
     }
 
+    /// After a new epoch of the shard nobody has the roster: it goes before the next output under that (design §5.7). What
+    /// builds on one of an earlier epoch is not taken.
+    pub(crate) fn note_epoch(&mut self) {
+        let epoch = self.shared.shards.said(self.channel.shard());
+        if std::mem::replace(&mut self.epoch, epoch) != epoch {
+            self.audience.forget();
+        }
+    }
+
     /// Front-ends that are new get what the channel owes.
     pub(crate) async fn meet(&mut self) {
+        self.note_epoch();
         let view = self.view();
         if self.audience.is_complete(&view) {
             return;
@@ -135,6 +145,7 @@ impl Room {
 
     /// The roster as it is before the events, for those who lack it.
     pub(crate) fn base(&mut self) -> Option<(Box<Delivery>, Vec<SeatNo>)> {
+        self.note_epoch();
         let Soundness::Sound(state) = &self.condition else {
             return None;
         };
@@ -169,6 +180,7 @@ impl Room {
 
     /// The shard has a new epoch: what was not acknowledged under the old one is sent again.
     pub(crate) async fn renew(&mut self) {
+        self.note_epoch();
         if self.owes() {
             self.resend_all().await;
         }
@@ -176,6 +188,7 @@ impl Room {
 
     async fn resend_to(&mut self, to: Seats) {
         self.settle().await;
+        self.note_epoch();
         let view = self.view();
         self.audience.see(&view);
         if matches!(self.condition, Soundness::Quarantined) {

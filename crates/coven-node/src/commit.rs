@@ -36,7 +36,7 @@ use hashbrown::HashMap;
 use mend::Line;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -50,6 +50,8 @@ const BATCH: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) channel: Channel,
+    /// Under which it is said.
+    pub(crate) epoch: coven_core::Epoch,
     /// Counts the states of the actor: those before the latest reset are void.
     pub(crate) generation: u32,
     /// The sequence before the first entry.
@@ -96,6 +98,7 @@ impl Request {
     pub(crate) fn output(room: &Room, to: Seats, deliveries: Vec<Delivery>) -> Self {
         Self {
             channel: room.channel.clone(),
+            epoch: room.epoch,
             generation: room.generation,
             to,
             base: None,
@@ -125,6 +128,7 @@ impl Request {
 #[derive(Debug)]
 struct Part {
     channel: Channel,
+    epoch: coven_core::Epoch,
     generation: u32,
     deliveries: Vec<Delivery>,
     to: Seats,
@@ -210,8 +214,6 @@ pub(crate) struct Committer {
     /// When the store is to be tried again.
     trials: BTreeSet<(Instant, ShardId)>,
     gate: Gate,
-    /// The session that claims are for.
-    session: watch::Receiver<SessionId>,
     /// About what the tails of all shards weigh.
     tail_bytes: usize,
 }
@@ -224,7 +226,6 @@ impl Committer {
             void: HashMap::new(),
             trials: BTreeSet::new(),
             gate: Gate::default(),
-            session: shared.session.subscribe(),
             tail_bytes: 0,
             shared,
         }
@@ -484,7 +485,7 @@ impl Committer {
                 bytes: part.bytes + weight,
                 output: Output {
                     channel: Some(part.channel),
-                    epoch: self.shared.epoch(shard),
+                    epoch: part.epoch,
                     commit: number,
                     deliveries: part.deliveries,
                     trace: part.progress.span.as_ref().map(Span::context),
@@ -522,6 +523,7 @@ impl Part {
         Self {
             writes: false,
             channel: request.channel,
+            epoch: request.epoch,
             generation: request.generation,
             deliveries: request.deliveries,
             to: request.to,

@@ -44,7 +44,7 @@ impl Handle {
     ) -> Arc<Seat> {
         let shared = Arc::clone(&self.shared);
         let (state, saying) = shared.fronts.attach(process, link, is_local);
-        let owned = shared.shards.owned();
+        let owned = shared.shards.announced();
         if !is_local {
             state.tell(ToFront::Owned(owned));
         }

@@ -27,6 +27,7 @@ mod receipts;
 mod reconcile;
 mod seat;
 mod service;
+mod sessions;
 mod shards;
 mod shared;
 mod snapshots;

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 const AT_A_TIME: usize = 8;
 /// How long a shard may take to be finished before it is given up as it is: its next owner finds what is durable.
 const MOST_WAIT: Duration = Duration::from_secs(10);
+/// How long a claim with a new session is waited for: after that it goes on by itself.
+const MOST_RESUMING: Duration = Duration::from_secs(1);
 /// Channels that are told at a time that there is another front-end, and how long is waited then.
 const MEETINGS: usize = 64;
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -70,11 +72,10 @@ pub(crate) async fn take(
     takes: Vec<Take>,
     session: SessionId,
 ) -> Vec<(ShardId, Result<Epoch, Error>)> {
-    shared.session.send_if_modified(|known| {
-        let is_new = *known != session;
-        *known = session;
-        is_new
-    });
+    if !shared.sessions.begin(session) {
+        // There is a newer one: a token that names this one would be a dead owner's.
+        return Vec::new();
+    }
     let claim = |take: Take| {
         let known = shared.shards.known(take.shard).max(take.known);
         let claim = Claim {
@@ -210,19 +211,32 @@ pub(crate) fn suspend(shared: &Shared) {
     shared.shards.suspend(true);
 }
 
-/// There is a new session: every shard is claimed again over this node's own token (design §5.1).
+/// There is a new session: every shard is claimed again over this node's own token (design §5.1), and is read again and
+/// decided for as soon as it is. Ends when all are, or soon after that.
 pub(crate) async fn resume(shared: &Arc<Shared>, session: SessionId) {
-    shared.session.send_replace(session);
+    if !shared.sessions.begin(session) {
+        return;
+    }
     let mut waiting = Vec::new();
-    for (shard, _) in shared.shards.owned() {
+    let owned = shared.shards.owned();
+    for (shard, _) in &owned {
+        shared.shards.outdate(*shard);
+    }
+    // Each is shut for itself: one that the store does not give does not hold up the others.
+    shared.shards.suspend(false);
+    for (shard, _) in owned {
         let (done, resumed) = oneshot::channel();
         let _ended = shared.controls.send(Control::Resume(shard, done)).await;
         waiting.push(resumed);
     }
-    for resumed in waiting {
-        let _lost = resumed.await;
+    let all = async {
+        for resumed in waiting {
+            let _lost = resumed.await;
+        }
+    };
+    if tokio::time::timeout(MOST_RESUMING, all).await.is_err() {
+        warn!("not every shard could be claimed with the new session yet");
     }
-    shared.shards.suspend(false);
 }
 
 impl Shared {

@@ -67,9 +67,10 @@ pub(crate) fn take(shared: &Arc<Shared>, seat: &SeatState, batch: Vec<Acknowledg
 
 /// The one front-end in this process holds everything without a lease, under whatever epoch.
 fn counts(shared: &Shared, seat: &SeatState, receipt: &Acknowledged) -> bool {
-    let epoch = shared.epoch(receipt.channel.shard());
-    let fits =
-        receipt.epoch == epoch && shared.fronts.is_newest(&receipt.connection, receipt.lease);
+    let shard = receipt.channel.shard();
+    let epoch = shared.epoch(shard);
+    let is_ours = receipt.epoch == epoch || receipt.epoch == shared.shards.said(shard);
+    let fits = is_ours && shared.fronts.is_newest(&receipt.connection, receipt.lease);
     epoch.0 != 0 && (seat.is_local || fits)
 }
 

@@ -157,12 +157,13 @@ impl Drop for Seat {
 async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
     let origin = Arc::clone(&operation.origin);
     let policies = shared.policies(&operation.channel);
-    let loaded = match shared.shards.is_suspended() {
+    let is_suspended = || shared.shards.is_suspended(operation.channel.shard());
+    let loaded = match is_suspended() {
         true => None,
         false => load::load(shared, &operation.channel).await.ok(),
     };
     let answer = match (loaded, &operation.request) {
-        (Some(stored), Request::Query(query)) if !shared.shards.is_suspended() => {
+        (Some(stored), Request::Query(query)) if !is_suspended() => {
             stored.state.query(&operation.sender, query, &policies)
         }
         _ => Err(wait()),

@@ -9,6 +9,7 @@ use crate::options::{Error, Options};
 use crate::ownership::Take;
 use crate::receipts::Unstored;
 use crate::seat::Seat;
+use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::shared::{Health, Shared};
 use crate::sweep::Sweeps;
@@ -85,7 +86,7 @@ impl Service {
             health: Health::default(),
             unstored: Unstored::default(),
             sweeps: Sweeps::default(),
-            session: watch::Sender::new(SessionId::default()),
+            sessions: Sessions::default(),
             events: broadcast::Sender::new(EVENTS),
             taken: Notify::new(),
             tasks: Mutex::default(),

@@ -21,12 +21,16 @@ pub(crate) struct Shards {
 struct Slot {
     /// 0 while it is somebody else's.
     epoch: AtomicU64,
+    /// The epoch that front-ends have been told: after a renewal the earlier one, until all that was held under it has left.
+    said: AtomicU64,
     /// The highest epoch that was ever ours.
     was: AtomicU64,
     /// The newest durable commit.
     commit: AtomicU64,
     /// It is being given up: nothing more is taken.
     is_leaving: std::sync::atomic::AtomicBool,
+    /// There is a new session with which it has not been claimed yet.
+    is_stale: std::sync::atomic::AtomicBool,
     /// Since when the store does not answer.
     stalled: watch::Sender<Option<Instant>>,
 }
@@ -44,6 +48,8 @@ impl Shards {
     pub(crate) fn new(count: u16) -> Self {
         let slot = |_| Slot {
             epoch: AtomicU64::new(0),
+            said: AtomicU64::new(0),
+            is_stale: false.into(),
             was: AtomicU64::new(0),
             commit: AtomicU64::new(0),
             is_leaving: false.into(),
@@ -60,6 +66,14 @@ impl Shards {
         Epoch(
             self.slot(shard)
                 .map_or(0, |s| s.epoch.load(Ordering::Acquire)),
+        )
+    }
+
+    /// The epoch that front-ends have been told; 0 if it is not this node's.
+    pub(crate) fn said(&self, shard: ShardId) -> Epoch {
+        Epoch(
+            self.slot(shard)
+                .map_or(0, |s| s.said.load(Ordering::Acquire)),
         )
     }
 
@@ -91,12 +105,44 @@ impl Shards {
             .collect()
     }
 
-    /// It is this node's from now on, or under another epoch.
+    /// All that are this node's, as front-ends have been told.
+    pub(crate) fn announced(&self) -> Vec<(ShardId, Epoch)> {
+        let owned = self.owned().into_iter();
+        owned.map(|(shard, _)| (shard, self.said(shard))).collect()
+    }
+
+    /// It is this node's from now on.
     pub(crate) fn own(&self, shard: ShardId, epoch: Epoch) {
         if let Some(slot) = self.slot(shard) {
             slot.is_leaving.store(false, Ordering::Release);
+            slot.said.store(epoch.0, Ordering::Release);
+        }
+        self.renew(shard, epoch, true);
+    }
+
+    /// It goes on as this node's under another epoch, which is not said yet. `is_newest`: with the newest session.
+    pub(crate) fn renew(&self, shard: ShardId, epoch: Epoch, is_newest: bool) {
+        if let Some(slot) = self.slot(shard) {
             slot.was.fetch_max(epoch.0, Ordering::AcqRel);
             slot.epoch.store(epoch.0, Ordering::Release);
+            if is_newest {
+                slot.is_stale.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// Front-ends are told its epoch now. Answers it if that is news.
+    pub(crate) fn say(&self, shard: ShardId) -> Option<Epoch> {
+        let epoch = self.epoch(shard);
+        let said = self.slot(shard)?.said.swap(epoch.0, Ordering::AcqRel);
+        (said != epoch.0 && epoch.0 != 0).then_some(epoch)
+    }
+
+    /// It has to be claimed with a new session before anything of it is read or decided.
+    pub(crate) fn outdate(&self, shard: ShardId) {
+        if let Some(slot) = self.slot(shard) {
+            slot.is_stale.store(true, Ordering::Release);
+            set(&slot.stalled, true);
         }
     }
 
@@ -111,6 +157,8 @@ impl Shards {
     pub(crate) fn drop(&self, shard: ShardId) -> Option<Epoch> {
         let slot = self.slot(shard)?;
         slot.stalled.send_replace(None);
+        slot.is_stale.store(false, Ordering::Release);
+        slot.said.store(0, Ordering::Release);
         let epoch = slot.epoch.swap(0, Ordering::AcqRel);
         (epoch != 0).then_some(Epoch(epoch))
     }
@@ -139,9 +187,10 @@ impl Shards {
         set(&self.suspended, suspended);
     }
 
-    /// Whether the session may have ended: then nothing is read (IL-29).
-    pub(crate) fn is_suspended(&self) -> bool {
-        self.suspended.borrow().is_some()
+    /// Whether the session with which it was claimed may have ended: then nothing is read (IL-29).
+    pub(crate) fn is_suspended(&self, shard: ShardId) -> bool {
+        let is_stale = |slot: &Slot| slot.is_stale.load(Ordering::Acquire);
+        self.suspended.borrow().is_some() || self.slot(shard).is_some_and(is_stale)
     }
 
     /// Waits until something may be decided for a shard: at most `patience` from when that ended (IL-24). Nothing is decided

@@ -6,13 +6,14 @@ use crate::fronts::{Fronts, Seats};
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::receipts::Unstored;
+use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::sweep::Sweeps;
 use crate::table::{ChannelAcks, Table, lock};
 use coven_cluster::timing::{Times, Timing};
 use coven_cluster::{Channel, Delivery, OperationId, Output, ShardId, ToFront};
 use coven_core::{Epoch, Origin, Refusal, Service as Policies, Timestamp};
-use coven_store::{SessionId, Store};
+use coven_store::Store;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +28,7 @@ pub(crate) struct Shared {
     pub(crate) is_cluster: bool,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) fronts: Fronts,
-    /// The session that claims are for.
-    pub(crate) session: watch::Sender<SessionId>,
+    pub(crate) sessions: Sessions,
     pub(crate) shards: Shards,
     pub(crate) commits: mpsc::Sender<Request>,
     pub(crate) controls: mpsc::Sender<Control>,
@@ -177,7 +177,8 @@ impl Shared {
 
     /// Output that depends on no commit.
     pub(crate) fn output(&self, channel: Option<Channel>, deliveries: Vec<Delivery>) -> ToFront {
-        let epoch = channel.as_ref().map(|channel| self.epoch(channel.shard()));
+        let said = |channel: &Channel| self.shards.said(channel.shard());
+        let epoch = channel.as_ref().map(said);
         ToFront::from(Output {
             channel,
             epoch: epoch.unwrap_or_default(),

@@ -125,7 +125,7 @@ impl Room {
             return;
         };
         // Past the deadline of the session somebody else may own the channel, and have gone on (design §5.1).
-        if self.shared.shards.is_suspended() {
+        if self.shared.shards.is_suspended(self.channel.shard()) {
             return self.refused_plainly(operation, wait()).await;
         }
         let policies = self.shared.policies(&self.channel);

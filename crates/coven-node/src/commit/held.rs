@@ -35,6 +35,10 @@ pub(super) struct Holding {
     claim: Option<Owner>,
     /// The claim is on its way, and nothing else.
     pub(super) claiming: bool,
+    /// The session that it was sent with.
+    claims_as: SessionId,
+    /// The highest epoch that a token of this process was seen to have, beyond the shard's.
+    granted: Epoch,
     pause: Duration,
     /// Told when nothing is on its way any more.
     closing: Option<oneshot::Sender<()>>,
@@ -65,6 +69,8 @@ impl Holding {
             session,
             claim: None,
             claiming: false,
+            claims_as: session,
+            granted: Epoch(0),
             pause: Duration::ZERO,
             closing: None,
             resumed: None,
@@ -83,11 +89,17 @@ impl Committer {
         if line.broken.is_some() {
             return self.broken(commit, answer);
         }
-        let session = *self.session.borrow();
-        let newer = |by: &Owner| by.epoch > own && by.session != session;
+        let is_own = |by: &Owner| self.shared.sessions.is_own(by.session);
+        let newer = |by: &Owner| by.epoch > own && !is_own(by);
+        // Those on their way are behind this one.
+        let newest = line.next();
         match answer {
             // Numbers go up by one: whatever was before it is stored as well.
             Ok(()) => return self.durable(commit),
+            Err(Error::Diverged { stored, .. }) if stored > newest => {
+                error!(shard = shard.0, %stored, "the store has commits that this node has never made");
+                return self.let_go(shard, own, None);
+            }
             Err(Error::Diverged { stored, .. }) if stored >= number => self.was_taken(commit),
             Err(Error::Fenced { stored, .. }) if stored.as_ref().is_some_and(newer) => {
                 return self.lose(shard, stored.map(|by| by.epoch));
@@ -102,6 +114,9 @@ impl Committer {
                     epoch: own,
                     session: line.held.session,
                 };
+                if let Some(by) = stored.filter(is_own) {
+                    line.held.granted = line.held.granted.max(by.epoch);
+                }
                 line.held.claim = Some(stored.unwrap_or(token));
                 self.hold(commit);
             }
@@ -126,8 +141,7 @@ impl Committer {
             }
             Err(error) if line.held.is_shut() => {
                 error!(shard = shard.0, %error, "a held commit does not fit any more");
-                let _forgotten = self.shared.store.release(convert::shard(shard), own);
-                return self.lose(shard, None);
+                return self.let_go(shard, own, None);
             }
             Err(error) => return self.broken(commit, Err(error)),
         }
@@ -242,8 +256,10 @@ impl Committer {
             let at = Instant::now() + held.pause;
             return self.try_at(at, shard);
         }
+        let closed = held.closing.take();
+        self.say_epoch(shard);
         self.shared.shards.stall(shard, false);
-        if let Some(closed) = held.closing.take() {
+        if let Some(closed) = closed {
             self.close_line(shard);
             let _nobody_waits = closed.send(());
         }
@@ -307,8 +323,9 @@ impl Committer {
 
     fn claim_again(&mut self, shard: ShardId, over: Owner) {
         let epoch = Epoch(self.shared.shards.epoch(shard).0);
+        let session = self.shared.sessions.newest();
         let claim = Claim {
-            session: *self.session.borrow(),
+            session,
             judged_dead: Some(over),
             known: Epoch(self.shared.shards.known(shard).0),
         };
@@ -317,6 +334,7 @@ impl Committer {
         };
         line.on_their_way += 1;
         line.held.claiming = true;
+        line.held.claims_as = session;
         let claimed = self.shared.store.claim(convert::shard(shard), claim);
         self.in_flight.push_back(InFlight {
             shard,
@@ -333,18 +351,25 @@ impl Committer {
     /// The shard was claimed again, or not.
     pub(super) fn claimed_held(&mut self, shard: ShardId, answer: Result<Ownership, Error>) {
         let own = Epoch(self.shared.shards.epoch(shard).0);
-        let session = *self.session.borrow();
+        let is_own = |by: &Owner| self.shared.sessions.is_own(by.session);
         let Some(line) = self.lines.get_mut(&shard) else {
             return;
         };
         line.on_their_way -= 1;
         line.held.claiming = false;
         match answer {
-            Ok(ownership) => self.owned_again(shard, session, ownership),
-            // Lost by the store, or our own claim whose answer was lost: claimed over, whoever it names (IL-16).
-            Err(Error::Held { owner, .. }) if owner.epoch <= own || owner.session == session => {
+            // Released by now: but what its owner has made is not in what this node knows (I1, I2).
+            Ok(ownership) if ownership.found > own.max(line.held.granted) => {
+                return self.let_go(shard, ownership.epoch, Some(ownership.found));
+            }
+            Ok(ownership) => self.owned_again(shard, ownership),
+            // Our own claim, also one of an earlier session, whose answer was lost (I3).
+            Err(Error::Held { owner, .. }) if is_own(&owner) => {
+                line.held.granted = line.held.granted.max(owner.epoch);
                 line.held.claim = Some(owner);
             }
+            // Lost by the store: claimed over, whoever it names (IL-16).
+            Err(Error::Held { owner, .. }) if owner.epoch <= own => line.held.claim = Some(owner),
             Err(Error::Held { owner, .. }) => return self.lose(shard, Some(owner.epoch)),
             Err(Error::Fenced { stored, .. }) => {
                 return self.lose(shard, stored.map(|by| by.epoch));
@@ -354,17 +379,29 @@ impl Committer {
         self.go_on(shard);
     }
 
-    fn owned_again(&mut self, shard: ShardId, session: SessionId, ownership: Ownership) {
+    fn owned_again(&mut self, shard: ShardId, ownership: Ownership) {
         let Some(line) = self.lines.get_mut(&shard) else {
             return;
         };
+        let session = line.held.claims_as;
         line.held.session = session;
         line.held.claim = None;
         line.held.pause = Duration::ZERO;
-        let resumed = line.held.resumed.take();
         let (stored, last) = (ownership.last_commit, line.last);
+        if stored.0 > last.0 + line.held.waiting.len() as u64 {
+            error!(shard = shard.0, %stored, "the store has commits that this node has never made");
+            return self.let_go(shard, ownership.epoch, None);
+        }
+        let is_newest = session == self.shared.sessions.newest();
+        if !is_newest {
+            let epoch = ownership.epoch;
+            line.held.claim = Some(Owner { epoch, session });
+        }
         let epoch = coven_core::Epoch(ownership.epoch.0);
-        self.shared.shards.own(shard, epoch);
+        self.shared.shards.renew(shard, epoch, is_newest);
+        if let Some(resumed) = line.held.resumed.take_if(|_| is_newest) {
+            let _nobody_waits = resumed.send(());
+        }
         if stored < last {
             let before = line.tail.bytes();
             let again = line.tail.after(stored, last);
@@ -391,11 +428,22 @@ impl Committer {
         } else {
             self.stored(shard, stored);
         }
-        self.shared.announce(shard, epoch);
-        if let Some(resumed) = resumed {
-            let _nobody_waits = resumed.send(());
+    }
+
+    /// The shard is another's, or to be begun anew: what this node has of it does not count. `epoch`: the one to release.
+    fn let_go(&mut self, shard: ShardId, epoch: Epoch, by: Option<Epoch>) {
+        warn!(event = "fenced", shard = shard.0, "a shard is let go");
+        let _forgotten = self.shared.store.release(convert::shard(shard), epoch);
+        self.lose(shard, by);
+    }
+
+    /// What was held under an earlier epoch has left: from now on all that leaves is said under the shard's own, and what is
+    /// owed is sent again under it.
+    fn say_epoch(&self, shard: ShardId) {
+        if let Some(epoch) = self.shared.shards.say(shard) {
+            self.shared.announce(shard, epoch);
+            self.shared.renewed(shard);
         }
-        self.shared.renewed(shard);
     }
 
     /// The store has lost more than is kept here: what it has counts.
@@ -406,11 +454,7 @@ impl Committer {
             stored = %ownership.last_commit,
             "the store has lost more commits than are kept: the shard is begun anew from what it has"
         );
-        let _forgotten = self
-            .shared
-            .store
-            .release(convert::shard(shard), ownership.epoch);
-        self.lose(shard, None);
+        self.let_go(shard, ownership.epoch, None);
     }
 
     /// Where the store stands is not known: the shard is to be claimed again.
