@@ -37,6 +37,8 @@ pub(super) struct Line {
     pub(super) pause: Duration,
     /// The next trial is in the list.
     pub(super) trial: bool,
+    /// A token of this process under another epoch than is known: its claim's answer was lost.
+    pub(super) claim_over: Option<Owner>,
 }
 
 impl Line {
@@ -172,10 +174,12 @@ impl Committer {
 
     fn claim(&mut self, shard: ShardId) {
         let epoch = Epoch(self.shared.epoch(shard).0);
-        let session = self.lines.entry(shard).or_default().held.session;
+        let line = self.lines.entry(shard).or_default();
+        let session = line.held.session;
+        let own = Owner { epoch, session };
         let claim = Claim {
             session,
-            judged_dead: Some(Owner { epoch, session }),
+            judged_dead: Some(line.claim_over.take().unwrap_or(own)),
             known: epoch,
         };
         let claimed = self.shared.store.claim(convert::shard(shard), claim);
@@ -200,11 +204,19 @@ impl Committer {
             Ok(ownership) => {
                 line.last = ownership.last_commit;
                 let epoch = coven_core::Epoch(ownership.epoch.0);
-                self.shared.shards.own(shard, epoch);
+                self.shared.shards.renew(shard, epoch, true);
+                let _heard_with_the_next_output = self.shared.shards.say(shard);
                 line.broken = None;
                 let at = Instant::now() + line.pause;
                 self.try_at(at, shard);
                 self.reset(shard);
+                // A commit of which nothing was known may be stored: then nobody has been sent what it made (I3).
+                self.shared.renewed(shard);
+            }
+            // Our own claim, whose answer was lost: claimed over.
+            Err(Error::Held { owner, .. }) if self.shared.sessions.is_own(owner.session) => {
+                line.claim_over = Some(owner);
+                self.mend(shard);
             }
             Err(error @ (Error::Held { .. } | Error::Fenced { .. })) => {
                 warn!(event = "fenced", shard = shard.0, %error, "the shard has another owner");
