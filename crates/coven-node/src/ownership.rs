@@ -15,12 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 /// Shards that are given up at a time: each is without an owner for a moment only.
 const AT_A_TIME: usize = 8;
 /// How long a shard may take to be finished before it is given up as it is: its next owner finds what is durable.
 const MOST_WAIT: Duration = Duration::from_secs(10);
+/// A release that the store did not take is tried again after this, then after twice as long, and so on.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MOST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a claim with a new session is waited for: after that it goes on by itself.
 const MOST_RESUMING: Duration = Duration::from_secs(1);
 /// Channels that are told at a time that there is another front-end, and how long is waited then.
@@ -165,16 +169,37 @@ async fn release(shared: Arc<Shared>, shard: ShardId) {
     if let Err(error) = receipts::flush(&shared, shard).await {
         warn!(shard = shard.0, %error, "acknowledgements were not stored: some output will be repeated");
     }
-    let released = shared
-        .store
-        .release(convert::shard(shard), coven_store::Epoch(epoch.0));
-    if let Err(error) = released.await {
-        warn!(shard = shard.0, %error, "a shard was not released");
-    }
+    // Renewed meanwhile, it has another; from here on nothing renews it.
+    let epoch = shared.epoch(shard);
+    released(&shared, shard, coven_store::Epoch(epoch.0)).await;
     shared.shards.drop(shard);
     shared
         .fronts
         .tell_all(&ToFront::Released(vec![(shard, epoch)]));
+}
+
+/// Tells the store until it knows, or somebody else owns the shard: a token that names a living session is in everybody's
+/// way. What it has not heard in time the agent takes back by that token.
+async fn released(shared: &Shared, shard: ShardId, mut epoch: coven_store::Epoch) {
+    let (mut pause, until) = (FIRST_PAUSE, Instant::now() + MOST_WAIT);
+    let is_own = |by: &Owner| shared.sessions.is_own(by.session);
+    loop {
+        match shared.store.release(convert::shard(shard), epoch).await {
+            // Our own claim, whose answer was lost.
+            Err(Error::Fenced {
+                stored: Some(by), ..
+            }) if is_own(&by) && by.epoch > epoch => epoch = by.epoch,
+            Ok(()) | Err(Error::Fenced { .. } | Error::Closed) => return,
+            Err(error) => {
+                warn!(shard = shard.0, %error, "a shard is not released yet");
+                if Instant::now() >= until {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MOST_PAUSE);
+            }
+        }
+    }
 }
 
 /// All that was decided is durable, and no channel of the shard is in memory.
