@@ -90,40 +90,32 @@ pub(crate) async fn take(
         let claimed = shared.store.claim(convert::shard(take.shard), claim);
         (take.shard, claimed)
     };
-    let claims: Vec<_> = takes
-        .into_iter()
-        .filter(|take| !shared.shards.owns(take.shard))
-        .map(claim)
-        .collect();
+    let mut claims = JoinSet::new();
+    let wanted = takes.into_iter();
+    for take in wanted.filter(|take| !shared.shards.owns(take.shard)) {
+        let (shard, claimed) = claim(take);
+        claims.spawn(async move { (shard, claimed.await) });
+    }
     let mut answers = Vec::with_capacity(claims.len());
-    let mut granted = Vec::new();
-    for (shard, claimed) in claims {
-        let answer = claimed.await;
-        let epoch = answer.as_ref().map(|it| Epoch(it.epoch.0));
+    // As they come: one that is not answered holds up no other.
+    while let Some(claimed) = claims.join_next().await {
+        let Ok((shard, answer)) = claimed else {
+            continue;
+        };
         if let Ok(ownership) = &answer {
             own(shared, shard, session, *ownership).await;
-            granted.push((shard, Epoch(ownership.epoch.0)));
         }
-        answers.push((shard, epoch.map_err(Clone::clone)));
+        answers.push((shard, answer.map(|it| Epoch(it.epoch.0))));
     }
-    if !granted.is_empty() {
-        info!(
-            event = "shard-claimed",
-            shards = granted.len(),
-            "shards are ours"
-        );
-        let shards = granted
-            .iter()
-            .map(|(shard, _)| convert::shard(*shard))
-            .collect();
-        shared.fronts.tell_all(&ToFront::Owned(granted));
-        shared.spawn(start::take_up(Arc::clone(shared), shards));
+    let granted = answers.iter().filter(|(_, answer)| answer.is_ok()).count();
+    if granted > 0 {
+        info!(event = "shard-claimed", shards = granted, "shards are ours");
         shared.taken.notify_one();
     }
     answers
 }
 
-async fn own(shared: &Shared, shard: ShardId, session: SessionId, ownership: Ownership) {
+async fn own(shared: &Arc<Shared>, shard: ShardId, session: SessionId, ownership: Ownership) {
     let (done, opened) = oneshot::channel();
     let open = Control::Open {
         shard,
@@ -133,7 +125,10 @@ async fn own(shared: &Shared, shard: ShardId, session: SessionId, ownership: Own
     };
     let _ended = shared.controls.send(open).await;
     let _ended = opened.await;
-    shared.shards.own(shard, Epoch(ownership.epoch.0));
+    let epoch = Epoch(ownership.epoch.0);
+    shared.shards.own(shard, epoch);
+    shared.announce(shard, epoch);
+    shared.spawn(start::take_up(Arc::clone(shared), convert::shard(shard)));
 }
 
 /// Gives shards up; ends when they are released, or when that did not succeed in time.

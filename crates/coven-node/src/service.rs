@@ -78,6 +78,7 @@ impl Service {
         let shared = Arc::new(Shared {
             is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
+            loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
             shards: Shards::new(options.shards),
             fronts: Fronts::new(options.connections.clone()),
             failure: watch::Sender::new(None),

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) taken: Notify,
     pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
     pub(crate) reads: Arc<Semaphore>,
+    /// Places for channels that are loaded since their shard was taken.
+    pub(crate) loads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
     pub(crate) health: Health,
     /// Why the node cannot go on, once it cannot.
