@@ -35,7 +35,11 @@ use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
 use std::collections::{BTreeSet, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +47,9 @@ use tracing::info;
 
 /// Commits on their way at a time: beyond it requests wait, and so grow together.
 const IN_FLIGHT: usize = 32;
+/// The same with those that have waited for longer than this.
+const MOST_IN_FLIGHT: usize = 16 * IN_FLIGHT;
+const SLOW: Duration = Duration::from_millis(500);
 /// Requests taken at a time.
 const BATCH: usize = 512;
 
@@ -241,7 +248,7 @@ impl Committer {
         let mut batch = Vec::with_capacity(BATCH);
         let mut open = true;
         while open || !self.in_flight.is_empty() || !self.gate.is_empty() {
-            let room = open && self.in_flight.len() < IN_FLIGHT && !self.gate.is_full();
+            let room = open && self.has_room() && !self.gate.is_full();
             let trial = self.next_trial().filter(|_| open);
             tokio::select! {
                 biased;
@@ -256,6 +263,13 @@ impl Committer {
                 }
             }
         }
+    }
+
+    /// What waits for a shard that does not answer holds up the others only when there is much of it.
+    fn has_room(&self) -> bool {
+        let is_quick = |it: &&InFlight| it.sent.elapsed() < SLOW;
+        let quick = self.in_flight.iter().filter(is_quick).count();
+        quick < IN_FLIGHT && self.in_flight.len() < MOST_IN_FLIGHT
     }
 
     fn control(&mut self, control: Control) {
@@ -415,8 +429,8 @@ impl Committer {
         });
     }
 
-    fn finish(&mut self, answer: Answer) {
-        let Some(commit) = self.in_flight.pop_front() else {
+    fn finish(&mut self, (at, answer): (usize, Answer)) {
+        let Some(commit) = self.in_flight.remove(at) else {
             return;
         };
         let current = Epoch(self.shared.epoch(commit.shard).0) == commit.epoch;
@@ -547,12 +561,30 @@ impl Part {
     }
 }
 
-async fn answered(in_flight: &mut VecDeque<InFlight>) -> Answer {
-    match in_flight.front_mut().map(|first| &mut first.answer) {
-        Some(Awaited::Commit(answer)) => Answer::Commit(answer.await),
-        Some(Awaited::Claim(answer)) => Answer::Claim(answer.await),
-        None => std::future::pending().await,
+/// Waits for the next answer: of each shard in order, of different shards as they come. Nothing is lost if this is dropped.
+async fn answered(in_flight: &mut VecDeque<InFlight>) -> (usize, Answer) {
+    poll_fn(|context| poll_answers(in_flight, context)).await
+}
+
+fn poll_answers(
+    in_flight: &mut VecDeque<InFlight>,
+    context: &mut Context<'_>,
+) -> Poll<(usize, Answer)> {
+    let mut pending = BTreeSet::new();
+    for (at, it) in in_flight.iter_mut().enumerate() {
+        if pending.contains(&it.shard) {
+            continue;
+        }
+        let answer = match &mut it.answer {
+            Awaited::Commit(answer) => Pin::new(answer).poll(context).map(Answer::Commit),
+            Awaited::Claim(answer) => Pin::new(answer).poll(context).map(Answer::Claim),
+        };
+        match answer {
+            Poll::Ready(answer) => return Poll::Ready((at, answer)),
+            Poll::Pending => pending.insert(it.shard),
+        };
     }
+    Poll::Pending
 }
 
 async fn due(at: Option<Instant>) {
