@@ -44,12 +44,12 @@ pub(crate) async fn spawn_read(
         return room.refused(operation, wait()).await;
     };
     let Some(key) = state.key().copied() else {
-        return;
+        return room.refused(operation, internal()).await;
     };
     let (barrier, passed) = oneshot::channel();
     let request = Request::output(room, Arc::new([]), Vec::new());
     let (shared, channel) = (Arc::clone(&room.shared), room.channel.clone());
-    let origin = Arc::clone(&operation.origin);
+    let (id, origin) = (operation.id, Arc::clone(&operation.origin));
     let query = own_by_id(query.clone(), &key, &operation.sender);
     room.send(Request {
         barrier: Some(barrier),
@@ -70,10 +70,14 @@ pub(crate) async fn spawn_read(
             Err(refusal) => Delivery::Refused {
                 origin,
                 refusal: Box::new(refusal),
-                operation: None,
+                operation: id.map(|id| id.name()),
             },
         };
-        shared.say(Some(channel), vec![delivery]).await;
+        shared.say(Some(channel.clone()), vec![delivery]).await;
+        // Behind the answer: the front-end waits for nothing more (I5).
+        if let Some(id) = id {
+            shared.passed(&channel, id);
+        }
     });
 }
 
