@@ -223,6 +223,8 @@ pub(crate) struct Committer {
     gate: Gate,
     /// About what the tails of all shards weigh.
     tail_bytes: usize,
+    /// When they were last looked through for what is too old.
+    trimmed: Option<Instant>,
 }
 
 impl Committer {
@@ -234,6 +236,7 @@ impl Committer {
             trials: BTreeSet::new(),
             gate: Gate::default(),
             tail_bytes: 0,
+            trimmed: None,
             shared,
         }
     }

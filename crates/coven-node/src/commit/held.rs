@@ -6,7 +6,7 @@
 //! again over this node's own token, and the store gets what it lacks from the tail, in whole commits (IL-16, 17, 18). Who
 //! finds a higher epoch drops the shard.
 
-use super::{Awaited, Building, Committer, InFlight, Part};
+use super::{Awaited, Building, Committer, InFlight, Line, Part};
 use crate::convert;
 use coven_cluster::ShardId;
 use coven_store::{Claim, Commit, CommitNumber, Epoch, Error, Owner, Ownership, SessionId};
@@ -19,6 +19,8 @@ use tracing::{error, info, warn};
 /// The store is tried again after this, then after twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MOST_PAUSE: Duration = Duration::from_secs(1);
+/// How often what is too old is looked for.
+const TRIM_EVERY: Duration = Duration::from_secs(1);
 /// Bytes of the last commits that are kept, all shards together.
 const TAIL_BYTES: usize = 64 * 1024 * 1024;
 
@@ -229,11 +231,38 @@ impl Committer {
         };
         line.last = line.last.max(number);
         self.shared.shards.committed(shard, line.last.0);
-        let room = TAIL_BYTES.saturating_sub(self.tail_bytes - line.tail.bytes());
         if let Some(commit) = commit {
-            let grown = line.tail.push(commit, Instant::now(), room);
-            self.tail_bytes = self.tail_bytes.saturating_add_signed(grown);
+            line.tail.push(commit, Instant::now());
+            self.trim_tails();
         }
+    }
+
+    /// Keeps the tails of all shards within their bounds: what is too old goes, also of shards at rest, and beyond the
+    /// budget the oldest of all (design §5.11).
+    fn trim_tails(&mut self) {
+        let now = Instant::now();
+        if self.trimmed.is_none_or(|at| now - at >= TRIM_EVERY) {
+            self.trimmed = Some(now);
+            self.lines
+                .values_mut()
+                .for_each(|line| line.tail.expire(now));
+        }
+        self.weigh_tails();
+        while self.tail_bytes > TAIL_BYTES {
+            let of = |line: &Line| line.tail.oldest();
+            let oldest = self.lines.values_mut().min_by_key(|line| {
+                let at = of(line);
+                (at.is_none(), at)
+            });
+            let Some(line) = oldest else { return };
+            let before = line.tail.bytes();
+            line.tail.drop_oldest();
+            self.tail_bytes -= before - line.tail.bytes();
+        }
+    }
+
+    fn weigh_tails(&mut self) {
+        self.tail_bytes = self.lines.values().map(|line| line.tail.bytes()).sum();
     }
 
     /// Does what is next for a shard, once nothing of it is on its way.

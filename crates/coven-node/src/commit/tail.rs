@@ -19,20 +19,33 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// A commit is durable. At most `most_bytes` are kept. Tells by how much the tail has grown.
-    pub(super) fn push(&mut self, commit: Commit, now: Instant, most_bytes: usize) -> isize {
-        let before = self.bytes;
+    /// A commit is durable.
+    pub(super) fn push(&mut self, commit: Commit, now: Instant) {
         let bytes = weight(&commit);
         self.bytes += bytes;
         self.kept.push_back((now, bytes, commit));
-        while let Some((at, bytes, _)) = self.kept.front() {
-            if self.bytes <= most_bytes && now.duration_since(*at) <= KEPT_FOR {
-                break;
-            }
-            self.bytes -= bytes;
-            self.kept.pop_front();
+    }
+
+    /// Lets go what has been kept for long enough.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while self
+            .oldest()
+            .is_some_and(|at| now.duration_since(at) > KEPT_FOR)
+        {
+            self.drop_oldest();
         }
-        self.bytes.cast_signed() - before.cast_signed()
+    }
+
+    /// Since when the oldest is kept.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.kept.front().map(|(at, ..)| *at)
+    }
+
+    /// Lets the oldest go.
+    pub(super) fn drop_oldest(&mut self) {
+        if let Some((_, bytes, _)) = self.kept.pop_front() {
+            self.bytes -= bytes;
+        }
     }
 
     /// The commits after `stored`, up to the newest; `None` if one of them is not kept any more.
@@ -90,7 +103,7 @@ mod tests {
     async fn il_17_what_the_store_lost_comes_again_as_whole_commits_or_not_at_all() {
         let (mut tail, now) = (Tail::default(), Instant::now());
         for number in 5..9 {
-            tail.push(commit(number), now, 1_000_000);
+            tail.push(commit(number), now);
         }
         assert!(tail.after(CommitNumber(3), CommitNumber(8)).is_none());
         let again = tail.after(CommitNumber(6), CommitNumber(8)).unwrap();
@@ -102,14 +115,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn i9_the_tail_is_bounded_by_age_and_bytes() {
+    async fn i9_the_tail_is_bounded_by_age() {
         let (mut tail, now) = (Tail::default(), Instant::now());
-        tail.push(commit(1), now, 1_000_000);
-        tail.push(commit(2), now + KEPT_FOR * 2, 1_000_000);
+        tail.push(commit(1), now);
+        tail.push(commit(2), now + KEPT_FOR * 2);
+        tail.expire(now + KEPT_FOR * 2);
         assert_eq!(tail.kept.len(), 1);
-        for number in 3..100 {
-            tail.push(commit(number), now + KEPT_FOR * 2, 10 * PART_BYTES);
-        }
-        assert!(tail.bytes() <= 10 * PART_BYTES, "{}", tail.bytes());
+        assert_eq!(tail.bytes(), PART_BYTES);
+        tail.drop_oldest();
+        assert_eq!((tail.bytes(), tail.oldest()), (0, None));
     }
 }
