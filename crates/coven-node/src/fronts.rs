@@ -9,16 +9,19 @@ use crate::holding::{Holding, SeatNo};
 use coven_cluster::{FrontLink, Held, LeaseNumber, ProcessId, ToFront};
 use hashbrown::HashMap;
 use smol_str::SmolStr;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// Words that wait for one front-end.
+/// Answers that may wait for one front-end; words, before nothing more is taken from one in this process.
 const WORDS: usize = 4096;
+/// Words that may wait for one front-end: two for each of the operations that its table holds (`coven_cluster::operations`).
+const MOST_WORDS: usize = 2 * coven_cluster::operations::OPERATIONS;
 
 /// A [`FrontLink`] behind a pointer.
 pub(crate) trait Front: std::fmt::Debug + Send + Sync {
@@ -47,11 +50,52 @@ pub(crate) struct SeatState {
     /// In this process: it holds every connection, is never detached, and its back-pressure is felt.
     pub(crate) is_local: bool,
     link: Arc<dyn Front>,
-    words: mpsc::Sender<ToFront>,
+    words: Words,
     /// Ended, or detached.
     pub(crate) gone: CancellationToken,
     /// About so many bytes of outputs wait for it.
     pub(crate) queued: AtomicUsize,
+}
+
+/// What is to be said to a front-end, beside the outputs of the gate.
+#[derive(Debug, Default)]
+struct Words {
+    waiting: Mutex<VecDeque<ToFront>>,
+    /// How many of them carry output.
+    outputs: AtomicUsize,
+    some: Notify,
+}
+
+impl Words {
+    /// Puts a word behind the others; tells whether more wait than may.
+    fn push(&self, word: ToFront) -> bool {
+        let is_output = usize::from(matches!(word, ToFront::Output(_)));
+        let outputs = self.outputs.fetch_add(is_output, Ordering::Relaxed) + is_output;
+        let mut waiting = self.lock();
+        waiting.push_back(word);
+        let count = waiting.len();
+        drop(waiting);
+        self.some.notify_one();
+        outputs > WORDS || count > MOST_WORDS
+    }
+
+    async fn next(&self) -> ToFront {
+        loop {
+            let word = self.lock().pop_front();
+            match word {
+                Some(word) => {
+                    let is_output = usize::from(matches!(word, ToFront::Output(_)));
+                    self.outputs.fetch_sub(is_output, Ordering::Relaxed);
+                    return word;
+                }
+                None => self.some.notified().await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<ToFront>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Front-ends in an order.
@@ -91,12 +135,25 @@ impl SeatState {
         self.link.send(message)
     }
 
-    /// Says something without waiting. Whoever does not listen is detached.
+    /// Says something without waiting. Whoever does not listen is detached, except for the one in this process: that hears
+    /// it later, and nothing is taken from it meanwhile ([`SeatState::is_deaf`]).
+    ///
+    /// Words about operations are as many as those that the front-end has under way: all of them at once are no sign that it
+    /// does not listen.
     pub(crate) fn tell(&self, word: ToFront) {
-        if self.words.try_send(word).is_err() && !self.gone.is_cancelled() {
+        if self.gone.is_cancelled() {
+            return;
+        }
+        let too_many = self.words.push(word);
+        if too_many && !self.is_local {
             warn!(process = %format_args!("{:032x}", self.process.0), "a front-end does not listen: detached");
             self.gone.cancel();
         }
+    }
+
+    /// Whether so many words wait that nothing more is taken from it.
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.words.lock().len() > WORDS
     }
 }
 
@@ -141,13 +198,12 @@ impl Fronts {
         link: impl FrontLink + 'static,
         is_local: bool,
     ) -> (Arc<SeatState>, impl Future<Output = ()> + Send + 'static) {
-        let (words, mut to_say) = mpsc::channel(WORDS);
         let seat = Arc::new(SeatState {
             no: self.next.fetch_add(1, Ordering::Relaxed),
             process,
             is_local,
             link: Arc::new(Link(Arc::new(link))),
-            words,
+            words: Words::default(),
             gone: CancellationToken::new(),
             queued: AtomicUsize::new(0),
         });
@@ -155,14 +211,14 @@ impl Fronts {
         inner.seats.push(Arc::clone(&seat));
         self.renew(&inner);
         drop(inner);
-        let (gone, link) = (seat.gone.clone(), Arc::clone(&seat.link));
+        let of = Arc::clone(&seat);
         let saying = async move {
             let all = async {
-                while let Some(word) = to_say.recv().await {
-                    link.send(word).await;
+                loop {
+                    of.link.send(of.words.next().await).await;
                 }
             };
-            let _ended = gone.run_until_cancelled(all).await;
+            let _ended: Option<()> = of.gone.run_until_cancelled(all).await;
         };
         (seat, saying)
     }
@@ -211,7 +267,8 @@ impl Fronts {
     pub(crate) fn tell(&self, process: u128, word: ToFront) {
         let inner = self.lock();
         let mut seats = inner.seats.iter().rev();
-        if let Some(seat) = seats.find(|seat| seat.is_local || seat.process.0 == process) {
+        let is_it = |seat: &&Arc<SeatState>| seat.is_local || seat.process.0 == process;
+        if let Some(seat) = seats.find(|seat| is_it(seat) && !seat.gone.is_cancelled()) {
             seat.tell(word);
         }
     }
@@ -237,7 +294,9 @@ impl Fronts {
 
     fn renew(&self, inner: &Inner) {
         let local = || inner.seats.iter().filter(|seat| seat.is_local);
-        let find = |no: SeatNo| inner.seats.iter().find(|seat| seat.no == no);
+        // One that is detached gets nothing, whatever its link still says.
+        let is_there = |no, seat: &SeatState| seat.no == no && !seat.gone.is_cancelled();
+        let find = |no: SeatNo| inner.seats.iter().find(|seat| is_there(no, seat));
         let heard = inner.holding.connections();
         let mut views = HashMap::new();
         let spaces = inner

@@ -48,7 +48,14 @@ impl Handle {
         if !is_local {
             state.tell(ToFront::Owned(owned));
         }
-        shared.spawn(saying);
+        let (detached, node) = (Arc::clone(&state), Arc::downgrade(&shared));
+        shared.spawn(async move {
+            saying.await;
+            // Also one that does not know it yet: views leave it out from now on.
+            if let Some(shared) = node.upgrade() {
+                shared.detach(&detached);
+            }
+        });
         Arc::new(Seat { shared, state })
     }
 

@@ -1,7 +1,7 @@
 //! A front-end's place at a node: what it says comes in here (design §3.2, §5.9).
 
 use crate::actor::Message;
-use crate::commit::{Control, wait};
+use crate::commit::wait;
 use crate::fronts::SeatState;
 use crate::load;
 use crate::shared::Shared;
@@ -33,6 +33,9 @@ impl Seat {
 
     fn operation(&self, operation: Box<Operation>) -> Result<(), ToNode> {
         let shared = &self.shared;
+        if self.state.is_local && self.state.is_deaf() {
+            return Err(ToNode::Operation(operation));
+        }
         if !shared.shards.takes(operation.channel.shard()) {
             self.not_owner(&operation);
             return Ok(());
@@ -148,9 +151,7 @@ impl NodeLink for Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.fronts.detach(&self.state);
-        // A pipeline that is busy finds out by itself, with the next output.
-        let _busy = self.shared.controls.try_send(Control::Detached);
+        self.shared.detach(&self.state);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::commit::{Control, Request};
 use crate::directory::Directory;
-use crate::fronts::{Fronts, Seats};
+use crate::fronts::{Fronts, SeatState, Seats};
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::receipts::Unstored;
@@ -153,6 +153,13 @@ impl Shared {
             let channel = channel.clone();
             self.fronts.tell(process, ToFront::Done { channel, n });
         }
+    }
+
+    /// A front-end is detached: nothing is sent to it any more.
+    pub(crate) fn detach(&self, seat: &SeatState) {
+        self.fronts.detach(seat);
+        // A pipeline that is busy finds out by itself, with the next output.
+        let _busy = self.controls.try_send(Control::Detached);
     }
 
     /// A shard is this node's, under this epoch.
