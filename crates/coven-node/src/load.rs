@@ -25,9 +25,12 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether it may pass by itself.
+    /// Whether it may pass by itself: a read that got no answer does as well.
     pub(crate) const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_temporary())
+        let Self::Store(error) = self else {
+            return false;
+        };
+        error.is_temporary() || matches!(error, coven_store::Error::Unknown(_))
     }
 }
 
