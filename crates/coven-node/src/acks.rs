@@ -8,7 +8,7 @@ use coven_cluster::Acknowledged;
 use coven_core::Sequence;
 use coven_store::{Ack, LeaseNumber, StoredOutcome};
 use smol_str::SmolStr;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A place in a channel's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +17,20 @@ pub(crate) struct Place {
     pub(crate) sequence: Sequence,
     /// All output of commits up to here.
     pub(crate) commit: u64,
+}
+
+impl Place {
+    const MAX: Self = Self {
+        sequence: Sequence(u64::MAX),
+        commit: u64::MAX,
+    };
+
+    fn lower(self, other: Self) -> Self {
+        Self {
+            sequence: self.sequence.min(other.sequence),
+            commit: self.commit.min(other.commit),
+        }
+    }
 }
 
 /// The acknowledgements of one channel.
@@ -31,8 +45,18 @@ pub(crate) struct Acks {
     sent: Place,
     /// The newest commit that marked the channel as unsent.
     marked: u64,
-    /// Operations whose output is not acknowledged: (commit, process, n).
-    waiting: BTreeSet<(u64, u128, u64)>,
+    /// Operations that are not done, of each process in order: what each waits for. One that made events is done when they
+    /// are durable, since the journal owes them; it is here only behind one that is not.
+    waiting: BTreeMap<u128, BTreeMap<u64, Option<Owed>>>,
+}
+
+/// What is said to one alone, and has to be taken in before its operation is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owed {
+    /// The commit that it leaves with.
+    pub(crate) commit: u64,
+    /// The group of the connection by which it goes.
+    pub(crate) group: SmolStr,
 }
 
 impl Acks {
@@ -66,11 +90,15 @@ impl Acks {
             },
             None => self.loaded,
         };
-        self.waiting = outcomes
-            .iter()
-            .filter(|it| it.commit.0 > self.floor.commit)
-            .map(|it| (it.commit.0, it.outcome.process.0, it.outcome.n))
-            .collect();
+        self.waiting.clear();
+        let floor = self.floor.commit;
+        for it in outcomes.iter().filter(|it| it.commit.0 > floor) {
+            if let Some(to) = &it.outcome.addressee {
+                let (commit, group) = (it.commit.0, to.0.clone());
+                let (process, n) = (it.outcome.process.0, it.outcome.n);
+                self.waits(process, n, Some(Owed { commit, group }));
+            }
+        }
     }
 
     /// Output of a commit has left. `marks`: the commit marked the channel as unsent.
@@ -82,23 +110,26 @@ impl Acks {
         }
     }
 
-    /// What an operation led to is durable. `commit`: the one that made output of it; one that made none waits only for what
-    /// was owed before.
-    pub(crate) fn waits(&mut self, commit: Option<u64>, process: u128, n: u64) {
-        let commit = commit.unwrap_or(self.marked);
-        self.waiting.insert((commit, process, n));
+    /// What an operation led to is durable. `owed`: what of it is waited for.
+    pub(crate) fn waits(&mut self, process: u128, n: u64, owed: Option<Owed>) {
+        self.waiting.entry(process).or_default().insert(n, owed);
     }
 
-    /// Whether an operation's output is still waited for.
+    /// An operation is done, but not before those that it follows.
+    pub(crate) fn waits_behind(&mut self, process: u128, n: u64) {
+        let of = self.waiting.entry(process).or_default();
+        of.entry(n).or_insert(None);
+    }
+
+    /// Whether an operation, or one of its process before it, is not done.
     pub(crate) fn waits_for(&self, process: u128, n: u64) -> bool {
-        self.waiting
-            .iter()
-            .any(|(_, p, m)| (*p, *m) == (process, n))
+        let of = self.waiting.get(&process);
+        of.is_some_and(|of| of.range(..=n).next().is_some())
     }
 
     /// A process will not ask any more.
     pub(crate) fn forget(&mut self, process: u128) {
-        self.waiting.retain(|(_, p, _)| *p != process);
+        self.waiting.remove(&process);
     }
 
     /// Takes an acknowledgement. Tells whether it counts.
@@ -129,22 +160,29 @@ impl Acks {
 
     /// What all connections have taken in.
     pub(crate) fn least(&self, connections: &[SmolStr]) -> Place {
+        let others = self.by.iter().map(|(.., at)| self.at_least(*at));
+        let least = others.reduce(Place::lower);
+        let of_these = self.least_of(connections);
+        least.map_or(of_these, |least| least.lower(of_these))
+    }
+
+    /// What these connections have taken in.
+    fn least_of(&self, connections: &[SmolStr]) -> Place {
         let of = |name: &SmolStr| self.by.iter().find(|(of, ..)| of == name);
-        let at = |known: Option<&(SmolStr, LeaseNumber, Place)>| {
-            let at = known.map(|(.., at)| *at).unwrap_or_default();
-            Place {
-                sequence: at.sequence.max(self.floor.sequence),
-                commit: at.commit.max(self.floor.commit),
-            }
-        };
-        let configured = connections.iter().map(|name| at(of(name)));
-        let others = self.by.iter().map(|known| at(Some(known)));
-        let all = configured.chain(others);
-        let least = all.reduce(|one, other| Place {
-            sequence: one.sequence.min(other.sequence),
-            commit: one.commit.min(other.commit),
-        });
-        least.unwrap_or(self.floor)
+        let at = |name| of(name).map(|(.., at)| *at).unwrap_or_default();
+        let all = connections.iter().map(|name| self.at_least(at(name)));
+        all.reduce(Place::lower)
+            .unwrap_or_else(|| match self.by.is_empty() {
+                true => self.floor,
+                false => Place::MAX,
+            })
+    }
+
+    fn at_least(&self, at: Place) -> Place {
+        Place {
+            sequence: at.sequence.max(self.floor.sequence),
+            commit: at.commit.max(self.floor.commit),
+        }
     }
 
     /// Whether output is owed to any connection.
@@ -164,13 +202,41 @@ impl Acks {
         self.floor.commit = self.floor.commit.max(self.marked);
     }
 
-    /// The operations that are done, with a new state of acknowledgements: (process, n).
+    /// The operations that are done now: (process, n), of each process in order, since the end of one means that of all
+    /// before it.
     pub(crate) fn done(&mut self, connections: &[SmolStr]) -> Vec<(u128, u64)> {
-        let up_to = self.least(connections).commit;
-        let rest = self.waiting.split_off(&(up_to + 1, 0, 0));
-        let done = std::mem::replace(&mut self.waiting, rest);
-        done.into_iter()
-            .map(|(_, process, n)| (process, n))
-            .collect()
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut done = Vec::new();
+        waiting.retain(|process, of| {
+            while let Some(first) = of.first_entry() {
+                if first
+                    .get()
+                    .as_ref()
+                    .is_some_and(|it| self.is_owed(it, connections))
+                {
+                    break;
+                }
+                done.push((*process, *first.key()));
+                first.remove();
+            }
+            !of.is_empty()
+        });
+        self.waiting = waiting;
+        done
+    }
+
+    /// Whether none of a group's connections can be said to have taken something in. One that the group does not have goes by
+    /// any.
+    fn is_owed(&self, owed: &Owed, connections: &[SmolStr]) -> bool {
+        let is_of = |name: &&SmolStr| {
+            let rest = name.strip_prefix(owed.group.as_str());
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        let of_group: Vec<SmolStr> = connections.iter().filter(is_of).cloned().collect();
+        let least = match of_group.is_empty() {
+            true => self.least(connections),
+            false => self.least_of(&of_group),
+        };
+        least.commit < owed.commit
     }
 }

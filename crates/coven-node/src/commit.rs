@@ -15,6 +15,7 @@ mod held;
 mod mend;
 mod tail;
 
+use crate::acks::Owed;
 use crate::actor::Room;
 use crate::convert;
 use crate::directory::Listed;
@@ -34,6 +35,7 @@ use coven_store::{
 use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
+use smol_str::SmolStr;
 use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -145,6 +147,8 @@ struct Part {
     is_passing: bool,
     /// It is part of its commit, and does not only wait for it.
     writes: bool,
+    /// The group of who is told something that the outcome keeps: its operation is done when that is taken in.
+    addressee: Option<SmolStr>,
     listing: Option<Box<Listed>>,
     owners: Vec<Owner>,
     more_follows: bool,
@@ -492,7 +496,9 @@ impl Committer {
         acks.leaves(last, number, marks);
         let chained = part.operation.filter(|_| !part.is_passing);
         if let Some(id) = chained {
-            acks.waits(marks.then_some(commit), id.process, id.n);
+            let owed = part.addressee.filter(|_| marks);
+            let owed = owed.map(|group| Owed { commit, group });
+            acks.waits(id.process, id.n, owed);
         }
         drop(acks);
         let (channel, operation) = (part.channel.clone(), part.operation);
@@ -539,6 +545,7 @@ impl Part {
     fn new(request: Request, bytes: usize) -> Self {
         Self {
             writes: false,
+            addressee: None,
             channel: request.channel,
             epoch: request.epoch,
             generation: request.generation,

@@ -97,6 +97,7 @@ impl Room {
         let done = self.shared.store.acknowledge(shard, epoch, receipts).await;
         if done.is_ok() {
             lock(&self.acks).waive(&gone, self.head());
+            self.shared.done(&self.channel, &self.acks);
             self.snapshot = self.encode_snapshot();
             self.waived = self.snapshot.is_some();
         }

@@ -431,6 +431,7 @@ impl Room {
                 return self.shared.fronts.tell(id.process, done);
             }
         }
+        lock(&self.acks).waits_behind(id.process, id.n);
         let word = ToFront::Committed {
             channel: self.channel.clone(),
             n: id.n,

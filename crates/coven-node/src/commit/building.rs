@@ -44,6 +44,7 @@ impl Building {
             let expected = convert::sequence(request.expected);
             self.channels.push(ChannelCommit::new(key, expected));
         }
+        let addressee = request.outcomes.iter().find_map(|it| it.addressee.clone());
         if let Some(commit) = self.channels.get_mut(at) {
             commit.unsent |= !request.deliveries.is_empty();
             commit.entries.append(&mut request.entries);
@@ -54,6 +55,7 @@ impl Building {
         }
         self.parts.push(Part {
             writes: true,
+            addressee: addressee.map(|it| it.0),
             ..Part::new(request, bytes)
         });
     }
