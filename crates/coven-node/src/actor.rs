@@ -11,7 +11,7 @@ use crate::load::{self, Stored};
 use crate::operations::Outcomes;
 use crate::quota;
 use crate::shared::Shared;
-use crate::table::{ChannelAcks, lock};
+use crate::table::{ChannelAcks, Mailbox, lock};
 use coven_cluster::trace::{self, Span, Step};
 use coven_cluster::{Channel, Operation};
 use coven_core::{Channel as State, Condition, Epoch, Refusal, Sequence, Timestamp};
@@ -67,6 +67,8 @@ pub(crate) struct ChannelActor {
     pub(crate) shared: Arc<Shared>,
     pub(crate) channel: Channel,
     pub(crate) acks: ChannelAcks,
+    /// Of the shard, when it was made: after it, it is void.
+    pub(crate) tenure: u64,
 }
 
 /// What the actor holds between turns.
@@ -81,6 +83,8 @@ pub(crate) struct Room {
     pub(crate) acks: ChannelAcks,
     /// The shard's epoch as front-ends know it, under which all that leaves is said.
     pub(crate) epoch: Epoch,
+    /// Of the shard, when the actor was made.
+    pub(crate) tenure: u64,
     /// The shard is not this node's any more.
     pub(crate) is_leaving: bool,
     /// The base roster that a front-end asked for was dropped with a state of this generation.
@@ -150,6 +154,7 @@ impl Actor for ChannelActor {
             Arc::clone(&self.shared),
             self.channel.clone(),
             Arc::clone(&self.acks),
+            self.tenure,
         );
         room.load().await;
         Ok(room)
@@ -169,10 +174,14 @@ impl Actor for ChannelActor {
 impl ChannelActor {
     /// One message. In a box of its own while it lasts: an actor at rest keeps room for what it awaits, twice.
     async fn turn(&self, myself: ActorRef<Message>, message: Message, room: &mut Room) {
-        let mailbox = self.shared.table.get(&self.channel);
+        let is_own = |mailbox: &Arc<Mailbox>| Arc::ptr_eq(&mailbox.acks, &self.acks);
+        let mailbox = self.shared.table.get(&self.channel).filter(is_own);
         if let (Message::Idle(_done), Some(mailbox)) = (&message, &mailbox) {
             mailbox.done();
-            return self.idle(myself, room).await;
+            return match room.is_void() {
+                true => self.leave(myself, room, false, None).await,
+                false => self.idle(myself, room).await,
+            };
         }
         if let Message::Leave { settle, done } = message {
             if let Some(mailbox) = mailbox {
@@ -181,7 +190,7 @@ impl ChannelActor {
             return self.leave(myself, room, settle, done).await;
         }
         match message {
-            Message::Operation(operation, _) if room.is_leaving => room.not_owner(&operation),
+            message if room.is_leaving || room.is_void() => self.hand_on(room, message),
             Message::Operation(operation, taken) => {
                 room.turn = Turn::new(&operation, taken);
                 room.operation(&operation).await;
@@ -220,7 +229,7 @@ impl ChannelActor {
             room.write_down_if_acknowledged().await;
         }
         room.is_leaving = true;
-        if self.shared.table.retire(&self.channel) {
+        if self.shared.table.retire(&self.channel, &self.acks) {
             if let Some(done) = done {
                 let _nobody_waits = done.send(());
             }
@@ -231,6 +240,27 @@ impl ChannelActor {
         }
     }
 
+    /// What comes to an actor of an ownership that has ended: if the shard is this node's again, it is for the actor of that.
+    fn hand_on(&self, room: &Room, message: Message) {
+        let shared = &self.shared;
+        let is_again = room.is_void() && shared.shards.takes(self.channel.shard());
+        match message {
+            Message::Operation(operation, taken) if is_again => {
+                let message = Message::Operation(operation, taken);
+                if let Err(Message::Operation(operation, _)) =
+                    shared.table.offer(shared, &self.channel, message)
+                {
+                    room.not_owner(&operation);
+                }
+            }
+            Message::Operation(operation, _) => room.not_owner(&operation),
+            message @ (Message::Load(_) | Message::Timer) if is_again => {
+                shared.table.tell(shared, &self.channel, message);
+            }
+            _ => {}
+        }
+    }
+
     /// Leaves memory, unless something is owed or has come in meanwhile.
     async fn idle(&self, myself: ActorRef<Message>, room: &mut Room) {
         if !room.may_leave().await {
@@ -238,19 +268,20 @@ impl ChannelActor {
         }
         // Before the channel is free for another actor: that one's roster must not be forgotten by this one's word.
         room.forget().await;
-        if self.shared.table.retire(&self.channel) {
+        if self.shared.table.retire(&self.channel, &self.acks) {
             myself.stop(None);
         }
     }
 }
 
 impl Room {
-    fn new(shared: Arc<Shared>, channel: Channel, acks: ChannelAcks) -> Self {
+    fn new(shared: Arc<Shared>, channel: Channel, acks: ChannelAcks, tenure: u64) -> Self {
         let epoch = shared.shards.said(channel.shard());
         Self {
             shared,
             channel,
             epoch,
+            tenure,
             condition: Soundness::Unloaded,
             generation: 0,
             audience: Audience::default(),
@@ -426,10 +457,16 @@ impl Room {
         }
     }
 
-    /// The shard is not this node's any more.
+    /// Whether the ownership that it was made for has ended.
+    pub(crate) fn is_void(&self) -> bool {
+        let (shards, shard) = (&self.shared.shards, self.channel.shard());
+        !shards.owns(shard) || shards.tenure(shard) != self.tenure
+    }
+
+    /// The shard is not this node's any more, as it was under the epoch of this actor.
     pub(crate) fn not_owner(&self, operation: &Operation) {
         match operation.id {
-            Some(id) => self.shared.not_owner(&self.channel, id),
+            Some(id) => self.shared.not_owner(&self.channel, id, self.epoch),
             None => {
                 let origin = Arc::clone(&operation.origin);
                 self.shared.refuse(&self.channel, origin, wait());

@@ -122,6 +122,9 @@ impl Room {
     /// After a new epoch of the shard nobody has the roster: it goes before the next output under that (design §5.7). What
     /// builds on one of an earlier epoch is not taken.
     pub(crate) fn note_epoch(&mut self) {
+        if self.is_void() {
+            return;
+        }
         let epoch = self.shared.shards.said(self.channel.shard());
         if std::mem::replace(&mut self.epoch, epoch) != epoch {
             self.audience.forget();

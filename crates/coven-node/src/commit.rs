@@ -61,6 +61,8 @@ pub(crate) struct Request {
     pub(crate) channel: Channel,
     /// Under which it is said.
     pub(crate) epoch: coven_core::Epoch,
+    /// Of the shard, when the actor was made: what one of an earlier ownership wants is void.
+    pub(crate) tenure: u64,
     /// Counts the states of the actor: those before the latest reset are void.
     pub(crate) generation: u32,
     /// The sequence before the first entry.
@@ -108,6 +110,7 @@ impl Request {
         Self {
             channel: room.channel.clone(),
             epoch: room.epoch,
+            tenure: room.tenure,
             generation: room.generation,
             to,
             base: None,
@@ -314,7 +317,9 @@ impl Committer {
     fn submit(&mut self, batch: &mut Vec<Request>) {
         let mut building: Vec<Building> = Vec::new();
         for request in batch.drain(..) {
-            if !self.lines.contains_key(&request.channel.shard()) {
+            let shard = request.channel.shard();
+            let is_of_earlier = request.tenure != self.shared.shards.tenure(shard);
+            if is_of_earlier || !self.lines.contains_key(&shard) {
                 self.not_owned(request);
             } else if self.is_void(&request) {
                 let part = Part::new(request, 0);
@@ -334,7 +339,7 @@ impl Committer {
     /// The shard is not this node's any more: what was decided is void, and asked of its new owner.
     fn not_owned(&self, request: Request) {
         if let Some(id) = request.operation {
-            self.shared.not_owner(&request.channel, id);
+            self.shared.not_owner(&request.channel, id, request.epoch);
         } else if let Some(origin) = request.origin {
             self.shared
                 .refuse_from(&request.to, &request.channel, origin, wait());

@@ -325,3 +325,82 @@ impl Fronts {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coven_cluster::Channel;
+    use coven_core::ChannelName;
+
+    /// Takes nothing.
+    #[derive(Debug)]
+    struct Deaf;
+
+    impl FrontLink for Deaf {
+        fn send(&self, _message: ToFront) -> impl Future<Output = ()> + Send {
+            std::future::pending()
+        }
+    }
+
+    fn done(n: u64) -> ToFront {
+        let (space, local) = ("chat.example".into(), "coven".into());
+        let channel = Channel::new(ChannelName { space, local }, 4);
+        ToFront::Done { channel, n }
+    }
+
+    fn fronts() -> Fronts {
+        Fronts::new(std::collections::HashMap::default())
+    }
+
+    #[test]
+    fn i9_the_front_end_in_this_process_is_never_detached() {
+        let fronts = fronts();
+        let (local, _saying) = fronts.attach(ProcessId(0), Deaf, true);
+        for n in 0..=MOST_WORDS as u64 {
+            local.tell(done(n));
+        }
+        assert!(!local.gone.is_cancelled());
+        assert!(local.is_deaf(), "more is taken from it");
+    }
+
+    #[test]
+    fn i9_all_words_about_operations_at_once_detach_nobody_but_more_do() {
+        let fronts = fronts();
+        let (seat, _saying) = fronts.attach(ProcessId(1), Deaf, false);
+        for n in 0..MOST_WORDS as u64 {
+            seat.tell(done(n));
+        }
+        assert!(!seat.gone.is_cancelled());
+        seat.tell(done(0));
+        assert!(seat.gone.is_cancelled());
+    }
+
+    #[test]
+    fn i3_one_that_is_detached_is_in_no_view() {
+        let fronts = fronts();
+        let space: SmolStr = "chat.example".into();
+        let hold = |process, connection: &str| {
+            let (seat, _saying) = fronts.attach(ProcessId(process), Deaf, false);
+            let (connection, space) = (connection.into(), space.clone());
+            let lease = LeaseNumber(1);
+            fronts.says(
+                &seat,
+                vec![Held {
+                    connection,
+                    lease,
+                    space,
+                }],
+            );
+            seat
+        };
+        let gone = hold(1, "c1");
+        assert_eq!(fronts.view(&space).seats.len(), 1);
+        gone.gone.cancel();
+        hold(2, "c2");
+        let view = fronts.view(&space);
+        let there: Vec<_> = view.seats.iter().map(|seat| seat.process.0).collect();
+        assert_eq!(there, [2]);
+        assert!(fronts.detach(&gone) && !fronts.says(&gone, Vec::new()));
+        assert_eq!(view.connections.len(), 2);
+    }
+}

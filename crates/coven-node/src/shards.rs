@@ -23,6 +23,8 @@ struct Slot {
     epoch: AtomicU64,
     /// The epoch that front-ends have been told: after a renewal the earlier one, until all that was held under it has left.
     said: AtomicU64,
+    /// How often it has become this node's: what was made of it before is void.
+    tenure: AtomicU64,
     /// The highest epoch that was ever ours.
     was: AtomicU64,
     /// The newest durable commit.
@@ -49,6 +51,7 @@ impl Shards {
         let slot = |_| Slot {
             epoch: AtomicU64::new(0),
             said: AtomicU64::new(0),
+            tenure: AtomicU64::new(0),
             is_stale: false.into(),
             was: AtomicU64::new(0),
             commit: AtomicU64::new(0),
@@ -97,6 +100,12 @@ impl Shards {
         self.epoch(shard).0 != 0
     }
 
+    /// How often it has become this node's.
+    pub(crate) fn tenure(&self, shard: ShardId) -> u64 {
+        self.slot(shard)
+            .map_or(0, |s| s.tenure.load(Ordering::Acquire))
+    }
+
     /// All that are this node's.
     pub(crate) fn owned(&self) -> Vec<(ShardId, Epoch)> {
         let all = (0..).map(ShardId).take(self.slots.len());
@@ -114,6 +123,7 @@ impl Shards {
     /// It is this node's from now on.
     pub(crate) fn own(&self, shard: ShardId, epoch: Epoch) {
         if let Some(slot) = self.slot(shard) {
+            slot.tenure.fetch_add(1, Ordering::AcqRel);
             slot.is_leaving.store(false, Ordering::Release);
             slot.said.store(epoch.0, Ordering::Release);
         }

@@ -110,8 +110,7 @@ impl Shared {
     }
 
     /// The operation's shard is not this node's.
-    pub(crate) fn not_owner(&self, channel: &Channel, id: OperationId) {
-        let epoch = self.shards.known(channel.shard());
+    pub(crate) fn not_owner(&self, channel: &Channel, id: OperationId, epoch: Epoch) {
         let channel = channel.clone();
         let word = ToFront::NotOwner { channel, id, epoch };
         self.fronts.tell(id.process, word);

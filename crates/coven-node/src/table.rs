@@ -35,6 +35,8 @@ pub(crate) struct Mailbox {
     actor: ActorRef<Message>,
     waiting: AtomicUsize,
     used: AtomicU64,
+    /// Of the shard, when the actor was made: after it, it is void.
+    tenure: u64,
     pub(crate) acks: ChannelAcks,
 }
 
@@ -110,12 +112,14 @@ impl Table {
         self.stripe(channel).get(channel).cloned()
     }
 
-    /// Takes a channel out, unless something waits in its mailbox.
-    pub(crate) fn retire(&self, channel: &Channel) -> bool {
+    /// Takes a channel out, unless something waits in its mailbox. `acks`: the actor's; one in whose place there is another
+    /// is out already.
+    pub(crate) fn retire(&self, channel: &Channel, acks: &ChannelAcks) -> bool {
         let mut stripe = self.stripe(channel);
-        let idle = stripe
-            .get(channel)
-            .is_none_or(|m| m.waiting.load(Ordering::Acquire) == 0);
+        let Some(mailbox) = stripe.get(channel).filter(|m| Arc::ptr_eq(&m.acks, acks)) else {
+            return true;
+        };
+        let idle = mailbox.waiting.load(Ordering::Acquire) == 0;
         if idle {
             stripe.remove(channel);
         }
@@ -162,12 +166,19 @@ impl Table {
         channel: &Channel,
         stripe: &mut Stripe,
     ) -> Arc<Mailbox> {
+        let tenure = shared.shards.tenure(channel.shard());
         if let Some(mailbox) = stripe.get(channel).filter(|m| !m.stopped()) {
-            return Arc::clone(mailbox);
+            if mailbox.tenure == tenure {
+                return Arc::clone(mailbox);
+            }
+            // Of an earlier ownership: it hands on what it has, and ends. Nothing more comes to it.
+            let (settle, done) = (false, None);
+            mailbox.tell(Message::Leave { settle, done });
         }
         let acks = ChannelAcks::default();
         let mailbox = Arc::new(Mailbox {
-            actor: spawn(shared, channel, &acks),
+            actor: spawn(shared, channel, &acks, tenure),
+            tenure,
             acks,
             waiting: AtomicUsize::new(0),
             used: AtomicU64::new(self.now_ms()),
@@ -191,8 +202,14 @@ impl Table {
 }
 
 /// An actor without a name and without links: a supervisor over 100,000 of them would be one lock for all.
-fn spawn(shared: &Arc<Shared>, channel: &Channel, acks: &ChannelAcks) -> ActorRef<Message> {
+fn spawn(
+    shared: &Arc<Shared>,
+    channel: &Channel,
+    acks: &ChannelAcks,
+    tenure: u64,
+) -> ActorRef<Message> {
     let actor = ChannelActor {
+        tenure,
         shared: Arc::clone(shared),
         channel: channel.clone(),
         acks: Arc::clone(acks),

@@ -53,6 +53,10 @@ impl Room {
         if !self.may_decide().await {
             return self.not_taken(operation, wait()).await;
         }
+        // It may have waited for the end of its ownership.
+        if self.is_void() {
+            return self.not_owner(operation);
+        }
         self.meet().await;
         self.command(operation, command).await;
     }
@@ -88,7 +92,7 @@ impl Room {
             full: None,
             group: coven_core::Group::default(),
         };
-        if !self.may_decide().await {
+        if !self.may_decide().await || self.is_void() {
             let soon = shared::now().plus_ms(RETRY_MS);
             return self.shared.set_timer(&self.channel, Some(soon));
         }
