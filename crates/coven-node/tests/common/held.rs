@@ -27,6 +27,12 @@ pub(crate) struct HeldStore {
     away: AtomicBool,
     /// The next commits are taken, and their answers lost.
     mute: AtomicUsize,
+    /// The next claims are granted, and their answers lost.
+    mute_claims: AtomicUsize,
+    /// The next releases are refused.
+    no_releases: AtomicUsize,
+    /// Answers nothing of this shard, ever.
+    dumb: Mutex<Option<ShardId>>,
     held: Mutex<Vec<Held>>,
     hold: AtomicBool,
     full: AtomicBool,
@@ -56,6 +62,25 @@ impl HeldStore {
     /// Takes the next commits, and loses the answers.
     pub(crate) fn mute(&self, commits: usize) {
         self.mute.store(commits, Ordering::SeqCst);
+    }
+
+    /// Grants the next claims, and loses the answers.
+    pub(crate) fn mute_claims(&self, claims: usize) {
+        self.mute_claims.store(claims, Ordering::SeqCst);
+    }
+
+    /// Refuses so many releases.
+    pub(crate) fn no_releases(&self, count: usize) {
+        self.no_releases.store(count, Ordering::SeqCst);
+    }
+
+    /// Answers neither commits nor claims of a shard.
+    pub(crate) fn dumb(&self, shard: ShardId) {
+        *self.dumb.lock().unwrap() = Some(shard);
+    }
+
+    fn is_dumb(&self, shard: ShardId) -> bool {
+        *self.dumb.lock().unwrap() == Some(shard)
     }
 
     /// How much has changed so far.
@@ -153,8 +178,18 @@ impl HeldStore {
     }
 }
 
+/// An answer that never comes.
+fn unanswered<T: Send + 'static>() -> Pending<T> {
+    let (reply, pending) = Pending::channel();
+    std::mem::forget(reply);
+    pending
+}
+
 impl Store for HeldStore {
     fn commit(&self, shard: ShardId, epoch: Epoch, commit: Commit) -> Pending<()> {
+        if self.is_dumb(shard) {
+            return unanswered();
+        }
         if self.full.load(Ordering::SeqCst) {
             self.refused.fetch_add(1, Ordering::SeqCst);
             return Pending::ready(Err(Error::Full("test".into())));
@@ -191,6 +226,9 @@ impl Store for HeldStore {
     }
     fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
         self.claims.fetch_add(1, Ordering::SeqCst);
+        if self.is_dumb(shard) {
+            return unanswered();
+        }
         let less = |count: usize| count.checked_sub(1);
         let order = Ordering::SeqCst;
         if self.no_claims.fetch_update(order, order, less).is_ok() {
@@ -200,9 +238,18 @@ impl Store for HeldStore {
             return Pending::ready(Err(Error::Io("test".into())));
         }
         self.note(Change::Claim(shard, claim));
+        if self.mute_claims.fetch_update(order, order, less).is_ok() {
+            drop(self.inner().claim(shard, claim));
+            return Pending::ready(Err(Error::Unknown("test".into())));
+        }
         self.inner().claim(shard, claim)
     }
     fn release(&self, shard: ShardId, epoch: Epoch) -> Pending<()> {
+        let less = |count: usize| count.checked_sub(1);
+        let order = Ordering::SeqCst;
+        if self.no_releases.fetch_update(order, order, less).is_ok() {
+            return Pending::ready(Err(Error::Busy("test".into())));
+        }
         self.note(Change::Release(shard, epoch));
         self.inner().release(shard, epoch)
     }
