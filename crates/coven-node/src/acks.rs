@@ -171,11 +171,11 @@ impl Acks {
         let of = |name: &SmolStr| self.by.iter().find(|(of, ..)| of == name);
         let at = |name| of(name).map(|(.., at)| *at).unwrap_or_default();
         let all = connections.iter().map(|name| self.at_least(at(name)));
-        all.reduce(Place::lower)
-            .unwrap_or_else(|| match self.by.is_empty() {
-                true => self.floor,
-                false => Place::MAX,
-            })
+        let none = match self.by.is_empty() {
+            true => self.floor,
+            false => Place::MAX,
+        };
+        all.reduce(Place::lower).unwrap_or(none)
     }
 
     fn at_least(&self, at: Place) -> Place {

@@ -166,6 +166,9 @@ async fn release(shared: Arc<Shared>, shard: ShardId) {
     }
     // Renewed meanwhile, it has another; from here on nothing renews it.
     let epoch = shared.epoch(shard);
+    if epoch.0 == 0 {
+        return;
+    }
     released(&shared, shard, coven_store::Epoch(epoch.0)).await;
     shared.shards.drop(shard);
     shared

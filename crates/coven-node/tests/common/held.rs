@@ -248,7 +248,7 @@ impl Store for HeldStore {
         let less = |count: usize| count.checked_sub(1);
         let order = Ordering::SeqCst;
         if self.no_releases.fetch_update(order, order, less).is_ok() {
-            return Pending::ready(Err(Error::Busy("test".into())));
+            return Pending::ready(Err(Error::Busy("test")));
         }
         self.note(Change::Release(shard, epoch));
         self.inner().release(shard, epoch)
