@@ -151,7 +151,10 @@ async fn il_21_il_28_a_channel_is_done_when_all_connections_say_so_held_or_not_a
 #[tokio::test]
 async fn i9_il_25_what_made_events_is_done_when_they_are_durable_whoever_is_away() {
     let store = Arc::new(HeldStore::default());
-    let (_node, mut front) = with_room(&store).await;
+    let (node, mut front) = with_room(&store).await;
+    // The answers before are taken in; c2 is away from now on.
+    acknowledge_all(&node, &front);
+    front.word(|w| is_done(w, 3)).await;
     store.hold();
     front.send("coven", HAG, post("two"), (4, 3, 3));
     let (_, words) = front.heard_by_now().await;

@@ -2,9 +2,10 @@
 
 use super::{Part, Request};
 use crate::convert;
-use coven_cluster::{Channel, ShardId};
+use coven_cluster::{Channel, Delivery, ShardId};
 use coven_store::{ChannelCommit, TimerChange};
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 
 /// Bytes of records after which a commit is closed.
 const CLOSE_BYTES: usize = 256 * 1024;
@@ -44,7 +45,9 @@ impl Building {
             let expected = convert::sequence(request.expected);
             self.channels.push(ChannelCommit::new(key, expected));
         }
-        let addressee = request.outcomes.iter().find_map(|it| it.addressee.clone());
+        let addressee = request.outcomes.iter().find_map(|it| it.addressee.as_ref());
+        let addressee = addressee.map(|it| it.0.clone());
+        let addressee = addressee.or_else(|| request.deliveries.iter().find_map(told));
         if let Some(commit) = self.channels.get_mut(at) {
             commit.unsent |= !request.deliveries.is_empty();
             commit.entries.append(&mut request.entries);
@@ -55,9 +58,20 @@ impl Building {
         }
         self.parts.push(Part {
             writes: true,
-            addressee: addressee.map(|it| it.0),
+            addressee,
             ..Part::new(request, bytes)
         });
+    }
+}
+
+/// The group of who is answered by this. Until the answer is taken in, its operation is not done: a word of that could
+/// overtake it.
+fn told(delivery: &Delivery) -> Option<SmolStr> {
+    match delivery {
+        Delivery::Answer { origin, .. } | Delivery::NotJoined { origin } => {
+            Some(origin.group.0.clone())
+        }
+        _ => None,
     }
 }
 
