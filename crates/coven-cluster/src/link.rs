@@ -204,8 +204,9 @@ pub enum ToFront {
         /// The operation's number.
         n: u64,
     },
-    /// All that operations up to `n` led to is acknowledged: they are not sent again (design §3.6). Where `n` is a read or
-    /// a passing command ([`Operation::is_passing`]), this is about it alone, and follows when its answer is on its way.
+    /// All that commands up to `n` led to is acknowledged: they are not sent again (design §3.6). Where `n` is a read or
+    /// a passing command ([`Operation::is_passing`]), this is about it alone, and follows when its answer is on its way;
+    /// no other word is about those.
     Done {
         /// The channel.
         channel: Channel,

@@ -233,13 +233,18 @@ impl Operations {
         }
     }
 
-    /// What operations up to `n` led to is acknowledged; if `n` is a read or a passing command, it alone is answered.
+    /// What commands up to `n` led to is acknowledged; if `n` is a read or a passing command, it alone is answered. Of what is
+    /// not kept any more nobody knows which it was: its end says nothing of others.
     pub fn done(&mut self, channel: &Channel, n: u64) {
-        let is_passing = self.line(channel).is_some_and(|line| {
-            let entry = line.iter().find(|entry| entry.n == n);
-            entry.is_some_and(|entry| entry.operation.is_passing())
-        });
-        let is_done = |entry: &Entry| entry.n == n || entry.n < n && !is_passing;
+        let Some(is_passing) = self.line(channel).and_then(|line| {
+            let at = line.binary_search_by_key(&n, |entry| entry.n).ok()?;
+            Some(line.get(at)?.operation.is_passing())
+        }) else {
+            return;
+        };
+        let is_done = |entry: &Entry| {
+            entry.n == n || entry.n < n && !is_passing && !entry.operation.is_passing()
+        };
         self.remove(channel, is_done);
     }
 

@@ -249,6 +249,33 @@ fn the_end_of_a_read_says_nothing_of_commands_before_it() {
 }
 
 #[test]
+fn i5_the_end_of_a_command_says_nothing_of_reads_before_it() {
+    let (mut table, mut out, now) = two_nodes();
+    table.submit(read(), now, &mut out).unwrap();
+    submit(&mut table, &mut out, now, 1);
+    table.done(&channel(), 2);
+    assert_eq!(table.len(), 1, "nobody has answered the read");
+    table.link_down(N0, now, &mut out);
+    assert_eq!(out.refused, [Condition::RemoteServerTimeout]);
+}
+
+#[test]
+fn i4_the_end_of_what_was_given_up_says_nothing_of_others() {
+    let (mut table, mut out, now) = two_nodes();
+    submit(&mut table, &mut out, now, 2);
+    table.submit(read(), now, &mut out).unwrap();
+    table.link_down(N0, now, &mut out);
+    assert_eq!(out.refused, [Condition::RemoteServerTimeout], "the read");
+    table.link_up(N0);
+    table.owned(N0, &owned(5), &mut out);
+    table.done(&channel(), 3);
+    assert_eq!(table.len(), 2);
+    out.take();
+    table.owned(N1, &owned(6), &mut out);
+    assert_eq!(out.take(), [(N1, 1, 0, 0), (N1, 2, 1, 0)]);
+}
+
+#[test]
 fn il_19_what_was_not_taken_is_dropped_before_it_is_refused() {
     let (mut table, mut out, now) = two_nodes();
     submit(&mut table, &mut out, now, 1);
