@@ -196,3 +196,53 @@ async fn a_refusal_that_comes_again_is_written_once() {
     assert_eq!(stream.drain().await.len(), 1);
     assert_eq!(cluster.handle.snapshot().refused_again, 1);
 }
+
+fn name(n: u64) -> Option<(coven_cluster::ProcessId, u64)> {
+    Some((common::cluster::ME, n))
+}
+
+#[tokio::test]
+async fn i5_il_10_a_stored_refusal_is_acknowledged_behind_its_barrier_only() {
+    let (cluster, _server, mut stream, node) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    node.owns(&room).await;
+    node.sends(&room, 1, base).await;
+    let said = room.say("hag66", "one");
+    node.sends(&room, 2, said).await;
+    let up_to = |commit| move |node: &common::node::Node| {
+        node.acknowledged().iter().any(|ack| ack.commit >= commit)
+    };
+    stream.serve_until(|| up_to(2)(&node.node)).await;
+    stream.answers = false;
+    node.sends(&room, 9, vec![refused(name(4))]).await;
+    let heard = stream.until_barrier().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    assert!(!up_to(9)(&node.node), "the server may not have it");
+    stream.answers = true;
+    stream.release().await;
+    stream.serve_until(|| up_to(9)(&node.node)).await;
+    drop(cluster);
+}
+
+#[tokio::test]
+async fn i5_il_10_a_stored_refusal_that_finds_no_stream_is_asked_for_again() {
+    let (cluster, mut server, stream, node) = Cluster::held().await;
+    let (room, base) = Room::with("coven", &["hag66"]);
+    let head = room.head();
+    node.owns(&room).await;
+    node.sends(&room, 1, base).await;
+    drop(stream);
+    until("it is down", || !cluster.handle.connections()[0].is_up).await;
+    node.sends(&room, 9, vec![refused(name(4))]).await;
+    until("it was gone through", || cluster.handle.snapshot().answers_lost == 1).await;
+    let mut stream = server.accept().await;
+    stream.serve_until(|| !node.node.lost().is_empty()).await;
+    assert!(node.node.acknowledged().iter().all(|ack| ack.commit < 9));
+    let mut again = vec![room.base(head, &[])];
+    again.push(refused(name(4)));
+    node.sends(&room, 9, again).await;
+    let told = || node.node.acknowledged().iter().any(|ack| ack.commit == 9);
+    let heard = stream.serve_until(told).await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+}

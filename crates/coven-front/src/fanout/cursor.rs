@@ -19,6 +19,8 @@ pub(crate) struct Mark {
     pub(crate) commit: u64,
     /// ... of this owner: each counts its own.
     pub(crate) owner: Epoch,
+    /// The number of what was written last: events, and what else must not be lost.
+    pub(crate) no: u64,
 }
 
 /// One channel on one connection.
@@ -28,8 +30,8 @@ pub(crate) struct Cursor {
     written: Mark,
     /// Nothing up to here can be lost any more.
     done: Mark,
-    /// The last event written and not acknowledged.
-    pending: Option<(Sequence, Epoch)>,
+    /// What was written last and is not acknowledged.
+    pending: Option<Mark>,
     /// Something was lost or dropped: nothing is written until the node sends what is missing.
     gap: Option<Gap>,
     /// What the node was told: sequence and commit. `None`: it has to be told anew.
@@ -187,7 +189,17 @@ impl Cursor {
     /// A wanted event was written, or handed over to be. Tells what holds once the server has taken it in.
     pub(crate) fn wrote(&mut self, sequence: Sequence, first: Epoch) -> Mark {
         self.moves(sequence, first);
-        self.pending = Some((sequence, first));
+        self.writes()
+    }
+
+    /// A stored refusal was written, or handed over to be: its commit is not acknowledged before it (I5, IL-10).
+    pub(crate) const fn refused(&mut self) -> Mark {
+        self.writes()
+    }
+
+    const fn writes(&mut self) -> Mark {
+        self.written.no += 1;
+        self.pending = Some(self.written);
         self.written
     }
 
@@ -209,47 +221,58 @@ impl Cursor {
         (self.written.sequence, self.written.first) = (sequence, first);
     }
 
-    /// Something of a wanted event was for this connection, which has no stream.
+    /// Something of a wanted event, or a stored refusal, was for this connection, which has no stream.
     pub(crate) fn dropped(&mut self) {
         self.lost();
-        self.gap = Some(Gap::new(Cause::Lost));
+        self.lacks(Cause::Lost);
     }
 
-    /// Something of a wanted event was for this connection, on which too much waits already. What is on its way is not
-    /// lost: this event and all after it come again behind it.
-    pub(crate) const fn missed(&mut self) {
-        self.gap = Some(Gap::new(Cause::LeftOut));
+    /// Something of a wanted event, or a stored refusal, was for this connection, on which too much waits already. What is
+    /// on its way is not lost: this and all after it come again behind it.
+    pub(crate) fn missed(&mut self) {
+        self.lacks(Cause::LeftOut);
+    }
+
+    /// Something is missing. What has not begun begins as before, but is asked for.
+    fn lacks(&mut self, cause: Cause) {
+        let begins = self.gap.is_some_and(|gap| gap.cause == Cause::Begins);
+        self.gap = Some(Gap {
+            is_needed: true,
+            ..Gap::new(if begins { Cause::Begins } else { cause })
+        });
     }
 
     /// What was handed over was not written to the present stream from some event on: the last that was is `last`, or the
     /// acknowledged one. What is on its way is not lost (IL-03, IL-23).
     pub(crate) fn unwritten(&mut self, last: Option<Mark>) {
-        self.pending = last.map(|last| (last.sequence, last.first));
+        self.pending = last;
         let last = last.unwrap_or(self.done);
         (self.written.sequence, self.written.first) = (last.sequence, last.first);
+        let of_owner = last.owner == self.written.owner;
+        self.written.commit = self.done.commit.max(if of_owner { last.commit } else { 0 });
         self.missed();
     }
 
-    /// All output of a commit has been gone through. Tells what holds once the last written event is acknowledged.
+    /// All output of a commit has been gone through. Tells what holds once what was written last is acknowledged.
     pub(crate) fn committed(&mut self, commit: u64) -> Option<Mark> {
         if self.gap.is_some() {
             return None;
         }
         self.written.commit = self.written.commit.max(commit);
-        let Some((sequence, first)) = self.pending else {
+        let Some(pending) = self.pending else {
             self.done.commit = self.written.commit;
             return None;
         };
         Some(Mark {
-            sequence,
-            first,
-            ..self.written
+            commit: self.written.commit,
+            owner: self.written.owner,
+            ..pending
         })
     }
 
     /// The server has taken in what was written up to `mark`.
     pub(crate) fn acknowledged(&mut self, mark: Mark) {
-        if self.pending == Some((mark.sequence, mark.first)) {
+        if self.pending.is_some_and(|last| last.no == mark.no) {
             self.pending = None;
             self.done = self.written;
             self.replaced = None;
@@ -270,8 +293,11 @@ impl Cursor {
     /// The stream is gone, and with it what was not acknowledged (IL-05).
     pub(crate) fn lost(&mut self) {
         if self.pending.take().is_some() {
-            self.written = self.done;
-            self.gap = Some(Gap::new(Cause::Lost));
+            self.written = Mark {
+                no: self.written.no,
+                ..self.done
+            };
+            self.lacks(Cause::Lost);
         }
     }
 

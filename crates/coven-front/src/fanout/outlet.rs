@@ -1,12 +1,12 @@
 //! A worker's end of one connection: what it packs for it, and what of that the server has not yet taken in.
 //!
-//! Owns the open chunk and the ledger: for each written event the chunk that holds its last byte. When a barrier
-//! acknowledges chunks, the ledger says which events those were; when a stream is lost, which are to come again.
+//! Owns the open chunk and the ledger: for each written event, and each stored refusal, the chunk that holds its last byte.
+//! When a barrier acknowledges chunks, the ledger says which those were; when a stream is lost, which are to come again.
 //!
 //! Owns the patience with a server that takes less than is for it: while its lane is full the worker waits, but no longer
 //! than `hold.rs` says. Then the connection is behind: its events are left out, and asked for again when half of the lane
 //! has been written. Answers and refusals cannot come again: they go on until twice as much waits, and may so precede
-//! events that were left out. Beyond that they are counted as lost. Relayed IQs go on as long, but only while no event of
+//! events that were left out. Beyond that they are counted as lost, but for stored refusals, which are asked for again. Relayed IQs go on as long, but only while no event of
 //! their channel is left out. Private messages are events, and come again like all others.
 //!
 //! While the process's session is over, nothing at all is packed; what was handed over and is not written is told as such.
@@ -60,7 +60,7 @@ pub(crate) enum Fate<'a> {
     Unwritten(&'a Channel, Option<Mark>),
 }
 
-/// A written event.
+/// A written event, or a stored refusal.
 #[derive(Debug)]
 struct Entry {
     chunk: u64,
@@ -203,8 +203,7 @@ impl Outlet {
     /// What was noted last stands for a whole commit, if it is of this channel.
     pub(crate) fn commit(&mut self, channel: &Channel, mark: Mark) {
         let last = self.ledger.back_mut();
-        let same =
-            |last: &&mut Entry| last.mark.sequence == mark.sequence && last.channel == *channel;
+        let same = |last: &&mut Entry| last.mark.no == mark.no && last.channel == *channel;
         if let Some(last) = last.filter(same) {
             last.mark = mark;
         }

@@ -133,9 +133,20 @@ impl Projection {
                     | Delivery::NotJoined { .. } => Cursor::takes_answers,
                     _ => Cursor::is_current,
                 };
+                let is_stored = matches!(
+                    &other,
+                    Delivery::Refused {
+                        operation: Some(_),
+                        ..
+                    }
+                );
                 self.open(stage, wants);
                 self.passing(other, stage);
-                self.shut(stage);
+                if is_stored {
+                    self.shut_behind(channel, stage);
+                } else {
+                    self.shut(stage);
+                }
             }
         }
         false
@@ -438,6 +449,20 @@ impl Projection {
                 Gate::Passed
             };
             stage.set(seat.connection, gate);
+        }
+    }
+
+    /// Shuts the gates behind a stored refusal: the node keeps it until it is acknowledged, so it is noted like an event, and
+    /// comes again where it was not written (I5, IL-10).
+    fn shut_behind(&mut self, channel: &Channel, stage: &mut Stage) {
+        for seat in &mut self.seats {
+            let (gate, touched) = stage.shut(seat.connection);
+            match (gate, touched, stage.outlets.get_mut(seat.connection)) {
+                (Gate::Open, true, Some(outlet)) => outlet.note(channel, seat.cursor.refused()),
+                (Gate::Down, true, _) => seat.cursor.dropped(),
+                (Gate::Behind, true, _) => seat.cursor.missed(),
+                _ => {}
+            }
         }
     }
 

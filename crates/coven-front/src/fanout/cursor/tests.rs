@@ -449,3 +449,76 @@ fn il_23_what_was_not_written_comes_again_and_what_was_does_not() {
     cursor.base(Sequence(0), None, OWNER);
     assert!(cursor.wants(Sequence(1), OWNER), "nothing was acknowledged");
 }
+
+#[test]
+fn i5_il_10_a_stored_refusal_is_acknowledged_once_the_server_has_it() {
+    let mut cursor = cursor(3);
+    cursor.refused();
+    let whole = cursor.committed(9).unwrap();
+    let told = cursor.news(FAR).map(|mark| mark.commit);
+    assert!(told.is_none_or(|commit| commit == 0), "{told:?}");
+    assert!(!cursor.is_done());
+    cursor.acknowledged(whole);
+    assert_eq!(cursor.news(FAR).unwrap().commit, 9);
+    assert!(cursor.is_done());
+}
+
+#[test]
+fn i5_il_10_the_barrier_of_an_event_says_nothing_of_a_refusal_behind_it() {
+    let mut cursor = cursor(4);
+    cursor.wrote(Sequence(5), OWNER);
+    let event = cursor.committed(8).unwrap();
+    cursor.refused();
+    let refusal = cursor.committed(9).unwrap();
+    cursor.acknowledged(event);
+    let news = cursor.news(FAR).unwrap();
+    assert_eq!((news.sequence, news.commit), (Sequence(5), 8));
+    cursor.acknowledged(refusal);
+    assert_eq!(cursor.news(FAR).unwrap().commit, 9);
+}
+
+#[test]
+fn i5_il_10_a_refusal_that_found_no_way_comes_again() {
+    let gates: [fn(&mut Cursor); 2] = [Cursor::dropped, Cursor::missed];
+    for meets in gates {
+        let mut cursor = cursor(3);
+        meets(&mut cursor);
+        assert_eq!(cursor.committed(9), None);
+        assert!(cursor.ask());
+        let based = cursor.base(Sequence(3), Some(Sequence(3)), OWNER);
+        assert_eq!(based, Based::Complete);
+        cursor.refused();
+        let whole = cursor.committed(9).unwrap();
+        cursor.acknowledged(whole);
+        assert_eq!(cursor.news(FAR).unwrap().commit, 9);
+    }
+}
+
+#[test]
+fn i5_il_05_a_refusal_goes_with_its_stream() {
+    let mut cursor = cursor(3);
+    cursor.refused();
+    cursor.committed(9);
+    cursor.lost();
+    assert!(cursor.ask(), "it is asked for");
+    let mut begins = Cursor::new();
+    begins.refused();
+    begins.lost();
+    assert!(begins.ask());
+    let based = begins.base(Sequence(5), None, OWNER);
+    assert_eq!(based, Based::Complete, "it has missed nothing else");
+}
+
+#[test]
+fn i5_il_23_the_commit_of_what_was_not_written_is_not_acknowledged() {
+    let mut cursor = cursor(0);
+    cursor.wrote(Sequence(1), OWNER);
+    let first = cursor.committed(7).unwrap();
+    cursor.wrote(Sequence(2), OWNER);
+    cursor.committed(8);
+    cursor.unwritten(Some(first));
+    cursor.acknowledged(first);
+    cursor.ask();
+    cursor.base(Sequence(0), None, OWNER);
+    assert_eq!(cursor.news(FAR).unwrap().commit, 7);
+}
