@@ -10,11 +10,14 @@
 //! have been executed.
 //!
 //! Bounds (I9): [`OPERATIONS`] in all, [`PER_CHANNEL`] of one channel, [`BYTES`] of payload. Beyond them an operation is given
-//! back to the caller, who refuses it.
+//! back to the caller, who refuses it. What is committed does not count: it waits for its output only, which a connection
+//! that is away may hold up for long. As many of those are kept, to be sent again to a node whose store has lost them;
+//! beyond that the oldest are forgotten: their outcome is stored, and the journal owes what they led to.
 
-use crate::{Channel, Operation, OperationId, ProcessId, Request, ShardId};
-use coven_core::{Command, Condition, Epoch, Refusal};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::{Channel, Operation, OperationId, ProcessId, ShardId};
+use coven_core::{Condition, Epoch, Refusal};
+use entry::{Entry, Line, Load, has_more, weight};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,9 +31,6 @@ pub const BYTES: usize = 64 * 1024 * 1024;
 pub const OWNERLESS: Duration = Duration::from_secs(5);
 /// What may have been executed is `remote-server-timeout` after so long without a word.
 pub const UNKNOWN: Duration = Duration::from_secs(20);
-/// What an operation weighs besides its payload.
-const OVERHEAD_BYTES: usize = 512;
-
 /// What the table wants done, at once and in order.
 pub trait Effects {
     /// Hands an operation to a node's link. `false`: its queue is full, nothing was sent.
@@ -49,8 +49,12 @@ pub struct Operations {
     shards: BTreeMap<ShardId, Shard>,
     /// Channels of which something could not be sent, since a queue was full.
     backlog: BTreeSet<Channel>,
-    kept: usize,
-    bytes: usize,
+    /// What is not committed.
+    open: Load,
+    /// What is.
+    committed: Load,
+    /// Where that is, the oldest first.
+    oldest: BTreeMap<u64, Channel>,
 }
 
 #[derive(Debug, Default)]
@@ -63,24 +67,6 @@ struct Shard {
     lines: BTreeMap<Channel, Line>,
 }
 
-/// The unanswered operations of a channel, in order.
-type Line = VecDeque<Entry>;
-
-#[derive(Debug)]
-struct Entry {
-    n: u64,
-    operation: Box<Operation>,
-    bytes: usize,
-    /// When it came.
-    since: Instant,
-    /// To whom it was sent and has not come back from.
-    with: Option<ProcessId>,
-    /// How many of its sendings may have been executed.
-    in_doubt: u32,
-    /// Its outcome is durable.
-    is_committed: bool,
-}
-
 impl Operations {
     /// The table of a front-end process.
     #[must_use]
@@ -91,8 +77,9 @@ impl Operations {
             links: BTreeSet::new(),
             shards: BTreeMap::new(),
             backlog: BTreeSet::new(),
-            kept: 0,
-            bytes: 0,
+            open: Load { count: 0, bytes: 0 },
+            committed: Load { count: 0, bytes: 0 },
+            oldest: BTreeMap::new(),
         }
     }
 
@@ -107,7 +94,7 @@ impl Operations {
         out: &mut dyn Effects,
     ) -> Result<(), Box<Operation>> {
         let bytes = weight(&operation);
-        if self.kept >= OPERATIONS || self.bytes + bytes > BYTES {
+        if self.open.count >= OPERATIONS || self.open.bytes + bytes > BYTES {
             return Err(operation);
         }
         let channel = operation.channel.clone();
@@ -117,13 +104,12 @@ impl Operations {
             return Err(operation);
         }
         let line = shard.lines.entry(channel.clone()).or_default();
-        if line.len() >= PER_CHANNEL {
+        if has_more(line, PER_CHANNEL - 1, |entry| !entry.is_committed) {
             return Err(operation);
         }
         self.n += 1;
         line.push_back(Entry::new(self.n, operation, bytes, now));
-        self.kept += 1;
-        self.bytes += bytes;
+        self.open.add(bytes);
         match target {
             Some(to) if !self.flush(&channel, to, out) => self.withdraw(&channel),
             _ => Ok(()),
@@ -226,10 +212,35 @@ impl Operations {
 
     /// What an operation led to is durable: it does not time out any more (IL-25).
     pub fn committed(&mut self, channel: &Channel, n: u64) {
-        let line = self.line(channel);
-        let entry = line.and_then(|line| line.iter_mut().find(|entry| entry.n == n));
-        if let Some(entry) = entry {
-            entry.is_committed = true;
+        let Some(line) = self.line(channel) else {
+            return;
+        };
+        let at = line.binary_search_by_key(&n, |entry| entry.n);
+        let entry = at.ok().and_then(|at| line.get_mut(at));
+        let Some(entry) = entry.filter(|entry| !entry.is_committed) else {
+            return;
+        };
+        entry.is_committed = true;
+        let bytes = entry.bytes;
+        let too_many = has_more(line, PER_CHANNEL, |entry| entry.is_committed);
+        let first = line.iter().find(|entry| entry.is_committed);
+        let first = first.map(|entry| entry.n).filter(|_| too_many);
+        self.open.take(bytes);
+        self.committed.add(bytes);
+        self.oldest.insert(n, channel.clone());
+        if let Some(first) = first {
+            self.remove(channel, |entry| entry.n == first);
+        }
+        self.forget_oldest();
+    }
+
+    /// What is committed and beyond the bounds is forgotten.
+    fn forget_oldest(&mut self) {
+        while self.committed.count > OPERATIONS || self.committed.bytes > BYTES {
+            let Some((n, channel)) = self.oldest.pop_first() else {
+                return;
+            };
+            self.remove(&channel, |entry| entry.n == n);
         }
     }
 
@@ -293,13 +304,13 @@ impl Operations {
     /// Operations that are kept.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.kept
+        self.open.count + self.committed.count
     }
 
     /// Whether none is kept.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.kept == 0
+        self.len() == 0
     }
 
     /// The owner of a shard, if a link leads there.
@@ -407,8 +418,14 @@ impl Operations {
             shard.lines.remove(channel);
             self.backlog.remove(channel);
         }
-        self.kept -= gone.len();
-        self.bytes -= gone.iter().map(|entry| entry.bytes).sum::<usize>();
+        for entry in &gone {
+            if entry.is_committed {
+                self.committed.take(entry.bytes);
+                self.oldest.remove(&entry.n);
+            } else {
+                self.open.take(entry.bytes);
+            }
+        }
         gone
     }
 }
@@ -424,81 +441,6 @@ impl Shard {
     }
 }
 
-impl Entry {
-    fn new(n: u64, operation: Box<Operation>, bytes: usize, since: Instant) -> Self {
-        Self {
-            n,
-            operation,
-            bytes,
-            since,
-            with: None,
-            in_doubt: 0,
-            is_committed: false,
-        }
-    }
-
-    /// Sends it, unless it is there already, or may not be sent again. `false`: there was no room.
-    fn send(&mut self, id: OperationId, to: ProcessId, out: &mut dyn Effects) -> bool {
-        let is_there = self.with == Some(to);
-        if is_there || self.operation.is_passing() && self.in_doubt > 0 {
-            return true;
-        }
-        let mut operation = copy(&self.operation);
-        operation.id = Some(id);
-        if !out.send(to, operation) {
-            return false;
-        }
-        self.with = Some(to);
-        self.in_doubt += 1;
-        true
-    }
-
-    /// Whether it may have been executed where nobody can be asked any more, and must not be sent again.
-    fn is_spent(&self) -> bool {
-        self.operation.is_passing() && self.with.is_none() && self.in_doubt > 0
-    }
-
-    fn is_overdue(&self, now: Instant) -> bool {
-        let patience = if self.in_doubt > 0 {
-            UNKNOWN
-        } else {
-            OWNERLESS
-        };
-        !self.is_committed && now >= self.since + patience
-    }
-
-    /// What its sender is told: `refusal`, unless more than `known` sendings may have been executed.
-    fn verdict(&self, known: u32, refusal: Refusal) -> Refusal {
-        if self.in_doubt > known {
-            return Refusal::usual(Condition::RemoteServerTimeout);
-        }
-        refusal
-    }
-}
-
-/// The same operation for another sending.
-fn copy(operation: &Operation) -> Box<Operation> {
-    Box::new(Operation {
-        channel: operation.channel.clone(),
-        sender: operation.sender.clone(),
-        request: match &operation.request {
-            Request::Command(command) => Request::Command(command.clone()),
-            Request::Query(query) => Request::Query(query.clone()),
-        },
-        origin: std::sync::Arc::clone(&operation.origin),
-        id: None,
-        trace: operation.trace,
-    })
-}
-
-/// About how much memory it holds.
-fn weight(operation: &Operation) -> usize {
-    let carried = match &operation.request {
-        Request::Command(Command::Post(post)) => post.payload.len(),
-        _ => 0,
-    };
-    OVERHEAD_BYTES + operation.origin.payload.len().max(carried)
-}
-
+mod entry;
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,9 @@
 )]
 
 use super::*;
+use crate::Request;
 use coven_core::command::Sender;
-use coven_core::{BareJid, ChannelName, Group, Origin, Query, StanzaKind, View};
+use coven_core::{BareJid, ChannelName, Command, Group, Origin, Query, StanzaKind, View};
 use std::sync::Arc;
 
 const ME: ProcessId = ProcessId(7);
@@ -326,4 +327,38 @@ fn i9_the_operations_of_a_channel_are_bounded() {
     assert!(table.submit(command(), now, &mut out).is_err());
     table.done(&channel(), 1);
     assert!(table.submit(command(), now, &mut out).is_ok());
+}
+
+#[test]
+fn i9_what_is_committed_keeps_nothing_new_out() {
+    let (mut table, mut out, now) = two_nodes();
+    submit(&mut table, &mut out, now, PER_CHANNEL);
+    for n in 1..=PER_CHANNEL as u64 {
+        table.committed(&channel(), n);
+    }
+    submit(&mut table, &mut out, now, PER_CHANNEL);
+    assert!(table.submit(command(), now, &mut out).is_err());
+    assert_eq!(table.len(), 2 * PER_CHANNEL, "its output is waited for");
+}
+
+#[test]
+fn i9_of_what_is_committed_the_oldest_is_forgotten() {
+    let (mut table, mut out, now) = two_nodes();
+    let count = PER_CHANNEL as u64 + 2;
+    for n in 1..=count {
+        submit(&mut table, &mut out, now, 1);
+        table.committed(&channel(), n);
+        table.committed(&channel(), n);
+    }
+    assert_eq!(table.len(), PER_CHANNEL);
+    out.take();
+    table.owned(N1, &owned(6), &mut out);
+    assert_eq!(out.take()[0], (N1, 3, 2, 2), "nothing names what is gone");
+    table.done(&channel(), count);
+    assert!(table.is_empty());
+    submit(&mut table, &mut out, now, 1);
+    table.done(&channel(), count + 1);
+    assert_eq!((table.open.count, table.open.bytes), (0, 0));
+    assert_eq!((table.committed.count, table.committed.bytes), (0, 0));
+    assert!(table.oldest.is_empty());
 }
