@@ -100,7 +100,8 @@ impl Me {
 
     /// Who is there.
     ///
-    /// Errors: it is of another cluster, not of that role, or speaks no version that we speak.
+    /// Errors: it is of another cluster, not of that role, speaks no version that we speak, or reads no format that we read:
+    /// it could take nothing of what is stored.
     pub(crate) fn meets(&self, hello: &wire::Hello, role: Role) -> Result<Peer, Broken> {
         let process =
             process_from(&hello.process).map_err(|error| Broken::Malformed(error.to_string()))?;
@@ -113,6 +114,11 @@ impl Me {
         }
         if hello.shards != u32::from(self.shards) {
             return Err(refused(format!("a peer with {} shards", hello.shards)));
+        }
+        if hello.oldest_format > *self.formats.end() || hello.newest_format < *self.formats.start()
+        {
+            let (oldest, newest) = (hello.oldest_format, hello.newest_format);
+            return Err(refused(format!("a peer of formats {oldest} to {newest}")));
         }
         Ok(Peer {
             process: ProcessId(process),
@@ -185,6 +191,9 @@ mod tests {
         other.cluster = "d".into();
         assert!(node.meets(&other.hello(), Role::Front).is_err());
         other.cluster = "c".into();
+        other.formats = 2..=3;
+        assert!(node.meets(&other.hello(), Role::Front).is_err());
+        other.formats = 1..=2;
         let peer = node.meets(&other.hello(), Role::Front).unwrap();
         assert_eq!(peer.process, ProcessId(7));
     }

@@ -7,12 +7,17 @@ use std::time::Duration;
 use coven_store::registry::{Role, Sight};
 use smol_str::SmolStr;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::Dial;
 use crate::ProcessId;
+use crate::rendezvous::{Candidate, Thing, score};
 
 /// The first pause before dialling again, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// A link that lasted for so long was a good one. What ends sooner may do so again for the same reason, and each beginning
+/// costs a node what it owes.
+const LASTED: Duration = Duration::from_secs(10);
 
 /// Tells the agent that a link is up. It counts as down again when [`Dial::link`] ends.
 #[derive(Debug, Clone)]
@@ -100,19 +105,61 @@ impl Links {
     }
 }
 
-/// Keeps a link: dials again, after a pause that grows until a link was up.
+/// Keeps a link: dials again, after a pause that grows until a link has lasted.
 async fn keep<D: Dial>(dial: Arc<D>, address: SmolStr, link: LinkUp) {
-    let mut pause = PAUSES.0;
+    let mut pauses = Pauses::default();
     loop {
+        let began = Instant::now();
         dial.link(link.process, address.clone(), link.clone()).await;
-        pause = match link.down() {
-            true => PAUSES.0,
-            false => (pause * 2).min(PAUSES.1),
-        };
-        tokio::time::sleep(pause).await;
+        let lasted = link.down() && began.elapsed() >= LASTED;
+        tokio::time::sleep(pauses.next(link.process, lasted)).await;
+    }
+}
+
+/// The pauses between links to one node.
+#[derive(Debug, Default)]
+struct Pauses(u32);
+
+impl Pauses {
+    /// The next one, a part of it by the node and the attempt: those to several nodes are not all dialled at once.
+    fn next(&mut self, node: ProcessId, lasted: bool) -> Duration {
+        let attempt = if lasted { 0 } else { self.0 };
+        self.0 = attempt.saturating_add(1);
+        let full = (PAUSES.0 * 2_u32.saturating_pow(attempt.min(8))).min(PAUSES.1);
+        let thing = Thing::number(u16::try_from(attempt).unwrap_or(u16::MAX));
+        let score = score(
+            thing,
+            Candidate {
+                process: node,
+                weight: 1,
+            },
+        );
+        let part = score.map_or(0, |(score, _)| score % 1024);
+        full / 2 + full.mul_f64(f64::from(u32::try_from(part).unwrap_or(0)) / 2048.0)
     }
 }
 
 fn lock(up: &Mutex<BTreeSet<ProcessId>>) -> std::sync::MutexGuard<'_, BTreeSet<ProcessId>> {
     up.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i9_links_that_do_not_last_are_dialled_less_and_less_often() {
+        let (mut pauses, node) = (Pauses::default(), ProcessId(100));
+        let (mut last, mut most) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..8 {
+            last = pauses.next(node, false);
+            most = most.max(last);
+        }
+        assert!(last >= PAUSES.1 / 2 && most <= PAUSES.1);
+        assert!(pauses.next(node, true) <= PAUSES.0, "it has lasted");
+        assert_ne!(
+            pauses.next(node, false),
+            pauses.next(ProcessId(101), true) * 2
+        );
+    }
 }
