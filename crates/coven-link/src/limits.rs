@@ -51,7 +51,7 @@ impl Limits {
         Self {
             silence: Duration::from_secs(6),
             queue_bytes: 16 * 1024 * 1024,
-            max_message: 16 * 1024 * 1024,
+            max_message: 4 * 1024 * 1024,
             ..Self::front()
         }
     }

@@ -344,8 +344,11 @@ impl Worker {
                 }
             }
             let count = told.len() as u64;
-            if count > 0 && self.node.try_send(ToNode::Acknowledge(told)).is_err() {
-                return false;
+            while !told.is_empty() {
+                let page = told.split_off(told.len().saturating_sub(PAGE));
+                if self.node.try_send(ToNode::Acknowledge(page)).is_err() {
+                    return false;
+                }
             }
             self.stage.front.counters.acknowledged.add(count);
             for channel in self.dirty.drain(start..) {

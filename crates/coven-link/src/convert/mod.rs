@@ -15,6 +15,17 @@ use coven_core::ChannelName;
 use coven_proto::Error;
 use coven_proto::wire::link as wire;
 
+/// Connections, acknowledgements or channels in one message: small ones decode to much more than their bytes.
+const MOST: usize = 4096;
+
+/// Errors: there are more than `most`.
+const fn few<T>(all: &[T], most: usize) -> Result<(), Error> {
+    if all.len() > most {
+        return Err(Error::Invalid("number of entries: too many"));
+    }
+    Ok(())
+}
+
 fn channel_to(channel: &Channel) -> wire::ChannelName {
     wire::ChannelName {
         space: channel.name().space.as_str().into(),

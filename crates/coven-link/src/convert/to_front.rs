@@ -1,7 +1,7 @@
 //! What nodes say to front-ends.
 
 use super::{
-    channel_from, channel_to, id_from, id_to, process_from, process_to, relay_from, relay_to,
+    channel_from, channel_to, few, id_from, id_to, process_from, process_to, relay_from, relay_to,
     trace_from, trace_to,
 };
 use bytes::Bytes;
@@ -107,6 +107,7 @@ fn owned_from(owned: wire::Owned, shards: u16) -> Result<Vec<(ShardId, Epoch)>, 
         Ok(shard) if shard < shards => Ok((ShardId(shard), Epoch(s.epoch))),
         _ => Err(Error::Invalid("shard")),
     };
+    few(&owned.shards, usize::from(shards))?;
     owned.shards.into_iter().map(shard).collect()
 }
 

@@ -1,8 +1,8 @@
 //! What front-ends say to nodes.
 
 use super::{
-    channel_from, channel_to, id_from, id_to, process_from, process_to, relay_from, relay_to,
-    trace_from, trace_to,
+    MOST, channel_from, channel_to, few, id_from, id_to, process_from, process_to, relay_from,
+    relay_to, trace_from, trace_to,
 };
 use bytes::Bytes;
 use coven_cluster::link::DirectoryRequest;
@@ -56,17 +56,19 @@ pub fn encode_to_node(message: &ToNode) -> Bytes {
 /// The message that [`encode_to_node`] made. `shards`: of this cluster.
 pub fn decode_to_node(message: wire::ToNode, shards: u16) -> Result<ToNode, Error> {
     Ok(match message.body.ok_or(Error::Missing("message"))? {
-        Body::Holds(holds) => ToNode::Holds(holds.held.into_iter().map(held_from).collect()),
+        Body::Holds(holds) => {
+            few(&holds.held, MOST)?;
+            ToNode::Holds(holds.held.into_iter().map(held_from).collect())
+        }
         Body::Operation(operation) => {
             ToNode::Operation(Box::new(operation_from(operation, shards)?))
         }
-        Body::Acknowledge(batch) => ToNode::Acknowledge(
-            batch
-                .acknowledged
-                .into_iter()
-                .map(|one| acknowledged_from(one, shards))
-                .collect::<Result<_, _>>()?,
-        ),
+        Body::Acknowledge(batch) => {
+            few(&batch.acknowledged, MOST)?;
+            let all = batch.acknowledged.into_iter();
+            let all = all.map(|one| acknowledged_from(one, shards));
+            ToNode::Acknowledge(all.collect::<Result<_, _>>()?)
+        }
         Body::Directory(request) => ToNode::Directory(Box::new(DirectoryRequest {
             space: request.space.into(),
             sender: sender_from(request.sender)?,
@@ -76,14 +78,15 @@ pub fn decode_to_node(message: wire::ToNode, shards: u16) -> Result<ToNode, Erro
         Body::Sweep(sweep) => ToNode::Sweep {
             group: Group(sweep.group.into()),
         },
-        Body::StreamLost(lost) => ToNode::StreamLost {
-            connection: lost.connection.into(),
-            channels: lost
-                .channels
-                .into_iter()
-                .map(|channel| channel_from(Some(channel), shards))
-                .collect::<Result<_, _>>()?,
-        },
+        Body::StreamLost(lost) => {
+            few(&lost.channels, MOST)?;
+            let channels = lost.channels.into_iter();
+            let channels = channels.map(|channel| channel_from(Some(channel), shards));
+            ToNode::StreamLost {
+                connection: lost.connection.into(),
+                channels: channels.collect::<Result<_, _>>()?,
+            }
+        }
         Body::Relay(to) => ToNode::Relay {
             to: ProcessId(process_from(&to.to)?),
             relay: relay_from(to.relay.ok_or(Error::Missing("relay"))?),
