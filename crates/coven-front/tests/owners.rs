@@ -209,8 +209,8 @@ async fn i5_il_10_a_stored_refusal_is_acknowledged_behind_its_barrier_only() {
     node.sends(&room, 1, base).await;
     let said = room.say("hag66", "one");
     node.sends(&room, 2, said).await;
-    let up_to = |commit| move |node: &common::node::Node| {
-        node.acknowledged().iter().any(|ack| ack.commit >= commit)
+    let up_to = |commit| {
+        move |node: &common::node::Node| node.acknowledged().iter().any(|ack| ack.commit >= commit)
     };
     stream.serve_until(|| up_to(2)(&node.node)).await;
     stream.answers = false;
@@ -235,7 +235,10 @@ async fn i5_il_10_a_stored_refusal_that_finds_no_stream_is_asked_for_again() {
     drop(stream);
     until("it is down", || !cluster.handle.connections()[0].is_up).await;
     node.sends(&room, 9, vec![refused(name(4))]).await;
-    until("it was gone through", || cluster.handle.snapshot().answers_lost == 1).await;
+    until("it was gone through", || {
+        cluster.handle.snapshot().answers_lost == 1
+    })
+    .await;
     let mut stream = server.accept().await;
     stream.serve_until(|| !node.node.lost().is_empty()).await;
     assert!(node.node.acknowledged().iter().all(|ack| ack.commit < 9));

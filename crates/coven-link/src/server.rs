@@ -13,6 +13,7 @@ use coven_core::{Condition, Epoch, Refusal};
 use coven_proto::wire::link as wire;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +37,10 @@ pub trait Fronts: Send + Sync + 'static {
 
     /// A front-end has come, and takes what is sent into `link`.
     fn attach(&self, front: &Peer, link: ToFrontEnd) -> Arc<Self::Seat>;
+
+    /// Ends when the node has detached the front-end, and sends it nothing more: then its link is ended, so that it comes
+    /// back and gets what it has missed (design §5.9).
+    fn detached(&self, seat: &Self::Seat) -> impl Future<Output = ()> + Send;
 }
 
 /// How a node takes links.
@@ -258,15 +263,18 @@ impl<F: Fronts> Inner<F> {
             outbox,
             encodings: self.encodings.clone(),
         };
+        let seat = self.fronts.attach(&peer, link.clone());
         let to = ToSeat {
-            seat: self.fronts.attach(&peer, link.clone()),
+            seat: Arc::clone(&seat),
             back: link,
+            process: peer.process,
             shards: self.options.me.shards,
             patience: limits.stall,
         };
         info!(front = %id(peer.process), version = peer.version, "a front-end has a link");
         let broken = tokio::select! {
             broken = pump::run(stream, to, outgoing, frames, limits, &self.options.stats) => broken,
+            () = self.fronts.detached(&seat) => Broken::Stalled,
             () = place.stop.cancelled() => Broken::Replaced,
             () = self.stop.cancelled() => Broken::Closed,
         };
@@ -284,6 +292,8 @@ fn id(process: ProcessId) -> String {
 struct ToSeat<S> {
     seat: Arc<S>,
     back: ToFrontEnd,
+    /// Whose link this is.
+    process: ProcessId,
     shards: u16,
     patience: Duration,
 }
@@ -294,10 +304,22 @@ impl<S: NodeLink> Deliver for ToSeat<S> {
     async fn deliver(&mut self, message: wire::ToNode) -> Result<(), Broken> {
         let message = decode_to_node(message, self.shards)
             .map_err(|error| Broken::Malformed(error.to_string()))?;
+        if is_of_another(&message, self.process) {
+            return Err(Broken::Malformed("an operation of another process".into()));
+        }
         match self.seat.try_send(message) {
             Ok(()) => Ok(()),
             Err(message) => self.not_taken(message).await,
         }
+    }
+}
+
+/// Whether an operation bears the name of another process than the one whose link it came by: it would take the place of
+/// that one's own.
+fn is_of_another(message: &ToNode, process: ProcessId) -> bool {
+    match message {
+        ToNode::Operation(operation) => operation.id.is_some_and(|id| id.process != process.0),
+        _ => false,
     }
 }
 

@@ -235,6 +235,49 @@ async fn a_front_end_that_does_not_read_is_cut_off_and_holds_nobody_up_for_long(
 }
 
 #[tokio::test]
+async fn i9_the_link_of_a_front_end_that_the_node_has_detached_ends_and_a_new_one_begins() {
+    let node = Node::start(quick(Limits::node())).await;
+    let mut front = Front::start(&node, quick(Limits::front()));
+    let (mut at_node, mut to_node) = (node.seat().await, front.seat().await);
+    at_node.gone.cancel();
+    assert!(within(at_node.heard.recv()).await.is_none());
+    assert!(within(to_node.heard.recv()).await.is_none());
+    let (_at_node, to_node) = (node.seat().await, front.seat().await);
+    to_node.link.try_send(holds(9)).unwrap();
+    assert_eq!(node.stats.snapshot().broken.get("stalled"), Some(&1));
+}
+
+#[tokio::test]
+async fn an_operation_in_the_name_of_another_process_closes_the_link() {
+    let node = Node::start(quick(Limits::node())).await;
+    let mut front = Front::start(&node, quick(Limits::front()));
+    let (mut at_node, to_node) = (node.seat().await, front.seat().await);
+    let mine = me_front(1).process.0;
+    to_node.link.try_send(pair::operation(mine, 1)).unwrap();
+    assert!(within(at_node.heard.recv()).await.is_some());
+    to_node.link.try_send(pair::operation(4711, 2)).unwrap();
+    assert!(within(at_node.heard.recv()).await.is_none());
+    assert_eq!(node.stats.snapshot().broken.get("malformed"), Some(&1));
+}
+
+#[tokio::test]
+async fn i9_many_small_things_in_one_message_close_the_link() {
+    let node = Node::start(quick(Limits::node())).await;
+    // Connections that say nothing: two bytes each.
+    let held: Vec<u8> = [1 << 3 | 2, 0].repeat(70_000);
+    let field = |number: u8, bytes: &[u8]| {
+        let mut all = vec![number << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut all);
+        all.extend(bytes);
+        all
+    };
+    let frame = field(2, &field(1, &held));
+    let status = pair::raw_call(&node, &me_front(1).versions, Some(frame)).await;
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("too many"), "{status:?}");
+}
+
+#[tokio::test]
 async fn i10_what_is_no_message_closes_the_link_and_is_counted() {
     let node = Node::start(quick(Limits::node())).await;
     for bytes in [

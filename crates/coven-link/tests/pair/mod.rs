@@ -1,6 +1,10 @@
 //! A node and a front-end that only note what they hear, a wall between them, and certificates.
 
-use coven_cluster::{FrontLink, NodeLink, ProcessId, ToFront, ToNode};
+use coven_cluster::{
+    Channel, FrontLink, NodeLink, Operation, OperationId, ProcessId, Request, ToFront, ToNode,
+};
+use coven_core::command::Sender;
+use coven_core::{BareJid, ChannelName, Command, Group, Origin, StanzaKind, View};
 use coven_link::{
     Client, Fronts, Limits, Me, Nodes, Peer, Role, Security, Server, ServerOptions, State, Stats,
     Target, ToFrontEnd, tls::Files,
@@ -17,6 +21,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 /// Waits, but not for ever.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
@@ -56,6 +61,43 @@ pub(crate) fn me_front(n: u128) -> Me {
     me(2_000 + n, Role::Front)
 }
 
+/// A command in the name of a process.
+pub(crate) fn operation(process: u128, n: u64) -> ToNode {
+    let group = Group("main".into());
+    let from = "hag66@shakespeare.example";
+    let name = ChannelName {
+        space: "chat.example".into(),
+        local: "coven".into(),
+    };
+    let origin = Origin {
+        kind: StanzaKind::Iq,
+        from: from.into(),
+        to: "coven@chat.example".into(),
+        id: None,
+        lang: None,
+        view: View::Muc,
+        group: group.clone(),
+        payload: bytes::Bytes::new(),
+    };
+    ToNode::Operation(Box::new(Operation {
+        channel: Channel::new(name, 1024),
+        sender: Sender {
+            full: None,
+            bare: BareJid::from_normalised(from.to_owned()),
+            group,
+        },
+        request: Request::Command(Command::Create),
+        origin: Arc::new(origin),
+        id: Some(OperationId {
+            process,
+            n,
+            prev: n - 1,
+            base: n - 1,
+        }),
+        trace: None,
+    }))
+}
+
 /// Whether a link is down for this reason.
 pub(crate) fn is(state: &State, reason: &str) -> bool {
     matches!(state, State::Down(broken) if broken.name() == reason)
@@ -66,10 +108,12 @@ pub(crate) struct AtNode {
     pub(crate) peer: Peer,
     pub(crate) link: ToFrontEnd,
     pub(crate) heard: mpsc::Receiver<ToNode>,
+    /// Detaches the front-end.
+    pub(crate) gone: CancellationToken,
 }
 
 #[derive(Debug)]
-pub(crate) struct NodeSeat(mpsc::Sender<ToNode>);
+pub(crate) struct NodeSeat(mpsc::Sender<ToNode>, CancellationToken);
 
 impl NodeLink for NodeSeat {
     fn try_send(&self, message: ToNode) -> Result<(), ToNode> {
@@ -86,13 +130,19 @@ impl Fronts for Attached {
 
     fn attach(&self, front: &Peer, link: ToFrontEnd) -> Arc<NodeSeat> {
         let (sender, heard) = mpsc::channel(100);
+        let gone = CancellationToken::new();
         let at = AtNode {
             peer: front.clone(),
             link,
             heard,
+            gone: gone.clone(),
         };
         self.0.try_send(at).ok().unwrap();
-        Arc::new(NodeSeat(sender))
+        Arc::new(NodeSeat(sender, gone))
+    }
+
+    async fn detached(&self, seat: &NodeSeat) {
+        seat.1.cancelled().await;
     }
 }
 

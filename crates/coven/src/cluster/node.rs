@@ -158,4 +158,8 @@ impl Fronts for Control {
             linked: Arc::clone(&self.linked),
         })
     }
+
+    async fn detached(&self, place: &Chair) {
+        place.seat.detached().await;
+    }
 }
