@@ -247,10 +247,7 @@ impl Operations {
     /// What commands up to `n` led to is acknowledged; if `n` is a read or a passing command, it alone is answered. Of what is
     /// not kept any more nobody knows which it was: its end says nothing of others.
     pub fn done(&mut self, channel: &Channel, n: u64) {
-        let Some(is_passing) = self.line(channel).and_then(|line| {
-            let at = line.binary_search_by_key(&n, |entry| entry.n).ok()?;
-            Some(line.get(at)?.operation.is_passing())
-        }) else {
+        let Some(is_passing) = self.kept(channel, n).map(|e| e.operation.is_passing()) else {
             return;
         };
         let is_done = |entry: &Entry| {
@@ -318,6 +315,19 @@ impl Operations {
     pub fn target(&self, shard: ShardId) -> Option<ProcessId> {
         let owner = self.shards.get(&shard)?.owner?;
         self.links.contains(&owner).then_some(owner)
+    }
+
+    /// Whether this is a read or a passing command that is kept.
+    #[must_use]
+    pub fn is_passing(&self, channel: &Channel, n: u64) -> bool {
+        let entry = self.kept(channel, n);
+        entry.is_some_and(|entry| entry.operation.is_passing())
+    }
+
+    fn kept(&self, channel: &Channel, n: u64) -> Option<&Entry> {
+        let line = self.shards.get(&channel.shard())?.lines.get(channel)?;
+        let at = line.binary_search_by_key(&n, |entry| entry.n).ok()?;
+        line.get(at)
     }
 
     fn line(&mut self, channel: &Channel) -> Option<&mut Line> {

@@ -8,7 +8,7 @@ use coven_cluster::{Channel, LeaseNumber, Output, ProcessId, ToFront};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::connection::Connection;
-use crate::fanout::Incoming;
+use crate::fanout::{Answered, Incoming};
 use crate::front::Front;
 use crate::metrics::Snapshot;
 use crate::nodes::{Life, Nodes};
@@ -140,8 +140,14 @@ impl Handle {
     /// dropped: it is sent again after the next start.
     pub(crate) async fn deliver(&self, output: Arc<Output>, link: Option<&Arc<Life>>) {
         if let Some(worker) = self.worker(output.channel.as_ref()) {
-            let link = link.cloned();
-            let _ = worker.send(Incoming { output, link }).await;
+            let _ = worker.send(Incoming::Output(output, link.cloned())).await;
+        }
+    }
+
+    /// To the worker of the channel, behind all output that came before it.
+    pub(crate) async fn answered(&self, answered: Answered) {
+        if let Some(worker) = self.worker(Some(&answered.channel)) {
+            let _ = worker.send(Incoming::Answered(answered)).await;
         }
     }
 

@@ -146,6 +146,16 @@ impl Nodes {
         }
     }
 
+    /// Whether this is a read or a passing command that nobody has answered.
+    pub(crate) fn is_passing(&self, channel: &Channel, n: u64) -> bool {
+        self.state().table.is_passing(channel, n)
+    }
+
+    /// A read or a passing command was answered, and the answer gone through.
+    pub(crate) fn answered(&self, channel: &Channel, n: u64) {
+        self.state().table.done(channel, n);
+    }
+
     /// What is held has changed: all nodes are told.
     pub(crate) fn tell_holds(&self) {
         let mut state = self.state();

@@ -6,6 +6,7 @@ use coven_cluster::link::FrontLink;
 use coven_cluster::{ProcessId, ToFront};
 
 use crate::Handle;
+use crate::fanout::Answered;
 use crate::nodes::{Life, Nodes};
 
 /// The front-end's end of a link to a node. Dropping it says that the link is down: what came by it and is not rendered
@@ -37,8 +38,18 @@ impl FrontLink for NodeSeat {
                 }
                 self.handle.deliver(output, Some(&self.life)).await;
             }
-            other if !self.life.is_over() => self.nodes.said(self.process, other),
-            _ => {}
+            _ if self.life.is_over() => {}
+            // Behind the answer: one that is dropped with its link is `remote-server-timeout` to whoever asked (I5).
+            ToFront::Done { channel, n } if self.nodes.is_passing(&channel, n) => {
+                let answered = Answered {
+                    nodes: Arc::clone(&self.nodes),
+                    link: Arc::clone(&self.life),
+                    channel,
+                    n,
+                };
+                self.handle.answered(answered).await;
+            }
+            other => self.nodes.said(self.process, other),
         }
     }
 }

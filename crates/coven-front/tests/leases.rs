@@ -195,3 +195,4 @@ async fn a_barrier_counts_that_came_back_on_another_front_ends_stream() {
 fn room_says(room: &mut Room, body: &str) -> Vec<coven_cluster::Delivery> {
     room.say("hag66", body)
 }
+

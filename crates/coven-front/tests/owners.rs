@@ -249,3 +249,45 @@ async fn i5_il_10_a_stored_refusal_that_finds_no_stream_is_asked_for_again() {
     let heard = stream.serve_until(told).await;
     assert_eq!(heard.len(), 1, "{heard:?}");
 }
+
+fn read(stream_id: &str) -> String {
+    format!(
+        "<iq from='hag66@shakespeare.example/pda' to='coven@{}' type='get' id='{stream_id}'>\
+         <query xmlns='http://jabber.org/protocol/disco#info'/></iq>",
+        common::DOMAIN
+    )
+}
+
+#[tokio::test]
+async fn i5_an_answer_that_is_dropped_with_its_link_is_a_time_out_to_whoever_asked() {
+    let (cluster, _server, mut stream, node) = Cluster::held().await;
+    let room = Room::new("coven");
+    node.owns(&room).await;
+    stream.send(&read("lost")).await;
+    let n = node.node.first(1, operation).await[0].n;
+    // Nobody else runs in between: the answer waits for its worker when the link ends.
+    let done = |n| ToFront::Done {
+        channel: room.channel.clone(),
+        n,
+    };
+    node.sends(&room, 0, vec![refused(name(n))]).await;
+    node.says(done(n)).await;
+    drop(node.seat);
+    let heard = stream.drain().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("remote-server-timeout"), "{heard:?}");
+    assert_eq!(cluster.handle.unanswered(), 0);
+
+    let node = cluster.node(101, 6);
+    node.owns(&room).await;
+    stream.send(&read("answered")).await;
+    let n = node.node.first(1, operation).await[0].n;
+    node.sends(&room, 0, vec![refused(name(n))]).await;
+    node.says(done(n)).await;
+    until("it is done", || cluster.handle.unanswered() == 0).await;
+    drop(node.seat);
+    let heard = stream.drain().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert!(heard[0].contains("forbidden"), "{heard:?}");
+}
+

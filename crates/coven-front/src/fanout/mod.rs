@@ -13,4 +13,4 @@ mod projection;
 mod stage;
 mod worker;
 
-pub(crate) use worker::{Incoming, Worker};
+pub(crate) use worker::{Answered, Incoming, Worker};

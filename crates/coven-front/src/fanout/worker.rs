@@ -21,7 +21,7 @@ use super::outlet::{Fate, Outlet};
 use super::projection::{self, Projection};
 use super::stage::Stage;
 use crate::front::Front;
-use crate::nodes::Life;
+use crate::nodes::{Life, Nodes};
 
 /// Outputs that are gone through before anything else is looked at.
 const BATCH: usize = 32;
@@ -42,9 +42,29 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Output for a worker, and the link by which it came; none from the node in the same process.
 #[derive(Debug)]
-pub(crate) struct Incoming {
-    pub(crate) output: Arc<Output>,
-    pub(crate) link: Option<Arc<Life>>,
+pub(crate) enum Incoming {
+    /// Output, and the link by which it came; none from the node in the same process.
+    Output(Arc<Output>, Option<Arc<Life>>),
+    /// What a node has answered is done: said behind the answer, which is lost if the link ends before it is gone through.
+    Answered(Answered),
+}
+
+/// The end of a read or a passing command.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) link: Arc<Life>,
+    pub(crate) channel: Channel,
+    pub(crate) n: u64,
+}
+
+impl Answered {
+    /// If the link is over, its answer may have been dropped: the table has told whoever asked.
+    fn take_notice(self) {
+        if !self.link.is_over() {
+            self.nodes.answered(&self.channel, self.n);
+        }
+    }
 }
 
 /// Boxed: a table has places that are free.
@@ -139,10 +159,12 @@ impl Worker {
     /// lost link has left here is dropped: its node sends it again by the next one (design §5.9).
     async fn deliver(&mut self, incoming: Incoming) {
         let front = Arc::clone(&self.stage.front);
-        if incoming.link.is_some_and(|link| link.is_over()) {
-            return front.counters.outdated.add(1);
-        }
-        let output = Arc::unwrap_or_clone(incoming.output);
+        let output = match incoming {
+            Incoming::Output(output, link) if link.as_ref().is_none_or(|l| !l.is_over()) => output,
+            Incoming::Output(..) => return front.counters.outdated.add(1),
+            Incoming::Answered(answered) => return answered.take_notice(),
+        };
+        let output = Arc::unwrap_or_clone(output);
         let (begun, _span) = (Instant::now(), trace::follow(Step::Render, output.trace));
         front.counters.outputs.add(1);
         front.activity.touch();
