@@ -291,3 +291,21 @@ async fn i5_an_answer_that_is_dropped_with_its_link_is_a_time_out_to_whoever_ask
     assert!(heard[0].contains("forbidden"), "{heard:?}");
 }
 
+#[tokio::test]
+async fn il_25_a_server_that_takes_nothing_does_not_hold_up_what_nodes_say() {
+    let (cluster, _server, stream, node) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    node.owns(&room).await;
+    node.sends(&room, 1, base).await;
+    let body = "x".repeat(60_000);
+    let since = tokio::time::Instant::now();
+    for commit in 2..600 {
+        let said = room.say("hag66", &body);
+        node.sends(&room, commit, said).await;
+    }
+    let waited = since.elapsed();
+    let fell_behind = cluster.handle.snapshot().fell_behind;
+    assert!(fell_behind > 0, "more than there was room for");
+    assert!(waited < std::time::Duration::from_secs(6), "{waited:?}");
+    drop(stream);
+}

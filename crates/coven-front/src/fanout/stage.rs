@@ -31,8 +31,9 @@ pub(crate) struct Stage {
     is_probing: bool,
     /// Refusals that were written, by process and number (design §3.6).
     refused: Recent,
-    /// There are several servers: one that takes its time must not hold up the others.
-    has_several: bool,
+    /// A server that takes its time must not hold up others: there are several, or nodes in other processes, whose links
+    /// would stand still with all they say.
+    others_wait: bool,
 }
 
 /// One connection, while something is rendered.
@@ -96,7 +97,7 @@ impl Stage {
             is_broken: false,
             is_probing: false,
             refused: Recent::default(),
-            has_several: several_servers(&front),
+            others_wait: front.is_clustered() || several_servers(&front),
             front,
         }
     }
@@ -203,7 +204,7 @@ impl Stage {
     /// Hands over full chunks, and waits while too much waits for any connection, within bounds (`hold.rs`).
     pub(crate) async fn relieve(&mut self) {
         for outlet in &mut self.outlets {
-            if outlet.relieve(self.has_several).await {
+            if outlet.relieve(self.others_wait).await {
                 self.front.counters.fell_behind.add(1);
             }
         }
