@@ -292,6 +292,39 @@ async fn i5_an_answer_that_is_dropped_with_its_link_is_a_time_out_to_whoever_ask
 }
 
 #[tokio::test]
+async fn i3_il_10_a_refusal_that_the_server_has_is_not_written_again_when_a_later_stream_is_lost() {
+    let (cluster, mut server, mut stream, node) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    node.owns(&room).await;
+    node.sends(&room, 1, base).await;
+    node.sends(&room, 2, vec![refused(name(4))]).await;
+    let known = |commit| {
+        let node = std::sync::Arc::clone(&node.node);
+        move || node.acknowledged().iter().any(|ack| ack.commit >= commit)
+    };
+    let heard = stream.serve_until(known(2)).await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    // An event and a refusal behind it go with the stream; the first refusal has not.
+    stream.answers = false;
+    let start = room.head();
+    let mut later = room.say("hag66", "one");
+    later.push(refused(name(5)));
+    node.sends(&room, 3, later).await;
+    assert_eq!(stream.stanzas(2).await.len(), 2);
+    drop(stream);
+    let mut stream = server.accept().await;
+    stream.serve_until(|| !node.node.lost().is_empty()).await;
+    let mut again = vec![room.base(start, &[]), refused(name(4))];
+    again.extend(room.again(start, &[]).split_off(1));
+    again.push(refused(name(5)));
+    node.sends(&room, 3, again).await;
+    let heard = stream.serve_until(known(3)).await;
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard[0].contains("one") && heard[1].contains("forbidden"));
+    assert_eq!(cluster.handle.snapshot().refused_again, 1);
+}
+
+#[tokio::test]
 async fn il_25_a_server_that_takes_nothing_does_not_hold_up_what_nodes_say() {
     let (cluster, _server, stream, node) = Cluster::held().await;
     let (mut room, base) = Room::with("coven", &["hag66"]);

@@ -10,6 +10,7 @@ mod cursor;
 mod hold;
 mod outlet;
 mod projection;
+mod replies;
 mod stage;
 mod worker;
 

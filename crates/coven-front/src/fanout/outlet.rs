@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use coven_cluster::{Channel, LeaseNumber};
+use coven_cluster::{Channel, LeaseNumber, ProcessId};
 use coven_core::Group;
 use coven_xmpp::stanza::Template;
 use coven_xmpp::stream::{Chunk, Refused, Writer};
@@ -66,6 +66,8 @@ struct Entry {
     chunk: u64,
     channel: Channel,
     mark: Mark,
+    /// The stored refusal that it is.
+    refusal: Option<(ProcessId, u64)>,
 }
 
 impl Outlet {
@@ -136,7 +138,8 @@ impl Outlet {
             _ => true,
         };
         if !goes_on {
-            self.ledger.clear();
+            let lost = self.ledger.drain(..).filter_map(|entry| entry.refusal);
+            self.lost_refusals.extend(lost);
             self.writer.clear();
         }
         Some(!goes_on)
@@ -189,15 +192,27 @@ impl Outlet {
         self.writer.push(template, to)
     }
 
-    /// All that was packed so far for a channel is up to `mark`.
-    pub(crate) fn note(&mut self, channel: &Channel, mark: Mark) {
+    /// All that was packed so far for a channel is up to `mark`. `refusal`: it is a stored one.
+    pub(crate) fn note(
+        &mut self,
+        channel: &Channel,
+        mark: Mark,
+        refusal: Option<(ProcessId, u64)>,
+    ) {
         self.hand_over();
         let is_open = self.writer.pending() > 0;
+        let chunk = self.handed + u64::from(is_open);
         self.ledger.push_back(Entry {
             chunk: self.handed + u64::from(is_open),
             channel: channel.clone(),
             mark,
+            refusal,
         });
+    }
+
+    /// Stored refusals that were noted, and are lost or not written.
+    pub(crate) fn take_lost_refusals(&mut self) -> Vec<(ProcessId, u64)> {
+        std::mem::take(&mut self.lost_refusals)
     }
 
     /// What was noted last stands for a whole commit, if it is of this channel.
@@ -278,12 +293,14 @@ impl Outlet {
         self.is_behind = false;
         self.writer.clear();
         for entry in self.ledger.drain(..) {
+            self.lost_refusals.extend(entry.refusal);
             tell(Fate::Lost(&entry.channel));
         }
         true
     }
 
-    /// Nothing was written from this chunk on.
+    /// Nothing was written from this chunk on. An event of which some copies are with the server already would come twice
+    /// to whom they are for: then the stream is closed, and nothing more goes into it.
     fn unwritten(&mut self, torn: u64, mut tell: impl FnMut(Fate<'_>)) {
         self.writer.clear();
         self.is_behind = true;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{Channel, Delivery, ProcessId};
-use coven_core::{Answer, Epoch, Origin, Record, Refusal, Roster, Sequence};
+use coven_core::{Epoch, Record, Roster, Sequence};
 use coven_xmpp::domains::Names;
 use coven_xmpp::render::{self, Renderer, Sync};
 use smol_str::SmolStr;
@@ -17,6 +17,7 @@ use tracing::{error, warn};
 
 use super::cursor::{Based, Cursor};
 use super::outlet::Fate;
+use super::replies::reply;
 use super::stage::{Fanout, Gate, Stage};
 
 /// One channel as this front-end sees it.
@@ -133,19 +134,15 @@ impl Projection {
                     | Delivery::NotJoined { .. } => Cursor::takes_answers,
                     _ => Cursor::is_current,
                 };
-                let is_stored = matches!(
-                    &other,
-                    Delivery::Refused {
-                        operation: Some(_),
-                        ..
-                    }
-                );
+                let stored = match &other {
+                    Delivery::Refused { operation, .. } => *operation,
+                    _ => None,
+                };
                 self.open(stage, wants);
                 self.passing(other, stage);
-                if is_stored {
-                    self.shut_behind(channel, stage);
-                } else {
-                    self.shut(stage);
+                match stored {
+                    Some(operation) => self.shut_behind(channel, operation, stage),
+                    None => self.shut(stage),
                 }
             }
         }
@@ -324,7 +321,7 @@ impl Projection {
             }
             match (gate, touched, stage.outlets.get_mut(seat.connection)) {
                 (Gate::Open, true, Some(outlet)) => {
-                    outlet.note(channel, cursor.wrote(sequence, first));
+                    outlet.note(channel, cursor.wrote(sequence, first), None);
                 }
                 (Gate::Down, true, _) => cursor.dropped(),
                 (Gate::Behind, true, _) => cursor.missed(),
@@ -454,11 +451,13 @@ impl Projection {
 
     /// Shuts the gates behind a stored refusal: the node keeps it until it is acknowledged, so it is noted like an event, and
     /// comes again where it was not written (I5, IL-10).
-    fn shut_behind(&mut self, channel: &Channel, stage: &mut Stage) {
+    fn shut_behind(&mut self, channel: &Channel, refusal: (ProcessId, u64), stage: &mut Stage) {
         for seat in &mut self.seats {
             let (gate, touched) = stage.shut(seat.connection);
             match (gate, touched, stage.outlets.get_mut(seat.connection)) {
-                (Gate::Open, true, Some(outlet)) => outlet.note(channel, seat.cursor.refused()),
+                (Gate::Open, true, Some(outlet)) => {
+                    outlet.note(channel, seat.cursor.refused(), Some(refusal));
+                }
                 (Gate::Down, true, _) => seat.cursor.dropped(),
                 (Gate::Behind, true, _) => seat.cursor.missed(),
                 _ => {}
@@ -471,49 +470,4 @@ impl Projection {
             stage.shut(seat.connection);
         }
     }
-}
-
-/// Answers and refusals: they need no roster.
-pub(crate) fn reply(delivery: Delivery, sink: &mut Fanout<'_>) {
-    match delivery {
-        Delivery::Answer { origin, answer } => answered(&origin, &answer, sink),
-        Delivery::Refused {
-            origin,
-            refusal,
-            operation,
-        } => refused_once(&origin, &refusal, operation, sink),
-        Delivery::NotJoined { origin } => render::not_joined(&origin, sink),
-        _ => sink.without_roster(),
-    }
-}
-
-/// What cannot be cut is `resource-constraint` to the requester (I9).
-fn answered(origin: &Origin, answer: &Answer, sink: &mut Fanout<'_>) {
-    let domains = sink.domains();
-    render::answer(&domains, origin, answer, sink);
-    if sink.oversized_iq {
-        let refusal = Refusal::usual(coven_core::Condition::ResourceConstraint);
-        refused(origin, &refusal.text("the answer is too large"), sink);
-    }
-}
-
-/// A refusal of a remote link may come again: it is written once (design §3.6).
-fn refused_once(
-    origin: &Origin,
-    refusal: &Refusal,
-    operation: Option<(ProcessId, u64)>,
-    sink: &mut Fanout<'_>,
-) {
-    if operation.is_some_and(|operation| sink.was_refused(operation)) {
-        return;
-    }
-    refused(origin, refusal, sink);
-    if let Some(operation) = operation {
-        sink.is_refused(operation);
-    }
-}
-
-fn refused(origin: &Origin, refusal: &Refusal, sink: &mut Fanout<'_>) {
-    let domains = sink.domains();
-    render::refused(&domains, origin, refusal, sink);
 }

@@ -29,7 +29,7 @@ pub(crate) struct Stage {
     is_broken: bool,
     /// What is rendered is a probe: it comes again by another sweep.
     is_probing: bool,
-    /// Refusals that were written, by process and number (design §3.6).
+    /// Stored refusals that were written, by connection, process and number (design §3.6).
     refused: Recent,
     /// A server that takes its time must not hold up others: there are several, or nodes in other processes, whose links
     /// would stand still with all they say.
@@ -81,9 +81,14 @@ pub(crate) struct Fanout<'a> {
     names: Option<&'a Names>,
     /// An IQ was larger than the upstream takes: whoever asked gets an error in its place.
     pub(crate) oversized_iq: bool,
-    /// An answer was written.
-    has_answered: bool,
+    /// The stored refusal that is rendered.
+    refusal: Option<Name>,
+    /// Where it was written.
+    refused_on: Option<usize>,
 }
+
+/// What an operation is called: process and number.
+type Name = (ProcessId, u64);
 
 impl Stage {
     pub(crate) fn new(front: Arc<Front>, worker: usize) -> Self {
@@ -117,9 +122,14 @@ impl Stage {
         self.is_probing = is_probing;
     }
 
-    /// What was written may be lost: a refusal that comes again is written again.
-    pub(crate) fn forget_refusals(&mut self) {
-        self.refused = Recent::default();
+    /// Refusals that were lost with a stream, or were not written, are written when they come again. Those of other
+    /// connections, and those that the server has, are not.
+    pub(crate) fn forget_lost_refusals(&mut self) {
+        for (at, outlet) in self.outlets.iter_mut().enumerate() {
+            for operation in outlet.take_lost_refusals() {
+                self.refused.remove(&(at, operation));
+            }
+        }
     }
 
     /// Whether the session of this process lets output of nodes be written. Tells whether it does not.
@@ -180,7 +190,8 @@ impl Stage {
             stage: self,
             names,
             oversized_iq: false,
-            has_answered: false,
+            refusal: None,
+            refused_on: None,
         }
     }
 
@@ -210,14 +221,25 @@ impl Stage {
         }
     }
 
-    fn send(&mut self, template: &Template, to: &str, bare: &str, group: &Group) -> Sent {
+    fn send(
+        &mut self,
+        template: &Template,
+        to: &str,
+        (bare, group): (&str, &Group),
+        refusal: Option<Name>,
+    ) -> Sent {
         let routes = &self.front.routes;
         let found = routes.find(group, template.from_domain(), bare, &mut self.last);
-        let slot = found.and_then(|at| Some((self.slots.get(at)?, self.outlets.get_mut(at)?)));
-        let Some((slot, outlet)) = slot else {
+        let found = found.and_then(|at| Some((at, self.slots.get(at)?, self.outlets.get_mut(at)?)));
+        let Some((at, slot, outlet)) = found else {
             self.tally.unroutable += 1;
             return Sent::No;
         };
+        let was_written = |name: Name| self.refused.contains(&(at, name));
+        if slot.gate == Gate::Open && refusal.is_some_and(was_written) {
+            self.tally.again += 1;
+            return Sent::No;
+        }
         slot.touched.set(true);
         match slot.gate {
             Gate::Open => match outlet.push(template, to) {
@@ -238,7 +260,7 @@ impl Stage {
             Gate::Passed => {}
         }
         if slot.gate == Gate::Open {
-            Sent::Yes
+            Sent::Yes(at)
         } else {
             Sent::NotNow
         }
@@ -269,7 +291,8 @@ fn several_servers(front: &Front) -> bool {
 /// What became of a stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
-    Yes,
+    /// On this connection.
+    Yes(usize),
     /// Its gate is not open.
     NotNow,
     No,
@@ -294,17 +317,15 @@ impl Fanout<'_> {
         }
     }
 
-    /// Whether this refusal was written before.
-    pub(crate) fn was_refused(&mut self, operation: (ProcessId, u64)) -> bool {
-        let was = self.stage.refused.contains(&operation);
-        self.stage.tally.again += u64::from(was);
-        was
+    /// What is rendered next is a stored refusal: it is not written where it was written before.
+    pub(crate) const fn refuses(&mut self, operation: Name) {
+        self.refusal = Some(operation);
     }
 
-    /// A refusal was gone through: remembered if it was written.
-    pub(crate) fn is_refused(&mut self, operation: (ProcessId, u64)) {
-        if self.has_answered {
-            self.stage.refused.insert(&operation);
+    /// It was gone through: remembered if it was written.
+    pub(crate) fn has_refused(&mut self) {
+        if let (Some(operation), Some(at)) = (self.refusal.take(), self.refused_on.take()) {
+            self.stage.refused.insert(&(at, operation));
         }
     }
 
@@ -317,7 +338,8 @@ impl Fanout<'_> {
 
 impl Sink for Fanout<'_> {
     fn send(&mut self, template: &Template, to: Recipient<'_>) {
-        self.stage.send(template, to.to, to.bare, to.group);
+        let way = (to.bare, to.group);
+        self.stage.send(template, to.to, way, None);
     }
 
     /// It does not come again: if it is not written now, it is lost.
@@ -326,10 +348,11 @@ impl Sink for Fanout<'_> {
             .to
             .split_once('/')
             .map_or(&*stanza.to, |(bare, _)| bare);
-        match self.stage.send(&stanza.template, &stanza.to, bare, group) {
+        let (way, refusal) = ((bare, group), self.refusal);
+        match self.stage.send(&stanza.template, &stanza.to, way, refusal) {
             Sent::NotNow => self.stage.tally.answers += 1,
             Sent::TooLarge => self.oversized_iq |= stanza.to_bytes().starts_with(b"<iq"),
-            Sent::Yes => self.has_answered = true,
+            Sent::Yes(at) => self.refused_on = Some(at),
             Sent::No => {}
         }
     }

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursor;
 use super::outlet::{Fate, Outlet};
-use super::projection::{self, Projection};
+use super::projection::Projection;
+use super::replies;
 use super::stage::Stage;
 use crate::front::Front;
 use crate::nodes::{Life, Nodes};
@@ -212,7 +213,7 @@ impl Worker {
             self.stage.set(at, gate);
         }
         for delivery in deliveries {
-            projection::reply(delivery, &mut self.stage.fanout(None));
+            replies::reply(delivery, &mut self.stage.fanout(None));
         }
         for at in 0..self.stage.outlets.len() {
             self.stage.shut(at);
@@ -223,7 +224,6 @@ impl Worker {
     fn observe(&mut self) {
         self.observe_tenure();
         self.is_fenced = self.stage.look_at_fence();
-        let mut may_be_lost = false;
         let (channels, dirty) = (&mut self.channels, &mut self.dirty);
         for (at, outlet) in self.stage.outlets.iter_mut().enumerate() {
             let changed =
@@ -231,7 +231,6 @@ impl Worker {
                     let (Fate::TakenIn(channel, _)
                     | Fate::Lost(channel)
                     | Fate::Unwritten(channel, _)) = &fate;
-                    may_be_lost |= !matches!(fate, Fate::TakenIn(..));
                     let Some(projection) = channels.get_mut(*channel) else {
                         return;
                     };
@@ -240,7 +239,6 @@ impl Worker {
                         dirty.push((*channel).clone());
                     }
                 });
-            may_be_lost |= changed;
             let catches_up = outlet.catches_up();
             if catches_up {
                 for group in outlet.take_missed_probes() {
@@ -252,9 +250,7 @@ impl Worker {
                 self.times.retry = Some(Instant::now());
             }
         }
-        if may_be_lost {
-            self.stage.forget_refusals();
-        }
+        self.stage.forget_lost_refusals();
     }
 
     /// Takes notice of connections that were granted, or are given up.
