@@ -111,7 +111,7 @@ pub enum Down {
     NoSecret(String),
     /// The front-end has closed the stream, because it ends, or the connection is given up.
     Drained,
-    /// The process's session ended within a stanza, of which the rest may not be written (design §5.9).
+    /// The process's session ended within a stanza or an event, of which the rest may not be written (design §5.9).
     Fenced,
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     upstream: Arc<Upstream>,
     limits: Limits,
     stream: AtomicU64,
+    /// The stream that is to be closed, since an event was written to it in part.
+    cut: AtomicU64,
     /// One for each worker.
     lanes: Box<[Lane]>,
     direct: Direct,
@@ -149,6 +151,7 @@ impl Connection {
             },
             upstream,
             stream: AtomicU64::default(),
+            cut: AtomicU64::default(),
             lanes: workers.iter().map(|_| Lane::default()).collect(),
             wake: Notify::new(),
             written: Mutex::default(),
@@ -202,6 +205,18 @@ impl Connection {
     /// The present stream.
     pub(crate) fn stream(&self) -> StreamNo {
         StreamNo(self.stream.load(Ordering::Acquire))
+    }
+
+    /// A stream is to be closed: the rest of an event may not be written to it (design §5.9).
+    pub(crate) fn cut(&self, stream: StreamNo) {
+        self.cut.fetch_max(stream.0, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Whether the present stream is to be closed.
+    pub(crate) fn is_cut(&self) -> bool {
+        let stream = self.stream();
+        stream.is_up() && self.cut.load(Ordering::Acquire) == stream.0
     }
 
     /// The lane of a worker.
@@ -292,6 +307,12 @@ impl Connection {
             last_barrier: Duration::from_micros(self.counters.barrier_micros.get()),
             waiting_bytes: self.lanes.iter().map(Lane::bytes).sum::<usize>() + self.direct.bytes(),
         }
+    }
+
+    /// A stream is there.
+    #[cfg(test)]
+    pub(crate) fn begin_for_test(&self) {
+        self.begin();
     }
 
     /// A stream is there.

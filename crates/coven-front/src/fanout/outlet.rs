@@ -47,6 +47,10 @@ pub(crate) struct Outlet {
     tenure_change: u64,
     /// Groups whose sessions were to be probed when too much waited.
     missed_probes: BTreeSet<Group>,
+    /// The chunk that holds the first byte of what is being packed.
+    begun: Option<u64>,
+    /// Stored refusals that were noted, and are lost or not written.
+    lost_refusals: Vec<(ProcessId, u64)>,
 }
 
 /// What has become of a written event.
@@ -63,6 +67,9 @@ pub(crate) enum Fate<'a> {
 /// A written event, or a stored refusal.
 #[derive(Debug)]
 struct Entry {
+    /// The chunk of its first byte ...
+    first: u64,
+    /// ... and of its last.
     chunk: u64,
     channel: Channel,
     mark: Mark,
@@ -87,6 +94,8 @@ impl Outlet {
             tenure: Tenure::No,
             tenure_change: 0,
             missed_probes: BTreeSet::new(),
+            begun: None,
+            lost_refusals: Vec::new(),
         }
     }
 
@@ -189,6 +198,7 @@ impl Outlet {
     /// Errors: it would break the stream (MUC-COMP-03, I9); nothing was packed.
     pub(crate) fn push(&mut self, template: &Template, to: &str) -> Result<(), Refused> {
         self.is_used = true;
+        self.begun.get_or_insert(self.handed + 1);
         self.writer.push(template, to)
     }
 
@@ -203,7 +213,8 @@ impl Outlet {
         let is_open = self.writer.pending() > 0;
         let chunk = self.handed + u64::from(is_open);
         self.ledger.push_back(Entry {
-            chunk: self.handed + u64::from(is_open),
+            first: self.begun.take().unwrap_or(chunk).min(chunk),
+            chunk,
             channel: channel.clone(),
             mark,
             refusal,
@@ -244,6 +255,7 @@ impl Outlet {
         if !std::mem::take(&mut self.is_used) {
             return false;
         }
+        self.begun = None;
         self.hand_over();
         let Some(lane) = self.connection.lane(self.worker) else {
             return false;
@@ -306,6 +318,9 @@ impl Outlet {
         self.is_behind = true;
         let written = self.ledger.partition_point(|entry| entry.chunk < torn);
         let lost = self.ledger.split_off(written);
+        let is_cut = lost.front().is_some_and(|entry| entry.first < torn);
+        let refusals = lost.iter().filter_map(|entry| entry.refusal);
+        self.lost_refusals.extend(refusals);
         let mut channels: BTreeMap<Channel, Option<Mark>> = BTreeMap::new();
         channels.extend(lost.into_iter().map(|entry| (entry.channel, None)));
         for entry in &self.ledger {
@@ -316,7 +331,9 @@ impl Outlet {
         for (channel, last) in &channels {
             tell(Fate::Unwritten(channel, *last));
         }
-        if let Some(lane) = self.lane() {
+        if is_cut {
+            self.connection.cut(self.stream);
+        } else if let Some(lane) = self.lane().filter(|_| !self.connection.is_cut()) {
             lane.mend();
         }
     }
@@ -333,5 +350,95 @@ impl Outlet {
         if let Some(written) = self.connection.take_written() {
             self.writer.recycle(written);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::options::{Barrier, Secrets, Upstream};
+    use coven_core::ChannelName;
+    use coven_xmpp::render::Quirks;
+    use coven_xmpp::stanza::{Builder, Head, Kind};
+    use coven_xmpp::stream::CHUNK_BYTES;
+
+    const DOMAIN: &str = "chat.example";
+
+    fn outlet() -> (Outlet, Arc<Connection>) {
+        let upstream = Upstream {
+            host: "127.0.0.1".to_owned(),
+            port: 5347,
+            domains: vec![DOMAIN.into()],
+            secrets: Secrets::given(Vec::new()),
+            group: Group("main".into()),
+            barrier: Barrier::OwnDomain,
+            hosts: Vec::new(),
+            max_stanza_bytes: 256 * 1024,
+            quirks: Quirks::default(),
+        };
+        let workers = [tokio::sync::Notify::new()].into();
+        let connection = Connection::new(0, DOMAIN.into(), Arc::new(upstream), workers);
+        let connection = Arc::new(connection);
+        connection.begin_for_test();
+        let mut outlet = Outlet::new(Arc::clone(&connection), 0);
+        assert!(outlet.observe(|_| {}));
+        (outlet, connection)
+    }
+
+    fn channel() -> Channel {
+        let name = ChannelName {
+            space: DOMAIN.into(),
+            local: "coven".into(),
+        };
+        Channel::new(name, 1024)
+    }
+
+    /// Packs an event of so many chunks.
+    fn write(outlet: &mut Outlet, chunks: usize, mark: Mark) {
+        let mut body = Builder::new();
+        body.leaf("body", &"x".repeat(CHUNK_BYTES / 4));
+        let template = Template::new(&Head::new(Kind::Message, DOMAIN), &body.finish());
+        let (from, mut copies) = (outlet.handed, 0);
+        while copies < 4 * chunks {
+            outlet.push(&template, "hag66@shakespeare.example").unwrap();
+            copies += 1;
+        }
+        outlet.note(&channel(), mark, None);
+        outlet.flush();
+        assert!(outlet.handed >= from + chunks as u64);
+    }
+
+    /// So many chunks are written, then the session ends. Tells what has become of how many channels.
+    fn fenced_after(outlet: &mut Outlet, chunks: usize) -> usize {
+        let (mut batch, mut told) = (Vec::new(), 0);
+        for _ in 0..chunks {
+            outlet.lane().unwrap().take(0, &mut batch, &mut 0, 1);
+        }
+        outlet.lane().unwrap().tear(None);
+        outlet.observe(|fate| told += usize::from(matches!(fate, Fate::Unwritten(..))));
+        told
+    }
+
+    #[test]
+    fn i3_il_23_a_fence_between_the_copies_of_an_event_closes_the_stream() {
+        let (mut outlet, connection) = outlet();
+        write(&mut outlet, 3, Mark::default());
+        assert_eq!(fenced_after(&mut outlet, 1), 1);
+        assert!(connection.is_cut());
+        let lane = connection.lane(0).unwrap();
+        assert!(lane.view().torn.is_some(), "nothing more goes into it");
+    }
+
+    #[test]
+    fn il_23_a_fence_between_events_leaves_the_stream() {
+        let (mut outlet, connection) = outlet();
+        write(&mut outlet, 1, Mark::default());
+        let written = outlet.handed as usize;
+        write(&mut outlet, 2, Mark::default());
+        assert_eq!(fenced_after(&mut outlet, written), 1);
+        assert!(!connection.is_cut());
+        assert!(connection.lane(0).unwrap().view().torn.is_none());
     }
 }
