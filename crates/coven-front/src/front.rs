@@ -161,6 +161,16 @@ impl Front {
         }
     }
 
+    /// Whether barriers are answered by who is at this address, on streams of the servers of `via`: a domain of ours, or the
+    /// host that was chosen for that.
+    pub(crate) fn answers_barriers(&self, from: &str, via: &Connection) -> bool {
+        let mut of_group = self.connections.iter().filter(|c| c.group() == via.group());
+        of_group.any(|connection| match &connection.upstream().barrier {
+            Barrier::Host(host) => from == host,
+            Barrier::OwnDomain | Barrier::Off => from == connection.domain(),
+        })
+    }
+
     /// A barrier came back, on whatever stream: it counts for the one on which it was sent. Who it comes from shows that the
     /// server has it from where it was sent to.
     pub(crate) fn barrier_answered(&self, connection: usize, no: BarrierNo, from: &str) {

@@ -196,3 +196,20 @@ fn room_says(room: &mut Room, body: &str) -> Vec<coven_cluster::Delivery> {
     room.say("hag66", body)
 }
 
+#[tokio::test]
+async fn i5_what_people_send_is_no_barrier_whatever_its_id() {
+    let (_cluster, _server, mut stream, node) = Cluster::held().await;
+    for process in [9, ME.0] {
+        let id = format!("coven-barrier-{process:032x}-0-3");
+        let ping = format!(
+            "<iq from='hag66@shakespeare.example/pda' to='{DOMAIN}' type='get' id='{id}'>\
+             <ping xmlns='urn:xmpp:ping'/></iq>"
+        );
+        stream.send(&ping).await;
+        let answer = timeout(SOON, stream.stanza_with(&id)).await.unwrap();
+        assert!(answer.contains("hag66@shakespeare.example/pda"), "{answer}");
+    }
+    let relays = |message: &ToNode| matches!(message, ToNode::Relay { .. }).then_some(());
+    assert!(node.node.all(relays).is_empty());
+}
+

@@ -57,7 +57,7 @@ impl Intake {
         let counters = &self.front.counters;
         counters.stanzas_read.add(1);
         match raw.read(via.limits()) {
-            Ok(stanza) if self.take_barrier(&stanza) => {}
+            Ok(stanza) if self.take_barrier(&stanza, via) => {}
             Ok(stanza) => {
                 self.front.activity.touch();
                 self.look_at_domain(&stanza, via);
@@ -96,9 +96,10 @@ impl Intake {
     }
 
     /// A barrier that comes back, on whatever stream. Another front-end's is passed on to it: a server with several streams
-    /// answers on any (design §6).
-    fn take_barrier(&self, stanza: &Stanza) -> bool {
-        if stanza.kind != Kind::Iq {
+    /// answers on any (design §6). Only what a server itself says is one: what people send takes the usual way, whatever its
+    /// id (I5). One to ourselves comes back as the ping that it was.
+    fn take_barrier(&self, stanza: &Stanza, via: &Connection) -> bool {
+        if stanza.kind != Kind::Iq || !self.front.answers_barriers(stanza.from.raw(), via) {
             return false;
         }
         let id = stanza.id.as_deref().unwrap_or_default();

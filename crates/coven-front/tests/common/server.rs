@@ -138,6 +138,17 @@ impl Stream {
         }
     }
 
+    /// The next stanza with this id, barrier or not in its look.
+    pub async fn stanza_with(&mut self, id: &str) -> String {
+        loop {
+            match self.frame().await.expect("a stanza") {
+                Frame::Stanza(stanza) if text(&stanza).contains(id) => return text(&stanza),
+                Frame::Stanza(stanza) if is_barrier(&stanza) => self.barrier(text(&stanza)).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
     /// Waits until the other side sends nothing more, going past what it does.
     pub async fn is_ended(&mut self) {
         while self.socket.read_buf(&mut self.input).await.unwrap_or(0) > 0 {}
