@@ -135,8 +135,13 @@ impl Fence {
     /// same only: a process that was stopped for long has another session before it knows it (IL-23).
     #[must_use]
     pub fn pass(&self) -> Option<u64> {
-        let number = self.state.closed.load(Ordering::Acquire);
-        self.is_open().then_some(number)
+        self.is_open().then(|| self.number())
+    }
+
+    /// The number under which it lets through when it opens next, unless it is closed again before.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.state.closed.load(Ordering::Acquire)
     }
 }
 

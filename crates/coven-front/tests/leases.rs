@@ -213,3 +213,24 @@ async fn i5_what_people_send_is_no_barrier_whatever_its_id() {
     assert!(node.node.all(relays).is_empty());
 }
 
+#[tokio::test]
+async fn il_23_what_waits_is_not_written_under_another_session() {
+    let (cluster, _server, mut stream, node) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    node.owns(&room).await;
+    node.sends(&room, 1, base).await;
+    let body = "x".repeat(60_000);
+    for commit in 2..200 {
+        let said = room_says(&mut room, &body);
+        node.sends(&room, commit, said).await;
+    }
+    let fenced = || cluster.handle.snapshot().fenced_bytes;
+    until("it waits", || cluster.handle.snapshot().fell_behind > 0).await;
+    assert_eq!(fenced(), 0);
+    // The next session is there before the writer has looked.
+    cluster.session(false);
+    cluster.session(true);
+    while fenced() == 0 {
+        assert!(stream.next().await.is_some(), "all of it was written");
+    }
+}

@@ -58,6 +58,8 @@ pub(super) struct Holding {
     tenure: watch::Sender<Tenure>,
     /// Counts the changes.
     changes: AtomicU64,
+    /// Counts how often it became somebody else's.
+    losses: AtomicU64,
     /// For each worker the last change that it acts by.
     seen: Box<[AtomicU64]>,
     /// For each worker the last change up to which it has told nodes all there was to tell.
@@ -73,6 +75,7 @@ impl Holding {
         Self {
             tenure: watch::Sender::default(),
             changes: AtomicU64::default(),
+            losses: AtomicU64::default(),
             seen: none(),
             told: none(),
             progress: Notify::new(),
@@ -129,6 +132,11 @@ impl Connection {
         self.holding.changes.load(Ordering::Acquire)
     }
 
+    /// How often it became somebody else's: what was handed over before may not be written after.
+    pub(super) fn losses(&self) -> u64 {
+        self.holding.losses.load(Ordering::Acquire)
+    }
+
     /// It is held from now on. Tells whether that is news: a lease is granted once, and a later one is higher. What is held
     /// already goes on under the new number.
     pub(crate) fn grant(&self, lease: LeaseNumber) -> bool {
@@ -148,6 +156,7 @@ impl Connection {
     /// It is somebody else's: nothing more is written to it, and the stream is closed at once. Tells whether it was held.
     pub(crate) fn lose(&self) -> bool {
         let held = |tenure: Tenure| tenure.lease().map(|_| Tenure::No);
+        self.holding.losses.fetch_add(1, Ordering::AcqRel);
         let lost = self.holding.change(held).is_some();
         self.wake_workers();
         lost

@@ -53,12 +53,18 @@ pub(super) struct Outflow {
     batch: Vec<Piece>,
     /// Since when nothing more is taken, because the stream ends.
     sealed: Option<Instant>,
+    /// The number of the session when the fence was last looked at.
+    session: u64,
+    /// How often the connection had been somebody else's when the stream began.
+    losses: u64,
 }
 
 impl Outflow {
     pub(super) fn new(connection: Arc<Connection>, socket: WritingHalf, front: Arc<Front>) -> Self {
         Self {
             chunks: connection.lanes.iter().map(|_| 0).collect(),
+            session: front.fence.number(),
+            losses: connection.losses(),
             connection,
             socket,
             front,
@@ -84,6 +90,7 @@ impl Outflow {
 
     async fn pump(&mut self, closing: &CancellationToken) -> Result<(), Down> {
         loop {
+            self.look()?;
             let is_open = self.connection.barriers().pace.is_open();
             let takes = is_open && self.sealed.is_none();
             let bytes = if takes { self.fill() } else { 0 };
@@ -120,12 +127,31 @@ impl Outflow {
         self.sealed.map_or(otherwise, |since| since + SEAL)
     }
 
+    /// Whether what waits may not be written: the session is over, or is another than when it was handed over (IL-23).
+    fn is_fenced(&mut self) -> bool {
+        let pass = self.front.fence.pass();
+        let is_same = pass == Some(self.session);
+        self.session = pass.unwrap_or_else(|| self.front.fence.number());
+        !is_same
+    }
+
+    /// Errors: nothing at all may be written to this stream any more.
+    fn look(&self) -> Result<(), Down> {
+        if self.connection.losses() != self.losses {
+            return Err(Down::Closed);
+        }
+        if self.connection.is_cut() {
+            return Err(Down::Fenced);
+        }
+        Ok(())
+    }
+
     /// Takes what waits, up to the bound.
     fn fill(&mut self) -> usize {
         let mut held = 0;
         let direct = &self.connection.direct;
         direct.take(&mut self.batch, &mut held, DIRECT_SHARE);
-        if !self.front.fence.is_open() {
+        if self.is_fenced() {
             self.drop_waiting(&[]);
             return held;
         }
@@ -201,7 +227,8 @@ impl Outflow {
         let mut last = None;
         fail::mid_write(&mut self.socket, &mut batch).await;
         loop {
-            if !self.front.fence.is_open() {
+            self.look()?;
+            if self.is_fenced() {
                 self.cut_out(&mut batch, last)?;
             }
             if batch.is_empty() {
