@@ -49,6 +49,8 @@ struct Gap {
     is_asked: bool,
     /// It is known that something is missing, and has not only not begun.
     is_needed: bool,
+    /// What the node was asked for may be on its way: it is not asked again for every event in between.
+    waits: bool,
 }
 
 /// Why something is missing.
@@ -127,6 +129,7 @@ impl Cursor {
         if skipped && !gap.is_asked {
             self.gap = Some(Gap {
                 is_needed: true,
+                waits: false,
                 ..gap
             });
             return Based::Missing;
@@ -306,17 +309,28 @@ impl Cursor {
         match &mut self.gap {
             Some(gap) if gap.is_needed => {
                 gap.is_asked = true;
+                gap.waits = true;
                 true
             }
             _ => false,
         }
     }
 
+    /// The same for what it was not asked for just now.
+    pub(crate) fn ask_first(&mut self) -> bool {
+        self.gap.is_some_and(|gap| !gap.waits) && self.ask()
+    }
+
     /// The channel's events did not come without a gap: what follows on the written ones must come again.
     pub(crate) fn broken(&mut self) {
         match &mut self.gap {
             Some(gap) if gap.cause == Cause::Begins => gap.is_needed = true,
-            _ => self.gap = Some(Gap::new(Cause::Lost)),
+            gap => {
+                *gap = Some(Gap {
+                    waits: gap.is_some_and(|gap| gap.cause == Cause::Lost && gap.waits),
+                    ..Gap::new(Cause::Lost)
+                });
+            }
         }
     }
 
@@ -361,6 +375,7 @@ impl Gap {
             cause,
             is_asked: false,
             is_needed: !matches!(cause, Cause::Begins),
+            waits: false,
         }
     }
 }

@@ -41,7 +41,7 @@ const PAGE: usize = 1024;
 /// For the last reports, when the front-end ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Output for a worker, and the link by which it came; none from the node in the same process.
+/// What a worker goes through, in order.
 #[derive(Debug)]
 pub(crate) enum Incoming {
     /// Output, and the link by which it came; none from the node in the same process.
@@ -288,8 +288,9 @@ impl Worker {
     /// Does what is due.
     fn keep_up(&mut self, now: Instant) {
         let is_due = |time: &mut Option<Instant>| time.take_if(|at| *at <= now).is_some();
-        if self.stage.take_broken() || is_due(&mut self.times.ask) {
-            self.ask_again();
+        let is_again = is_due(&mut self.times.ask);
+        if self.stage.take_broken() || is_again {
+            self.ask_more(is_again);
         }
         if is_due(&mut self.times.retry) {
             self.ask(now);
@@ -313,12 +314,17 @@ impl Worker {
         }
     }
 
-    /// Asks for what channels lack on connections that have a stream, also if it was asked for before.
-    fn ask_again(&mut self) {
+    /// Asks for what channels lack on connections that have a stream; `again`: also if it was asked for before.
+    fn ask_more(&mut self, again: bool) {
         for (at, outlet) in self.stage.outlets.iter().enumerate() {
             let is_ready = outlet.is_up() && !outlet.is_behind();
-            if let (true, Some(asks)) = (is_ready, self.asks.get_mut(at)) {
-                *asks = Some(lacking(&mut self.channels, at));
+            match (is_ready, self.asks.get_mut(at)) {
+                (true, Some(asks)) if again => *asks = Some(lacking(&mut self.channels, at)),
+                (true, Some(asks)) => {
+                    let more = lacking_by(&mut self.channels, at, Cursor::ask_first);
+                    asks.get_or_insert_default().extend(more);
+                }
+                _ => {}
             }
         }
         self.times.retry = Some(Instant::now());
@@ -396,9 +402,18 @@ impl Worker {
 
 /// Channels that lack something on a connection: it is asked for now.
 fn lacking(channels: &mut Channels, connection: usize) -> Vec<Channel> {
+    lacking_by(channels, connection, Cursor::ask)
+}
+
+/// Those of which the cursor says so.
+fn lacking_by(
+    channels: &mut Channels,
+    connection: usize,
+    ask: fn(&mut Cursor) -> bool,
+) -> Vec<Channel> {
     let lacks = |projection: &mut Projection| {
         let cursor = projection.cursor(connection);
-        cursor.is_some_and(Cursor::ask)
+        cursor.is_some_and(ask)
     };
     let lacking = channels
         .iter_mut()

@@ -495,6 +495,24 @@ fn i5_il_10_a_refusal_that_found_no_way_comes_again() {
 }
 
 #[test]
+fn i9_what_was_asked_for_is_not_asked_for_with_each_event_until_it_comes() {
+    let mut cursor = cursor(3);
+    cursor.broken();
+    assert!(cursor.ask_first());
+    cursor.broken();
+    assert!(!cursor.ask_first(), "it is on its way");
+    assert!(cursor.ask(), "after a while it is");
+    cursor.broken();
+    let skips = cursor.base(Sequence(9), None, OWNER);
+    assert_eq!(skips, Based::Missing, "that was not what it was asked for");
+    assert!(cursor.ask_first());
+    let based = cursor.base(Sequence(3), None, OWNER);
+    assert_eq!(based, Based::Complete);
+    cursor.missed();
+    assert!(cursor.ask_first(), "another gap");
+}
+
+#[test]
 fn i5_il_05_a_refusal_goes_with_its_stream() {
     let mut cursor = cursor(3);
     cursor.refused();
