@@ -133,6 +133,7 @@ impl Handle {
             server_node: connection.upstream().address().into(),
             held: connection.tenure().0.lease(),
             is_up: connection.stream().is_up(),
+            is_barred: connection.is_barred(),
         })
     }
 

@@ -61,6 +61,9 @@ pub struct ConnectionInfo {
     pub held: Option<LeaseNumber>,
     /// Whether there is a stream.
     pub is_up: bool,
+    /// Whether the server has given the domain to another stream under this lease: no attempt follows until it is granted
+    /// under another.
+    pub is_barred: bool,
 }
 
 /// Something happened to a connection.

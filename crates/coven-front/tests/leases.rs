@@ -214,6 +214,22 @@ async fn i5_what_people_send_is_no_barrier_whatever_its_id() {
 }
 
 #[tokio::test]
+async fn who_was_kicked_says_so_until_it_is_granted_anew() {
+    let (cluster, mut server, mut stream, _node) = Cluster::held().await;
+    let barred = || cluster.handle.connections()[0].is_barred;
+    assert!(!barred());
+    stream
+        .send(
+            "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>\
+             </stream:stream>",
+        )
+        .await;
+    until("it is barred", barred).await;
+    assert!(cluster.grant(2) && !barred());
+    let _stream = server.accept().await;
+}
+
+#[tokio::test]
 async fn il_23_what_waits_is_not_written_under_another_session() {
     let (cluster, _server, mut stream, node) = Cluster::held().await;
     let (mut room, base) = Room::with("coven", &["hag66"]);

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coven_cluster::LeaseNumber;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -37,8 +36,6 @@ pub(crate) struct Attach {
     dial: Arc<dyn Dial>,
     keyring: Keyring,
     backoff: Backoff,
-    /// The lease under which the server took the domain away.
-    barred: Option<LeaseNumber>,
 }
 
 impl Attach {
@@ -56,7 +53,6 @@ impl Attach {
             dial,
             keyring,
             backoff: Backoff::default(),
-            barred: None,
         }
     }
 
@@ -66,13 +62,13 @@ impl Attach {
         let connection = Arc::clone(&self.connection);
         while !stop.is_cancelled() {
             tokio::select! {
-                _ = connection.wanted(self.barred) => {}
+                _ = connection.wanted(connection.barred()) => {}
                 () = stop.cancelled() => break,
             }
             connection.is_attached(true);
             self.attach(&stop).await;
             connection.is_attached(false);
-            if connection.tenure().0.lease().is_none() || self.is_barred() {
+            if connection.tenure().0.lease().is_none() || connection.is_barred() {
                 self.reporter.report(UpstreamState::Standby);
             }
         }
@@ -92,7 +88,7 @@ impl Attach {
             std::future::pending::<()>().await;
         };
         let attempts = async {
-            while !over.is_cancelled() && !self.is_barred() {
+            while !over.is_cancelled() && !connection.is_barred() {
                 self.attempt(&over).await;
             }
         };
@@ -100,11 +96,6 @@ impl Attach {
             () = attempts => {}
             () = ends => {}
         }
-    }
-
-    /// Whether the server has taken the domain away under the lease that is held now.
-    fn is_barred(&self) -> bool {
-        self.barred.is_some() && self.barred == self.connection.tenure().0.lease()
     }
 
     async fn attempt(&mut self, over: &CancellationToken) {
@@ -151,7 +142,7 @@ impl Attach {
         // Who was given the domain instead has the lease by now, or will have: fighting would cost both their streams.
         let is_kicked = down == Down::Conflict && self.intake.front.is_clustered();
         if is_kicked {
-            self.barred = self.connection.tenure().0.lease();
+            self.connection.bar();
         }
         let event = if is_kicked {
             Happened::Kicked

@@ -67,6 +67,8 @@ pub(super) struct Holding {
     progress: Notify,
     /// There is a stream, or an attempt at one.
     is_attached: watch::Sender<bool>,
+    /// The lease under which the server took the domain away; 0: none.
+    barred: AtomicU64,
 }
 
 impl Holding {
@@ -80,6 +82,7 @@ impl Holding {
             told: none(),
             progress: Notify::new(),
             is_attached: watch::Sender::default(),
+            barred: AtomicU64::default(),
         }
     }
 
@@ -216,6 +219,23 @@ impl Connection {
         if tenure.wait_for(over).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// The server has given the domain to another stream: none is wanted under the lease that is held now.
+    pub(super) fn bar(&self) {
+        let lease = self.tenure().0.lease().map_or(0, |lease| lease.0);
+        self.holding.barred.store(lease, Ordering::Release);
+    }
+
+    /// The lease under which the server took the domain away.
+    pub(super) fn barred(&self) -> Option<LeaseNumber> {
+        let lease = self.holding.barred.load(Ordering::Acquire);
+        (lease > 0).then_some(LeaseNumber(lease))
+    }
+
+    /// Whether the server has taken the domain away under the lease that is held now.
+    pub(crate) fn is_barred(&self) -> bool {
+        self.barred().is_some() && self.barred() == self.tenure().0.lease()
     }
 
     /// Whether there is a stream, or an attempt at one.

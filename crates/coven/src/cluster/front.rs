@@ -66,17 +66,25 @@ pub fn start(
 async fn tell_kicks(front: Handle, agent: agent::Handle) {
     let mut events = front.connection_events();
     loop {
-        let event = match events.recv().await {
-            Ok(event) => event,
-            Err(RecvError::Lagged(_)) => continue,
+        let kicked = match events.recv().await {
+            Ok(event) if event.happened == Happened::Kicked => vec![event.connection],
+            Ok(_) => continue,
+            Err(RecvError::Lagged(_)) => barred(&front),
             Err(RecvError::Closed) => return,
         };
-        if event.happened == Happened::Kicked
-            && agent.kicked(ConnectionId(event.connection)).await.is_err()
-        {
-            return;
+        for connection in kicked {
+            if agent.kicked(ConnectionId(connection)).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+/// The connections of which a kick may have been among the events that were lost.
+fn barred(front: &Handle) -> Vec<SmolStr> {
+    let all = front.connections().into_iter();
+    let barred = all.filter(|connection| connection.is_barred);
+    barred.map(|connection| connection.name).collect()
 }
 
 /// What the agent and the links ask of the front-end.
