@@ -12,6 +12,7 @@
 //!
 //! How the protocol may change is in `docs/links.md`.
 
+mod accept;
 mod client;
 mod codec;
 mod convert;

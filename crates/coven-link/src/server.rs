@@ -1,5 +1,6 @@
 //! The node's side: takes links of front-ends.
 
+use crate::accept::accept;
 use crate::codec::{FrameCodec, MAX_DECODE, METHOD, SERVICE};
 use crate::convert::decode_to_node;
 use crate::frame::{Assembler, Frame, FromFront};
@@ -20,8 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -138,51 +138,6 @@ impl Server {
 }
 
 const MAX_SHUTDOWN: Duration = Duration::from_secs(1);
-
-/// Accepts connections, and gives those on that have shown who they are. At most so many do that at a time as there may be
-/// links.
-async fn accept(
-    listener: TcpListener,
-    options: ServerOptions,
-    connections: mpsc::Sender<Result<crate::tls::Stream, std::io::Error>>,
-) {
-    let room = Arc::new(Semaphore::new(options.limits.max_links));
-    let mut tasks = JoinSet::new();
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        while tasks.try_join_next().is_some() {}
-        let (socket, from) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                warn!(%error, "a link could not be accepted");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (options, connections) = (options.clone(), connections.clone());
-        tasks.spawn(async move {
-            let _permit = permit;
-            let _ = socket.set_nodelay(true);
-            let shown = timeout(options.limits.connect, options.security.accept(socket)).await;
-            match shown.unwrap_or(Err(Broken::Silent)) {
-                Ok(stream) => {
-                    let _ = connections.send(Ok(stream)).await;
-                }
-                Err(broken) => refused(&options.stats, &broken, &from),
-            }
-        });
-    }
-}
-
-/// After an error of the system, such as no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-fn refused(stats: &Stats, broken: &Broken, from: &SocketAddr) {
-    stats.broken(broken);
-    warn!(%from, reason = broken.name(), error = %broken, "a link was refused");
-}
 
 async fn serve<F: Fronts>(
     service: LinkService<F>,

@@ -388,6 +388,26 @@ async fn certificates_of_the_cluster_and_the_right_role_open_a_link() {
 }
 
 #[tokio::test]
+async fn i9_who_connects_and_says_nothing_keeps_out_nobody_else() {
+    let certificates = Certificates::new();
+    let limits = Limits {
+        max_links: 8,
+        connect: Duration::from_secs(60),
+        ..quick(Limits::node())
+    };
+    let node = Node::of(me_node(1), certificates.of("node.coven"), limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let address = node.address().parse().unwrap();
+        silent.push(within(socket.connect(address)).await.unwrap());
+    }
+    let mut front = Front::of(&node.address(), me_front(1), certificates.of("front.coven"));
+    front.seat().await;
+}
+
+#[tokio::test]
 async fn a_wrong_role_a_strange_ca_or_no_certificate_open_none() {
     let (certificates, strange) = (Certificates::new(), Certificates::new());
     let node = Node::of(
