@@ -15,11 +15,13 @@ from harness.process import Process, eventually
 _DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "demo"
 
 
-def start_demo(binary: pathlib.Path, folder: pathlib.Path, *arguments: str) -> tuple[Process, str]:
+def start_demo(
+    binary: pathlib.Path, folder: pathlib.Path, *arguments: str, script: pathlib.Path = _DEMO
+) -> tuple[Process, str]:
     """Starts the demo with the binary under test; everything that it starts carries the mark."""
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     env = {"COVEN_BIN": str(binary), "COVEN_DEMO_RUN": mark, "TMPDIR": str(folder)}
-    return Process("demo", [_DEMO, *arguments], log=folder / "demo.log", env=env), mark
+    return Process("demo", [script, *arguments], log=folder / "demo.log", env=env), mark
 
 
 def marked(mark: str) -> list[int]:
