@@ -1,5 +1,5 @@
 //! The real binary with a collector of OpenTelemetry in the test: one trace follows one message from the stanza to its
-//! copies, and no signal has anything that people wrote.
+//! copies, in one process and through several, and no signal has anything that people wrote.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -8,92 +8,22 @@
     reason = "tests"
 )]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod collector;
+#[path = "../../../coven-store/tests/conformance/redis_server.rs"]
+mod redis_server;
+mod roles;
+mod server;
+
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
-    MetricsService, MetricsServiceServer,
-};
-use opentelemetry_proto::tonic::collector::metrics::v1::{
-    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use collector::Collector;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use tonic::{Request, Response, Status};
+use server::Server;
 
 /// What a test waits for at most.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What was sent to it.
-#[derive(Debug, Clone, Default)]
-struct Collector {
-    traces: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-    metrics: Arc<Mutex<Vec<ExportMetricsServiceRequest>>>,
-}
-
-#[tonic::async_trait]
-impl TraceService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.traces.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(Default::default()))
-    }
-}
-
-#[tonic::async_trait]
-impl MetricsService for Collector {
-    async fn export(
-        &self,
-        request: Request<ExportMetricsServiceRequest>,
-    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
-        self.metrics.lock().unwrap().push(request.into_inner());
-        Ok(Response::new(Default::default()))
-    }
-}
-
-impl Collector {
-    async fn start() -> (Self, SocketAddr) {
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap()
-        };
-        let collector = Self::default();
-        let server = tonic::transport::Server::builder()
-            .add_service(TraceServiceServer::new(collector.clone()))
-            .add_service(MetricsServiceServer::new(collector.clone()));
-        tokio::spawn(server.serve(address));
-        until("the collector listens", || {
-            TcpStream::connect(address).is_ok()
-        })
-        .await;
-        (collector, address)
-    }
-
-    fn spans(&self) -> Vec<Span> {
-        let traces = self.traces.lock().unwrap();
-        let scopes = traces.iter().flat_map(|t| &t.resource_spans);
-        let scopes = scopes.flat_map(|r| &r.scope_spans);
-        scopes.flat_map(|s| s.spans.clone()).collect()
-    }
-
-    fn metric_names(&self) -> Vec<String> {
-        let metrics = self.metrics.lock().unwrap();
-        let scopes = metrics.iter().flat_map(|m| &m.resource_metrics);
-        let scopes = scopes.flat_map(|r| &r.scope_metrics);
-        let metrics = scopes.flat_map(|s| &s.metrics);
-        metrics.map(|m| m.name.clone()).collect()
-    }
-}
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let held = tokio::time::timeout(PATIENCE, async {
@@ -102,50 +32,6 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         }
     });
     assert!(held.await.is_ok(), "not within {PATIENCE:?}: {what}");
-}
-
-/// An XMPP server that accepts one component, and routes its barriers back.
-#[derive(Debug, Clone)]
-struct Server(Arc<Mutex<Option<TcpStream>>>, Arc<Mutex<String>>);
-
-impl Server {
-    fn start() -> (Self, SocketAddr) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = Self(Arc::default(), Arc::default());
-        let serving = server.clone();
-        std::thread::spawn(move || serving.serve(&listener));
-        (server, address)
-    }
-
-    fn serve(&self, listener: &TcpListener) {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut buffer = [0; 65536];
-        let _header = stream.read(&mut buffer);
-        let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
-                      xmlns:stream='http://etherx.jabber.org/streams' from='chat.localhost' id='s'>";
-        stream.write_all(header.as_bytes()).unwrap();
-        let _handshake = stream.read(&mut buffer);
-        stream.write_all(b"<handshake/>").unwrap();
-        *self.0.lock().unwrap() = Some(stream.try_clone().unwrap());
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
-            self.1.lock().unwrap().push_str(&text);
-        }
-    }
-
-    fn send(&self, stanza: &str) {
-        let mut stream = self.0.lock().unwrap();
-        stream
-            .as_mut()
-            .unwrap()
-            .write_all(stanza.as_bytes())
-            .unwrap();
-    }
-
-    fn has(&self, text: &str) -> bool {
-        self.1.lock().unwrap().contains(text)
-    }
 }
 
 /// A running coven. Killed when dropped.
@@ -158,24 +44,37 @@ impl Drop for Coven {
     }
 }
 
+impl Coven {
+    /// Starts it with this configuration, these arguments and variables, and no others of ours.
+    fn start(
+        folder: &tempfile::TempDir,
+        config: &str,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
+        let file = folder.path().join("coven.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coven"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("COVEN_") || name.starts_with("OTEL_") {
+                command.env_remove(name);
+            }
+        }
+        command.envs(variables.iter().map(|(name, value)| (*name, value)));
+        command.arg("serve").arg("--config").arg(&file);
+        command.args(arguments);
+        Self(command.stderr(Stdio::inherit()).spawn().unwrap())
+    }
+}
+
 fn coven(folder: &tempfile::TempDir, upstream: SocketAddr, variables: &[(&str, String)]) -> Coven {
-    let file = folder.path().join("coven.toml");
     let config = format!(
         "[[domain]]\nname = 'chat.localhost'\nlock-timeout = 'off'\n\
          [[upstream]]\naddress = '{upstream}'\ndomains = ['chat.localhost']\nsecret = 'canary'\nbarrier = 'off'\n\
          [http]\nlisten = 'off'\n"
     );
-    std::fs::write(&file, config).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coven"));
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with("COVEN_") || name.starts_with("OTEL_") {
-            command.env_remove(name);
-        }
-    }
-    command.envs(variables.iter().map(|(name, value)| (*name, value)));
-    command.arg("serve").arg("--config").arg(&file);
-    Coven(command.stderr(Stdio::inherit()).spawn().unwrap())
+    Coven::start(folder, &config, &[], variables)
 }
 
 const JOIN: &str = "<presence from='hag66@localhost/pda' to='canary-room@chat.localhost/thirdwitch'>\
@@ -185,7 +84,7 @@ const SAY: &str = "<message from='hag66@localhost/pda' to='canary-room@chat.loca
 
 /// Joins and says something; the reflection has come.
 async fn converse(server: &Server) {
-    until("attached", || server.0.lock().unwrap().is_some()).await;
+    until("attached", || server.is_attached()).await;
     server.send(JOIN);
     until("joined", || {
         server.has("code='110'") || server.has("code=\"110\"")
@@ -243,11 +142,7 @@ async fn one_trace_follows_one_message_with_the_right_parents() {
     })
     .await;
     // Nothing that people wrote, and no secret, in any signal.
-    let all = format!(
-        "{:?}{:?}",
-        collector.traces.lock().unwrap(),
-        collector.metrics.lock().unwrap()
-    );
+    let all = collector.everything();
     assert!(!all.contains("canary") && !all.contains("hag66"));
     assert!(all.contains("service.name"));
 }
