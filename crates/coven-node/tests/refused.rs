@@ -12,7 +12,9 @@ use common::held::HeldStore;
 use common::{Node, channel, is_joined, is_message, said};
 use coven_cluster::Delivery;
 use coven_core::{Condition, ErrorType, Query, Refusal, View};
-use coven_store::{ChannelKey, DirectoryQuery, Error, Listing, MemoryStore, ShardId, Store};
+use coven_store::{
+    ChannelKey, CommitNumber, DirectoryQuery, Error, Listing, MemoryStore, ShardId, Store,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +72,23 @@ async fn i5_answers_and_refusals_beside_a_refused_commit_are_errors_and_do_not_v
         .map(|r| (r.condition, r.kind));
     let wait = (Condition::ResourceConstraint, ErrorType::Wait);
     assert_eq!(waits.collect::<Vec<_>>(), [wait; 3]);
+}
+
+/// Only this process commits under its epoch: a number that is taken says that an earlier sending was done.
+#[tokio::test(start_paused = true)]
+async fn i5_a_commit_whose_number_is_taken_is_not_said_to_have_failed() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = with_hag(&store).await;
+    let shard = ShardId(channel("coven").shard().0);
+    store.refuse_next(Error::Diverged {
+        shard,
+        number: CommitNumber(7),
+        stored: CommitNumber(7),
+    });
+    node.say("coven", HAG, "perhaps");
+    let all = node.until(is_answer).await;
+    let said = all.last().and_then(refusal).unwrap();
+    assert_eq!(said.condition, Condition::RemoteServerTimeout);
 }
 
 #[tokio::test(start_paused = true)]

@@ -78,8 +78,7 @@ impl Cure {
 impl Committer {
     /// A commit was refused, or came after one that was.
     pub(super) fn broken(&mut self, commit: InFlight, answer: Result<(), Error>) {
-        // One that was taken behind one of which nothing is known: its channels learn of it from the store.
-        let unknown = matches!(answer, Ok(()) | Err(Error::Unknown(_) | Error::Closed));
+        let unknown = may_be_stored(&answer);
         let line = self.lines.entry(commit.shard).or_default();
         let cure = answer.as_ref().map_or_else(Cure::of, |()| Cure::Claim);
         let first = line.broken.is_none();
@@ -276,6 +275,17 @@ impl Committer {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether a refused commit may be stored all the same; nobody is told then that it did not happen (I5).
+fn may_be_stored(answer: &Result<(), Error>) -> bool {
+    match answer {
+        // One that was taken behind one of which nothing is known: its channels learn of it from the store.
+        Ok(()) | Err(Error::Unknown(_) | Error::Closed) => true,
+        // Under this epoch only this process commits: a stored commit of this number or a later one says that it is there.
+        Err(Error::Diverged { stored, number, .. }) => stored >= number,
+        Err(_) => false,
     }
 }
 

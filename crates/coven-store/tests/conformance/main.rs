@@ -2,7 +2,8 @@
 //!
 //! `world` has the stores and what the cases are told in; each other module has the cases of one part of the contract.
 //! SQLite runs twice: as it comes, and with a log so short that packing and trimming happen all the time. Redis runs as a
-//! single server, behind Sentinels with a replica, and as a cluster of three; `trouble` is about Redis alone.
+//! single server, behind Sentinels with a replica, and as a cluster of three; `trouble` is about Redis alone, and `cluster_trouble` about a
+//! cluster of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 )]
 
 mod archive;
+mod cluster_trouble;
 mod commits;
 mod directory;
 mod filters;

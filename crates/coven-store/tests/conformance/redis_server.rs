@@ -70,26 +70,79 @@ pub(crate) fn cluster_url() -> Option<String> {
         for _ in 0..3 {
             let (watch, port) = shared_server(folder.path(), &["--cluster-enabled", "yes"]);
             watches.push(watch);
-            hosts.push(format!("127.0.0.1:{port}"));
+            hosts.push(port);
         }
-        let made = Command::new("redis-cli")
-            .args(["--cluster", "create"])
-            .args(&hosts)
-            .arg("--cluster-yes")
-            .stdout(Stdio::null())
-            .status();
-        assert!(made.unwrap().success(), "no cluster was made");
-        let until = Instant::now() + Duration::from_secs(30);
-        for host in &hosts {
-            let port = host.rsplit(':').next().unwrap().parse().unwrap();
-            while !ask(port, &["CLUSTER", "INFO"]).contains("cluster_state:ok") {
-                wait_until(until, "the cluster");
-            }
-        }
-        let url = format!("redis+cluster://{}", hosts.join(","));
-        shared(url, watches, folder)
+        shared(join(&hosts), watches, folder)
     };
     of(&SERVERS, start)
+}
+
+/// Makes a cluster of servers; answers its address.
+fn join(ports: &[u16]) -> String {
+    let hosts: Vec<_> = ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let made = Command::new("redis-cli")
+        .args(["--cluster", "create"])
+        .args(&hosts)
+        .arg("--cluster-yes")
+        .stdout(Stdio::null())
+        .status();
+    assert!(made.unwrap().success(), "no cluster was made");
+    let until = Instant::now() + Duration::from_secs(60);
+    for port in ports {
+        while !ask(*port, &["CLUSTER", "INFO"]).contains("cluster_state:ok") {
+            wait_until(until, "the cluster");
+        }
+    }
+    format!("redis+cluster://{}", hosts.join(","))
+}
+
+/// A cluster of a case's own, whose members go on without each other. Ends with it.
+pub(crate) struct OwnCluster {
+    pub(crate) members: Vec<Own>,
+    pub(crate) url: String,
+}
+
+impl OwnCluster {
+    /// `None` where no `redis-server` is installed.
+    pub(crate) fn start() -> Option<Self> {
+        let more = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-require-full-coverage",
+            "no",
+            "--appendfsync",
+            "always",
+        ];
+        let members = (0..3).map(|_| Own::start(&more));
+        let members = members.collect::<Option<Vec<_>>>()?;
+        let ports: Vec<_> = members.iter().map(|it| it.port).collect();
+        let url = join(&ports);
+        Some(Self { members, url })
+    }
+
+    /// The slot of a shard's keys, and the member that it was given to when the cluster was made.
+    pub(crate) fn place(&self, prefix: &str, shard: u16) -> (u32, usize) {
+        let key = format!("{prefix}{{s{shard:04}}}:owner");
+        let slot = self.members[0].ask(&["CLUSTER", "KEYSLOT", &key]);
+        let slot: u32 = slot.trim().parse().unwrap();
+        (slot, (slot / 5461).min(2) as usize)
+    }
+
+    /// Moves the lowest slots of the first member to the second, up to `slot`.
+    pub(crate) fn move_up_to(&self, slot: u32) {
+        let id = |of: usize| self.members[of].ask(&["CLUSTER", "MYID"]).trim().to_owned();
+        let moved = Command::new("redis-cli")
+            .args(["--cluster", "reshard"])
+            .arg(format!("127.0.0.1:{}", self.members[0].port))
+            .args(["--cluster-from", &id(0), "--cluster-to", &id(1)])
+            .args(["--cluster-slots", &(slot + 1).to_string(), "--cluster-yes"])
+            .stdout(Stdio::null())
+            .status();
+        assert!(moved.unwrap().success(), "the slots were not moved");
+    }
 }
 
 /// A server of a case's own, with an append-only file. Ends with it.

@@ -106,11 +106,12 @@ impl Target {
                 Ok(Link::One(link.await?, Some(address)))
             }
             Self::Cluster(members) => {
-                // A command is sent again only after a redirection: `retries` counts these.
+                // The client sends a whole pipeline again by itself: after a redirection, and equally after a connection
+                // that broke. A write is sent again only with the mark that it was (`deliver`), so never by the client.
                 let client = redis::cluster::ClusterClient::builder(members.clone())
                     .connection_timeout(CONNECT)
                     .response_timeout(patience)
-                    .retries(3)
+                    .retries(0)
                     .build()?;
                 Ok(Link::Many(client.get_async_connection().await?))
             }
