@@ -61,6 +61,9 @@ helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Versio
 {{- $config := deepCopy $top.Values.config -}}
 {{- $any := ternary "[::]" "0.0.0.0" (eq $top.Values.ipFamily "IPv6") -}}
 {{- $http := dict "listen" (print $any ":8088") -}}
+{{- if $top.Values.admin.existingSecret -}}
+{{- $_ := set $http "admin-token-file" "/etc/coven/admin/token" -}}
+{{- end -}}
 {{- $_ := set $config "http" $http -}}
 {{- if eq $role "all" -}}
 {{- $_ := set $config "store" (mergeOverwrite (dict) ($config.store | default dict) (dict "url" "sqlite:/var/lib/coven/coven.db")) -}}

@@ -99,6 +99,11 @@ spec:
           mountPath: /etc/coven/tls
           readOnly: true
         {{- end }}
+        {{- if $top.Values.admin.existingSecret }}
+        - name: admin
+          mountPath: /etc/coven/admin
+          readOnly: true
+        {{- end }}
         {{- with $values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -111,6 +116,17 @@ spec:
       secret:
         secretName: {{ . }}
         defaultMode: 0440
+    {{- end }}
+    {{- with $top.Values.admin }}
+    {{- if .existingSecret }}
+    - name: admin
+      secret:
+        secretName: {{ .existingSecret }}
+        defaultMode: 0440
+        items:
+          - key: {{ .key }}
+            path: token
+    {{- end }}
     {{- end }}
     {{- with .volume }}
     {{- if ne . "claim-template" }}

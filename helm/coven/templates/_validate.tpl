@@ -16,4 +16,10 @@
 {{- if and $secrets (not .Values.existingSecret) -}}
 {{- fail "existingSecret: the upstreams' component secrets are missing: name a Secret with COVEN_UPSTREAM__0__SECRET and so on, or mount files and set secret-file" -}}
 {{- end -}}
+{{- range $role := ternary (list "node" "front") (list "single") (eq .Values.mode "cluster") -}}
+{{- $values := index $.Values $role -}}
+{{- if lt (int $values.terminationGracePeriodSeconds) (add (int $values.preStopSeconds) 20 | int) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds: %d leaves less than 20 s after preStopSeconds (%d): coven would be killed while it drains" $role (int $values.terminationGracePeriodSeconds) (int $values.preStopSeconds)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
