@@ -54,7 +54,7 @@ class Cluster:
         for process in self.running():
             await process.ready(60.0)
         whole = self.shards if self.nodes else 0
-        await eventually(lambda: len(self.owned()) == whole, 30.0, lambda: f"owned: {sorted(self.owned())}")
+        await eventually(lambda: len(self.owned()) == whole, 90.0, lambda: f"owned: {sorted(self.owned())}")
 
     def running(self) -> list[Coven]:
         return [p for p in [*self.nodes, *self.fronts] if p.process is not None and p.process.exit_code is None]
@@ -68,7 +68,7 @@ class Cluster:
 
     async def holder(self) -> Coven:
         """The front-end whose stream is up."""
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(90.0):
             while True:
                 for front in self.fronts:
                     if front in self.running() and _UP.search((await front.get("/metrics"))[1]):
@@ -79,13 +79,13 @@ class Cluster:
         """`coven admin --json`, asked of this process: exit code, and what it says."""
         url = f"http://127.0.0.1:{process.config.http_port}"
         argv = [binary(), "admin", "--url", url, "--token-file", token or self.token, "--json", *command]
-        asked = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=30)
+        asked = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=90)
         return asked.returncode, json.loads(asked.stdout) if asked.stdout else asked.stderr
 
     async def deciding(self) -> Coven:
         """The node that makes commits right now: somebody has to be talking."""
         before = [await _commits(node) for node in self.nodes]
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(90.0):
             while True:
                 await asyncio.sleep(0.2)
                 now = [await _commits(node) for node in self.nodes]
