@@ -281,6 +281,12 @@ class Dashboard(unittest.TestCase):
                 base = re.sub(r"_(bucket|sum|count)$", "", metric)
                 self.assertTrue({metric, base} & documented, metric)
 
+    def test_all_that_a_cluster_counts_is_shown(self) -> None:
+        links = (ROOT / "docs/metrics.md").read_text().split("## Links")[1].split("\n## ")[0]
+        shown = (CHART / "dashboards/coven.json").read_text()
+        for metric in ["coven_node_shards", *re.findall(r"^\| `(coven_\w+)`", links, re.MULTILINE)]:
+            self.assertRegex(shown, rf"\b{metric}\b")
+
     def test_the_dashboard_comes_in_a_config_map(self) -> None:
         objects = render(CHART / "ci" / "cluster-values.yaml")
         board = named(objects, "ConfigMap", "r-coven-dashboard")

@@ -20,6 +20,7 @@ pub struct Metrics(Arc<Sources>);
 struct Sources {
     front: OnceLock<coven_front::Handle>,
     node: OnceLock<coven_node::Health>,
+    owner: OnceLock<coven_node::Handle>,
     links: OnceLock<coven_link::Stats>,
 }
 
@@ -42,6 +43,11 @@ impl Metrics {
     /// From now on this node is asked.
     pub fn attach_node(&self, node: coven_node::Health) {
         let _ = self.0.node.set(node);
+    }
+
+    /// From now on this node of a cluster is asked what it owns.
+    pub fn attach_owner(&self, node: coven_node::Handle) {
+        let _ = self.0.owner.set(node);
     }
 
     /// From now on the links between front-ends and nodes are asked.
@@ -67,6 +73,9 @@ impl Metrics {
         }
         if let Some(node) = self.0.node.get() {
             self::node(&node.snapshot(), &mut families);
+        }
+        if let Some(node) = self.0.owner.get() {
+            families.push(shards(node.owned().len()));
         }
         if let Some(links) = self.0.links.get() {
             self::links(&links.snapshot(), &mut families);
@@ -208,6 +217,15 @@ fn node(node: &Node, families: &mut Vec<Family>) {
     }
 }
 
+fn shards(owned: usize) -> Family {
+    Family::one(
+        "coven_node_shards",
+        Kind::Gauge,
+        "Shards that this node owns.",
+        Value::Count(owned as u64),
+    )
+}
+
 fn links(links: &coven_link::Snapshot, families: &mut Vec<Family>) {
     families.push(Family::one(
         "coven_link_up",
@@ -269,6 +287,7 @@ mod tests {
         let mut families = Vec::new();
         super::front(&front, &mut families);
         super::node(&node, &mut families);
+        families.push(shards(3));
         super::links(&coven_link::Snapshot::default(), &mut families);
         let mut page = String::new();
         families.iter().for_each(|family| family.write(&mut page));
@@ -284,6 +303,7 @@ mod tests {
             "coven_connection_up{connection=\"main/\\\"h\\\":1/a\"} 1\n",
             "coven_store_up 1\n",
             "coven_node_quarantined_total 2\n",
+            "coven_node_shards 3\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -177,6 +177,7 @@ impl Node {
             why: broken.to_string(),
         })?;
         metrics.attach_node(node.service.health());
+        metrics.attach_owner(node.handle.clone());
         let own = Some((node.handle.clone(), Arc::clone(&watched)));
         admin.attach(asked(&cluster, &node.agent, own, config));
         let watch = Watch::new(health.clone())
