@@ -50,7 +50,7 @@ finish_log() {
 print_summaries() {
 	local file
 	for file in "$SCRATCH"/*.log; do
-		grep -hE '^test result: .*[1-9][0-9]* (passed|failed)|^(=+ )?[0-9]+ (passed|failed|skipped).* in [0-9]|^Ran [0-9]+ tests in' "$file" || true
+		grep -hE '^test result: .*[1-9][0-9]* (passed|failed)|^(=+ )?[0-9]+ (passed|failed|skipped).* in [0-9]|^Ran [0-9]+ tests in|^SKIPPED: |^smoke: ' "$file" || true
 	done
 }
 
