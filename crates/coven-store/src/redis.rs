@@ -1,12 +1,13 @@
 //! The store in Redis: what the processes of a cluster share (design §5).
 //!
 //! Everything of a shard lies under keys with one hash tag, `{s0042}`, so that a shard is one slot of Redis Cluster and
-//! a script can change it as a whole. One task writes: it takes all that waits, works out with the rules of
-//! [`state`](crate::state) what changes, and sends it as one pipeline; a script compares the shard's owner and commit
-//! number before it changes anything (I1). Reads run beside it, on the same connection.
+//! a script can change it as a whole. One task writes, in a cluster one for each shard: it takes all that waits, works out
+//! with the rules of [`state`](crate::state) what changes, and sends it as one pipeline; a script compares the shard's
+//! owner and commit number before it changes anything (I1). Reads run beside it, over a connection of their own.
 //!
 //! Where to read next: `keys` for the layout, `scripts` for what runs in Redis, `writer`, `fetch`, `stage`, `deliver` and
-//! `verdict` for a batch, `server` for connections and what is made of errors, `monitor` for what happens while nobody asks, `read`, `search` and `listing` for reading, `record` for bytes.
+//! `verdict` for a batch, `server` for connections and what is made of errors, `monitor` for what happens while nobody asks, `read`, `search` and `listing` for reading, `retention` for
+//! what goes by age, `record` for bytes, `thread` for the thread that all of it runs on.
 //! Needs Redis 7.0 or newer (scripts with flags).
 
 mod deliver;
@@ -18,10 +19,12 @@ mod monitor;
 mod read;
 mod record;
 mod registry;
+mod retention;
 mod scripts;
 mod search;
 mod server;
 mod stage;
+mod thread;
 mod upkeep;
 mod value;
 mod verdict;
@@ -32,12 +35,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::registry::RedisRegistry;
 
-use self::job::{Job, Request};
+use self::job::{Job, Lanes, Request};
 use self::read::Reads;
 use self::server::{Server, Target};
 use self::upkeep::Upkeep;
@@ -48,7 +52,7 @@ use crate::{
     UnknownPlace,
 };
 
-/// Jobs that wait for the writer; more are `Busy`.
+/// Reads that wait to be begun; more are `Busy`.
 const QUEUE: usize = 16_384;
 
 /// How to open a store in Redis.
@@ -133,8 +137,9 @@ pub fn shown_url(url: &str) -> String {
 /// A store in Redis.
 #[derive(Debug)]
 pub struct RedisStore {
-    jobs: mpsc::Sender<Job>,
+    lanes: Lanes,
     reads: mpsc::Sender<read::Job>,
+    closing: watch::Sender<bool>,
     condition: watch::Receiver<Condition>,
     upkeep: Arc<Upkeep>,
 }
@@ -148,33 +153,32 @@ impl RedisStore {
         let target = Target::parse(&options.url)?;
         // The first one stays; one that is there already does as well.
         let _is_set = rustls::crypto::ring::default_provider().install_default();
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let (reads, asked) = mpsc::channel(QUEUE);
-        let (opened, outcome) = oneshot::channel();
-        let (note, condition) = watch::channel(Condition::Good);
-        let upkeep = Arc::new(Upkeep::new(options.archive_bytes));
-        let shared = Arc::clone(&upkeep);
-        let run = move || {
-            let server = Server::open(target, options, note, shared);
-            serve(server, queue, asked, opened);
+        let count = match target.is_cluster() {
+            true => options.shards,
+            false => 1,
         };
-        std::thread::Builder::new()
-            .name("coven-redis".to_owned())
-            .spawn(run)
-            .map_err(|error| Error::Io(error.to_string()))?;
-        outcome
-            .blocking_recv()
-            .map_err(|_| Error::Io("the thread for Redis ended".to_owned()))??;
+        let (lanes, jobs) = Lanes::new(count);
+        let (reads, asked) = mpsc::channel(QUEUE);
+        let (note, condition) = watch::channel(Condition::Good);
+        let closing = watch::Sender::new(false);
+        let upkeep = Arc::new(Upkeep::new(options.archive_bytes));
+        let (shared, asked_by) = (Arc::clone(&upkeep), lanes.clone());
+        let is_closing = closing.subscribe();
+        thread::run("coven-redis", async move || {
+            let server = Server::open(target, options, note, shared).await?;
+            Ok(work(server, (asked_by, jobs), asked, is_closing))
+        })?;
         Ok(Self {
-            jobs,
+            lanes,
             reads,
+            closing,
             condition,
             upkeep,
         })
     }
 
     fn write(&self, shard: ShardId, epoch: Epoch, request: Request) -> Pending<()> {
-        self.job(|reply| Job::Write {
+        self.job(shard, |reply| Job::Write {
             shard,
             epoch,
             request,
@@ -182,18 +186,23 @@ impl RedisStore {
         })
     }
 
-    fn job<T>(&self, make: impl FnOnce(Reply<T>) -> Job) -> Pending<T> {
-        let (reply, pending) = Pending::channel();
-        match self.jobs.try_send(make(reply)) {
-            Ok(()) => pending,
-            Err(error) => Pending::ready(Err(refused(&error))),
+    fn job<T>(&self, shard: ShardId, make: impl FnOnce(Reply<T>) -> Job) -> Pending<T> {
+        if *self.closing.borrow() {
+            return Pending::ready(Err(Error::Closed));
         }
+        let (reply, pending) = Pending::channel();
+        self.lanes.put(shard, make(reply));
+        pending
     }
 
     fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> read::Job) -> Pending<T> {
-        if self.jobs.is_closed() {
+        if *self.closing.borrow() {
             return Pending::ready(Err(Error::Closed));
         }
+        self.ask_always(make)
+    }
+
+    fn ask_always<T>(&self, make: impl FnOnce(Reply<T>) -> read::Job) -> Pending<T> {
         let (reply, pending) = Pending::channel();
         match self.reads.try_send(make(reply)) {
             Ok(()) => pending,
@@ -209,40 +218,24 @@ fn refused<T>(error: &mpsc::error::TrySendError<T>) -> Error {
     }
 }
 
-/// The thread: one runtime of its own, so that a store can be used from any.
-fn serve(
-    server: impl Future<Output = Result<Server, Error>>,
-    jobs: mpsc::Receiver<Job>,
+/// Ends when nobody is left who asks.
+async fn work(
+    server: Server,
+    (lanes, jobs): (Lanes, Vec<mpsc::Receiver<Job>>),
     asked: mpsc::Receiver<read::Job>,
-    opened: oneshot::Sender<Result<(), Error>>,
+    closing: watch::Receiver<bool>,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _gone = opened.send(Err(Error::Io(error.to_string())));
-            return;
-        }
+    let ended = watch::Sender::new(false);
+    let reads = Reads::new(server.clone(), lanes, ended.subscribe());
+    let mut writers = JoinSet::new();
+    for jobs in jobs {
+        writers.spawn(writer::run(server.clone(), jobs, closing.clone()));
+    }
+    let writing = async {
+        while writers.join_next().await.is_some() {}
+        ended.send_replace(true);
     };
-    runtime.block_on(async {
-        match server.await {
-            Ok(server) => {
-                let _gone = opened.send(Ok(()));
-                work(server, jobs, asked).await;
-            }
-            Err(error) => {
-                let _gone = opened.send(Err(error));
-            }
-        }
-    });
-}
-
-/// Ends when both queues are closed.
-async fn work(server: Server, jobs: mpsc::Receiver<Job>, asked: mpsc::Receiver<read::Job>) {
-    let reads = Reads::new(server.clone());
-    let answering = async { tokio::join!(writer::run(server.clone(), jobs), reads.run(asked)) };
+    let answering = async { tokio::join!(writing, reads.run(asked)) };
     tokio::select! {
         _ = answering => {}
         () = monitor::run(server.clone()) => {}
@@ -259,7 +252,7 @@ impl Store for RedisStore {
     }
 
     fn claim(&self, shard: ShardId, claim: Claim) -> Pending<Ownership> {
-        self.job(|reply| Job::Claim {
+        self.job(shard, |reply| Job::Claim {
             shard,
             claim,
             reply,
@@ -293,7 +286,7 @@ impl Store for RedisStore {
     }
 
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {
-        self.job(|reply| Job::Expire {
+        self.ask(|reply| read::Job::Expire {
             shard,
             epoch,
             retention,
@@ -398,9 +391,9 @@ impl Store for RedisStore {
     }
 
     fn close(&self) -> Pending<()> {
-        if self.jobs.is_closed() {
+        if self.closing.send_replace(true) {
             return Pending::ready(Ok(()));
         }
-        self.job(|reply| Job::Close { reply })
+        self.ask_always(|reply| read::Job::Closed { reply })
     }
 }

@@ -3,8 +3,9 @@
 //! A batch is one pipeline: the scripts of all its requests, then the barrier that waits for replicas. What is not known to
 //! be done (the connection broke), not done yet (the server is loading, or a replica), or not with a replica yet is sent
 //! again with the mark that it was sent before; the script then tells what was done the first time (`scripts`). What has
-//! no answer when patience ends is [`Error::Unknown`]; what only lacks a replica is held for as long as it lacks it
-//! (design §5.5), and what comes meanwhile is refused after a while (§5.12).
+//! no answer when patience ends is [`Error::Unknown`]; what only lacks a replica is held for as long as it lacks it, with
+//! new patience each time that it is seen to be there (design §5.5), and what comes meanwhile is refused after a while
+//! (§5.12). All that is sent together lies on one server, so one barrier says what is durable.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -25,6 +26,8 @@ pub(super) struct Sent {
     pub(super) what: What,
     /// It was sent before, and may have been done.
     again: bool,
+    /// Until when it is sent again where nothing is known of it.
+    until: Instant,
 }
 
 /// What is asked for.
@@ -55,11 +58,12 @@ enum Fate {
 }
 
 impl Sent {
-    pub(super) const fn new(shard: ShardId, what: What) -> Self {
+    pub(super) const fn new(shard: ShardId, what: What, until: Instant) -> Self {
         Self {
             shard,
             what,
             again: false,
+            until,
         }
     }
 
@@ -91,23 +95,19 @@ impl Sent {
 impl Writer {
     /// Sends requests, and answers each when it is durable or cannot be done. What waits in `jobs` meanwhile is refused
     /// when it has waited for long.
-    pub(super) async fn deliver(
-        &mut self,
-        mut sent: Vec<Sent>,
-        mut jobs: Option<&mut mpsc::Receiver<Job>>,
-    ) {
+    pub(super) async fn deliver(&mut self, mut sent: Vec<Sent>, jobs: &mut mpsc::Receiver<Job>) {
         let until = self.server.until();
         crate::fail::point("redis-before-write");
         loop {
             let batches = self.batches(&sent);
-            let answers = self.send(&batches, until, &mut jobs).await;
+            let answers = self.send(&batches, until, jobs).await;
             crate::fail::point("redis-after-write");
-            sent = self.judge(sent, &batches, answers, until).await;
+            sent = self.judge(sent, &batches, answers).await;
             if sent.is_empty() {
                 return;
             }
             if Instant::now() >= until {
-                refuse_waiting(&mut jobs);
+                refuse_waiting(jobs);
             }
             sleep(PAUSE).await;
         }
@@ -156,7 +156,7 @@ impl Writer {
         &self,
         batches: &[Batch],
         until: Instant,
-        jobs: &mut Option<&mut mpsc::Receiver<Job>>,
+        jobs: &mut mpsc::Receiver<Job>,
     ) -> Vec<Answers> {
         let mut sending = std::pin::pin!(self.server.run(batches));
         let mut patience = until;
@@ -177,7 +177,6 @@ impl Writer {
         sent: Vec<Sent>,
         batches: &[Batch],
         answers: Vec<Answers>,
-        until: Instant,
     ) -> Vec<Sent> {
         let mut round = Round::new(batches, answers);
         let fates: Vec<Fate> = sent.iter().map(|it| self.fate(it, &mut round)).collect();
@@ -185,7 +184,7 @@ impl Writer {
             self.server.miss(shard).await;
         }
         let durable = self.server.barrier().is_none() || round.barriers();
-        let late = Instant::now() >= until;
+        let now = Instant::now();
         let mut left = Vec::new();
         for (mut it, fate) in sent.into_iter().zip(fates) {
             match fate {
@@ -193,13 +192,14 @@ impl Writer {
                 Fate::Done(granted) => {
                     it.claim_over(granted.map(|granted| granted.epoch));
                     it.again = true;
+                    it.until = self.server.until();
                     left.push(it);
                 }
                 Fate::Mine(owner) => {
                     it.claim_over(Some(owner.epoch));
                     left.push(it);
                 }
-                Fate::Again { done, why } if late => {
+                Fate::Again { done, why } if now >= it.until => {
                     self.shards.remove(&it.shard);
                     it.again |= done;
                     it.refuse(why);
@@ -214,10 +214,9 @@ impl Writer {
                 }
             }
         }
-        if !durable && !left.is_empty() && !std::mem::replace(&mut self.told_short, true) {
-            tracing::warn!("no replica of redis has the newest commits: they are held back");
+        if !durable && !left.is_empty() {
+            self.server.say_short();
         }
-        self.told_short &= !durable;
         left
     }
 
@@ -236,33 +235,25 @@ impl Writer {
         let store = self.server.identity();
         let verdict = match &it.what {
             What::Write { epoch, staged, .. } => {
-                match verdict::of_write(it.shard, *epoch, staged, store, answer) {
-                    Verdict::Done(()) => Verdict::Done(None),
-                    Verdict::Refused(error) => Verdict::Refused(error),
-                    Verdict::NotNow(error) => Verdict::NotNow(error),
-                    Verdict::NoMark => Verdict::NoMark,
-                }
+                verdict::of_write(it.shard, *epoch, staged, store, answer).map(|()| None)
             }
             What::Claim { claim, .. } => match verdict::of_claim(it.shard, answer) {
-                Verdict::Done(ownership) => Verdict::Done(Some(ownership)),
                 Verdict::Refused(Error::Held { owner, .. })
                     if it.again && owner.session == claim.session =>
                 {
                     return Fate::Mine(owner);
                 }
-                Verdict::Refused(error) => Verdict::Refused(error),
-                Verdict::NotNow(error) => Verdict::NotNow(error),
-                Verdict::NoMark => Verdict::NoMark,
+                verdict => verdict.map(Some),
             },
         };
         match verdict {
             Verdict::Done(ownership) => Fate::Done(ownership),
             Verdict::NotNow(why) => round.again(it.shard, false, why),
             // It was to follow one that was not done.
-            Verdict::Refused(why @ Error::Diverged { .. }) if round.waits.contains(&it.shard) => {
+            Verdict::NotItsTurn(why) if round.waits.contains(&it.shard) => {
                 round.again(it.shard, false, why)
             }
-            Verdict::Refused(error) => Fate::Refused(error),
+            Verdict::Refused(error) | Verdict::NotItsTurn(error) => Fate::Refused(error),
             Verdict::NoMark => {
                 round.unmarked.insert(it.shard);
                 Fate::Refused(Error::Replaced(format!(
@@ -338,9 +329,10 @@ impl Round {
     }
 }
 
-fn refuse_waiting(jobs: &mut Option<&mut mpsc::Receiver<Job>>) {
-    let busy = || Error::Busy("redis does not answer, or none of its replicas does");
-    while let Some(job) = jobs.as_mut().and_then(|jobs| jobs.try_recv().ok()) {
-        job.refuse(busy());
+fn refuse_waiting(jobs: &mut mpsc::Receiver<Job>) {
+    while let Ok(job) = jobs.try_recv() {
+        job.refuse(Error::Busy(
+            "redis does not answer, or none of its replicas does",
+        ));
     }
 }

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use redis::Value;
-use tokio::time::Instant;
+use redis::{Cmd, Value};
 
 use super::keys::{channel, name};
 use super::record::Under;
-use super::server::PAUSE;
+use super::server::Batch;
 use super::stage::Shard;
 use super::value::{fields, list, parse, session};
 use super::writer::Writer;
@@ -16,48 +15,46 @@ use crate::{ChannelKey, CommitNumber, Epoch, Error, ShardId};
 /// Channels whose records are kept; above that all are read again when they are needed.
 const KEPT: usize = 100_000;
 
+/// What has to be read of a shard.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// All its channels.
+    whole: bool,
+    channels: BTreeSet<ChannelKey>,
+}
+
 impl Writer {
-    /// Reads what is not known yet of shards and channels. Waits for a connection as long as the options say.
+    /// Reads what is not known yet of shards and channels. Waits for a connection as long as the options say. Answers why
+    /// shards are not known; what is wrong with one record is noted with its shard, and concerns who needs that one.
     pub(super) async fn prepare(
         &mut self,
         needed: &[(ShardId, Option<Vec<&ChannelKey>>)],
-    ) -> Result<(), Error> {
-        if self
-            .shards
-            .values()
-            .map(|shard| shard.channels.len())
-            .sum::<usize>()
-            > KEPT
-        {
+    ) -> HashMap<ShardId, Error> {
+        let kept: usize = self.shards.values().map(|it| it.channels.len()).sum();
+        if kept > KEPT {
             self.shards.clear();
         }
-        self.connected().await?;
-        let plan = self.plan(needed);
-        for (shard, (whole, channels)) in plan {
-            self.read(shard, whole, channels.into_iter().collect())
-                .await?;
+        let plan: Vec<_> = self.plan(needed).into_iter().collect();
+        if plan.is_empty() {
+            return HashMap::new();
         }
-        Ok(())
-    }
-
-    async fn connected(&self) -> Result<(), Error> {
-        let until = self.server.until();
-        loop {
-            match self.server.connect().await {
-                Ok(()) => return Ok(()),
-                Err(trouble) if !trouble.may_pass() || Instant::now() >= until => {
-                    return Err(trouble.into());
-                }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+        let batches = plan.iter().map(|(shard, wanted)| Batch {
+            shard: *shard,
+            commands: self.commands(*shard, wanted),
+        });
+        let answers = self.server.ask_all(batches.collect()).await;
+        let mut unknown = HashMap::new();
+        for ((shard, wanted), answers) in plan.into_iter().zip(answers) {
+            match answers {
+                Ok(answers) => self.learn(shard, wanted, answers),
+                Err(error) => drop(unknown.insert(shard, error)),
             }
         }
+        unknown
     }
 
-    fn plan(
-        &self,
-        needed: &[(ShardId, Option<Vec<&ChannelKey>>)],
-    ) -> HashMap<ShardId, (bool, BTreeSet<ChannelKey>)> {
-        let mut plan: HashMap<ShardId, (bool, BTreeSet<ChannelKey>)> = HashMap::new();
+    fn plan(&self, needed: &[(ShardId, Option<Vec<&ChannelKey>>)]) -> HashMap<ShardId, Wanted> {
+        let mut plan: HashMap<ShardId, Wanted> = HashMap::new();
         for (shard, channels) in needed {
             let known = self.shards.get(shard);
             let unknown =
@@ -67,66 +64,79 @@ impl Writer {
                 continue;
             }
             let entry = plan.entry(*shard).or_default();
-            entry.0 |= channels.is_none();
+            entry.whole |= channels.is_none();
             entry
-                .1
+                .channels
                 .extend(missing.into_iter().map(|key| (*key).clone()));
         }
         plan
     }
 
-    async fn read(
-        &mut self,
-        shard: ShardId,
-        whole: bool,
-        channels: Vec<ChannelKey>,
-    ) -> Result<(), Error> {
+    fn commands(&self, shard: ShardId, wanted: &Wanted) -> Vec<Cmd> {
         let keys = self.server.keys(shard);
         let mut owner = redis::cmd("HMGET");
         owner
             .arg(keys.owner())
             .arg("epoch")
             .arg("owner")
-            .arg("commit");
+            .arg("commit")
+            .arg("writes");
         let mut commands = vec![owner];
-        if whole {
+        if wanted.whole {
             let mut all = redis::cmd("HGETALL");
             all.arg(keys.channels());
             commands.push(all);
-        } else if !channels.is_empty() {
+        } else if !wanted.channels.is_empty() {
             let mut some = redis::cmd("HMGET");
             some.arg(keys.channels())
-                .arg(channels.iter().map(name).collect::<Vec<_>>());
+                .arg(wanted.channels.iter().map(name).collect::<Vec<_>>());
             commands.push(some);
         }
-        let mut answers = self.server.ask(shard, commands).await?.into_iter();
+        commands
+    }
+
+    fn learn(&mut self, shard: ShardId, wanted: Wanted, answers: Vec<Value>) {
+        let mut answers = answers.into_iter();
         let read = fields(&answers.next().unwrap_or_default());
         let known = self.shards.entry(shard).or_insert_with(|| Shard {
             epoch: Epoch(parse(read.first())),
             owner: read.get(1).and_then(|it| session(it)),
             commit: CommitNumber(parse(read.get(2))),
-            channels: HashMap::new(),
+            writes: parse(read.get(3)),
+            ..Shard::default()
         });
         let records = list(answers.next().unwrap_or_default());
-        if whole {
-            for pair in records.chunks_exact(2) {
-                let [Value::BulkString(name), Value::BulkString(blob)] = pair else {
-                    continue;
-                };
-                let Some(key) = channel(name) else { continue };
-                let record = Under(&key).record(&blob.clone().into())?;
-                // What is known already is not older.
-                known.channels.entry(key).or_insert(Some(record));
+        if !wanted.whole {
+            for (key, value) in wanted.channels.into_iter().zip(records) {
+                known.learn(key, value);
             }
-            return Ok(());
+            return;
         }
-        for (key, value) in channels.into_iter().zip(records) {
-            let record = match value {
-                Value::BulkString(blob) => Some(Under(&key).record(&blob.into())?),
-                _ => None,
+        for pair in records.chunks_exact(2) {
+            let [Value::BulkString(name), value] = pair else {
+                continue;
             };
-            known.channels.insert(key, record);
+            // What is known already is not older.
+            if let Some(key) = channel(name).filter(|key| !known.channels.contains_key(key)) {
+                known.learn(key, value.clone());
+            }
         }
-        Ok(())
+    }
+}
+
+impl Shard {
+    fn learn(&mut self, key: ChannelKey, value: Value) {
+        let read = match value {
+            Value::BulkString(blob) => Under(&key).record(&blob.into()).map(Some),
+            _ => Ok(None),
+        };
+        self.damaged.remove(&key);
+        match read {
+            Ok(record) => drop(self.channels.insert(key, record)),
+            Err(error) => {
+                tracing::error!(%error, "a channel cannot be written to");
+                self.damaged.insert(key, error);
+            }
+        }
     }
 }

@@ -31,7 +31,10 @@ impl Memory {
         let percent = |info: &String| {
             let info = Info(info);
             let bound = info.number("maxmemory").filter(|bound| *bound > 0)?;
-            Some(info.number("used_memory")?.saturating_mul(100) / bound)
+            // Buffers for replicas and for the append-only file are used, but Redis refuses nothing for them.
+            let aside = info.number("mem_not_counted_for_evict").unwrap_or_default();
+            let used = info.number("used_memory")?.saturating_sub(aside);
+            Some(used.saturating_mul(100) / bound)
         };
         Self {
             percent: infos.iter().filter_map(percent).max(),
@@ -59,6 +62,8 @@ pub(super) async fn run(server: Server) {
         if count.is_multiple_of(MEMORY_EVERY)
             && let Ok(infos) = server.infos().await
         {
+            let infos: Vec<_> = infos.into_iter().map(|(_, info)| info).collect();
+            server.raise(&infos);
             let now = Memory::of(&infos);
             told(server.upkeep().note(now), now);
         }
@@ -99,5 +104,7 @@ mod tests {
         assert!(of(&[info(80, 100)]).is_worth_a_warning());
         assert!(!of(&[info(79, 100)]).is_worth_a_warning());
         assert!(!of(&[]).is_worth_a_warning());
+        let resync = info(95, 100) + "mem_not_counted_for_evict:20\r\n";
+        assert_eq!(of(&[resync]).percent, Some(75));
     }
 }

@@ -1,19 +1,30 @@
-//! Reads: each runs beside the others, on the connection that writes too, so that it sees what was answered before it.
+//! Reads: each runs beside the others and beside the writes, over a connection to the same server, so that it sees what was
+//! answered before it.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use redis::Value;
 use smol_str::SmolStr;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, watch};
+use tokio::time::{Instant, sleep};
 
+use super::job::Lanes;
 use super::keys::{channel, name};
 use super::record::Under;
 use super::server::Server;
 use super::value::{fields, list, parse, session};
-use super::{listing, scripts, search};
+use super::{listing, retention, scripts, search};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, CommitNumber, DirectoryPage,
-    DirectoryQuery, Entry, Epoch, Error, Loaded, Owner, Reply, Sent, ShardId, StoreId, Timestamp,
-    UnknownChannel, UnknownPlace,
+    DirectoryQuery, Entry, Epoch, Error, Loaded, Owner, Reply, Retention, Sent, ShardId, StoreId,
+    Timestamp, UnknownChannel, UnknownPlace,
 };
+
+/// After a page of the directory there is none for so many times as long as it took: each is a question to every shard,
+/// and whoever browses takes a part of Redis' time and not all of it.
+const REST: u32 = 3;
+const MOST_REST: Duration = Duration::from_millis(200);
 
 /// What is read.
 #[derive(Debug)]
@@ -23,6 +34,16 @@ pub(super) enum Job {
     },
     Accept {
         reply: Reply<StoreId>,
+    },
+    Expire {
+        shard: ShardId,
+        epoch: Epoch,
+        retention: Retention,
+        reply: Reply<u64>,
+    },
+    /// Answered when all writing tasks have ended.
+    Closed {
+        reply: Reply<()>,
     },
     Room {
         shards: Vec<ShardId>,
@@ -78,11 +99,21 @@ pub(super) enum Job {
 #[derive(Clone, Debug)]
 pub(super) struct Reads {
     server: Server,
+    lanes: Lanes,
+    /// The writing tasks have ended.
+    ended: watch::Receiver<bool>,
+    /// Whose turn it is to read the directory.
+    browsing: Arc<Mutex<()>>,
 }
 
 impl Reads {
-    pub(super) const fn new(server: Server) -> Self {
-        Self { server }
+    pub(super) fn new(server: Server, lanes: Lanes, ended: watch::Receiver<bool>) -> Self {
+        Self {
+            server,
+            lanes,
+            ended,
+            browsing: Arc::default(),
+        }
     }
 
     /// Works until the queue is closed.
@@ -98,6 +129,20 @@ impl Reads {
         let server = &self.server;
         match job {
             Job::Identity { reply } => reply.send(Ok(server.identity())),
+            Job::Expire {
+                shard,
+                epoch,
+                retention,
+                reply,
+            } => {
+                let of = (shard, epoch);
+                reply.send(retention::expire(server, &self.lanes, of, retention).await);
+            }
+            Job::Closed { reply } => {
+                let mut ended = self.ended.clone();
+                drop(ended.wait_for(|ended| *ended).await);
+                reply.send(Ok(()));
+            }
             Job::Room { shards, reply } => {
                 reply.send(server.upkeep().room_before(server, &shards).await);
             }
@@ -123,7 +168,8 @@ impl Reads {
                 query,
                 reply,
             } => {
-                reply.send(listing::page(server, &space, &query).await);
+                self.browse(reply, listing::page(server, &space, &query))
+                    .await;
             }
             Job::Channels {
                 space,
@@ -131,9 +177,18 @@ impl Reads {
                 max,
                 reply,
             } => {
-                reply.send(listing::channels(server, &space, after.as_ref(), max).await);
+                let read = listing::channels(server, &space, after.as_ref(), max);
+                self.browse(reply, read).await;
             }
         }
+    }
+
+    /// Reads of all shards in turn, and not all the time.
+    async fn browse<T>(&self, reply: Reply<T>, read: impl Future<Output = Result<T, Error>>) {
+        let _turn = self.browsing.lock().await;
+        let began = Instant::now();
+        reply.send(read.await);
+        sleep((began.elapsed() * REST).min(MOST_REST)).await;
     }
 
     async fn owner(&self, shard: ShardId) -> Result<Option<Owner>, Error> {

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::keys;
+use super::upkeep::MAX_JOURNAL;
 use crate::sqlite::codec::{Decoder, Encoder, Malformed, Table};
 use crate::sqlite::log;
 use crate::state::ChannelState;
@@ -29,6 +30,18 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Its journal is so long that a snapshot is due.
+    pub(super) fn is_long(&self) -> bool {
+        let covered = self.snapshot.map_or(0, |covered| covered.0);
+        self.state.head.0.saturating_sub(covered) > MAX_JOURNAL
+    }
+
+    /// What is hidden of its archive is journal still, until a snapshot covers it.
+    pub(super) fn hides_uncovered(&self) -> bool {
+        self.snapshot
+            .is_none_or(|covered| covered < self.state.floor)
+    }
+
     /// The first place that is not hidden.
     pub(super) const fn first(&self) -> Place {
         keys::next(Place {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redis::{Cmd, RedisResult, Value};
 use smol_str::SmolStr;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -19,7 +19,7 @@ use self::answer::Polled;
 use super::server::{Batch, Server, Target, refusal};
 use super::value::hex;
 use super::verdict::has_replica;
-use super::{Options, refused};
+use super::{Options, refused, thread};
 use crate::registry::{
     Lease, Member, Registry, Request, Sight, TakeLease, write_member, write_way,
 };
@@ -82,13 +82,11 @@ impl RedisRegistry {
         };
         let keys = Keys::new(&options.prefix);
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (opened, open) = oneshot::channel();
-        std::thread::Builder::new()
-            .name("coven-registry".to_owned())
-            .spawn(move || serve(target, options, queue, opened))
-            .map_err(|error| Error::Io(error.to_string()))?;
-        open.blocking_recv()
-            .map_err(|_| Error::Io("the thread for the registry ended".to_owned()))??;
+        let of_desk = keys.clone();
+        thread::run("coven-registry", async move || {
+            let server = Server::open_any(target, options).await?;
+            Ok(Desk::new(server, of_desk).run(queue))
+        })?;
         Ok(Self { jobs, keys })
     }
 }
@@ -156,37 +154,6 @@ impl Ask {
             durable: false,
         }
     }
-}
-
-/// The thread: one runtime of its own, so that a registry can be used from any.
-fn serve(
-    target: Target,
-    options: Options,
-    jobs: mpsc::Receiver<Job>,
-    opened: oneshot::Sender<Result<(), Error>>,
-) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _gone = opened.send(Err(Error::Io(error.to_string())));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        let keys = Keys::new(&options.prefix);
-        match Server::open_any(target, options).await {
-            Ok(server) => {
-                let _gone = opened.send(Ok(()));
-                Desk::new(server, keys).run(jobs).await;
-            }
-            Err(error) => {
-                let _gone = opened.send(Err(error));
-            }
-        }
-    });
 }
 
 /// Does one request after the other.

@@ -8,25 +8,28 @@ use std::sync::LazyLock;
 /// Carries out commands if the shard's owner is the one that they were made for.
 ///
 /// `KEYS[1]`: the owner's hash; the others: what the commands name. `ARGV`: epoch, number of the newest commit, that after
-/// this one, whether it is sent again, then for each command so many words: the command, the number of its key, its
-/// arguments. Answers `{1}`, or `{0, epoch, owner, commit, store}` as they are, having done nothing.
+/// this one, whether it is sent again, the number of this write, then for each command so many words: the command, the
+/// number of its key, its arguments. Answers `{1}`, or `{0, epoch, owner, commit, store}` as they are, having done nothing.
 ///
-/// Sent again under the same epoch, to a shard that has its commit or a later one, it was done the first time: nobody else
-/// can have made that commit. Then it only counts, so that a barrier behind it covers a write. `GONE` as the only command:
-/// the owner goes, which leaves nothing to compare but the epoch. `TRIM key sequence` removes a stream's entries up to a
-/// sequence.
+/// All writes of a shard count by one, whether they commit something or not: what a network brings late, of a connection
+/// that was given up, comes behind what was done since, and is not done again. Sent again under the same epoch, to a shard
+/// that has its write or a later one, it was done the first time: nobody else can have made that write. Then it only counts
+/// that, so that a barrier behind it covers a write. `GONE` as the only command: the owner goes, which leaves nothing to
+/// compare but the epoch. `TRIM key sequence` removes a stream's entries up to a sequence.
 const WRITE: &str = r"
-local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit', 'store')
+local is = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'commit', 'store', 'writes')
 local epoch, owner, commit, store = is[1] or '0', is[2] or '', is[3] or '0', is[4] or ''
-if epoch ~= ARGV[1] or owner == '' or commit ~= ARGV[2] then
-  local released = owner == '' and ARGV[6] == 'GONE'
-  local ahead = owner ~= '' and tonumber(commit) >= tonumber(ARGV[3])
+local writes, this = tonumber(is[5] or '0'), tonumber(ARGV[5])
+if epoch ~= ARGV[1] or owner == '' or commit ~= ARGV[2] or writes + 1 ~= this then
+  local released = owner == '' and ARGV[7] == 'GONE'
+  local ahead = owner ~= '' and writes >= this
   if ARGV[4] == '1' and epoch == ARGV[1] and (released or ahead) then
     redis.call('HINCRBY', KEYS[1], 'again', 1)
     return {1}
   end
   return {0, epoch, owner, commit, store}
 end
+redis.call('HSET', KEYS[1], 'writes', ARGV[5])
 
 local function trim(key, last)
   while true do
@@ -45,7 +48,7 @@ local function trim(key, last)
   end
 end
 
-local at = 5
+local at = 6
 while at <= #ARGV do
   local words = tonumber(ARGV[at])
   local command, key = ARGV[at + 1], KEYS[tonumber(ARGV[at + 2])]

@@ -1,41 +1,41 @@
-//! The archive: pages, bounds, and what has expired.
+//! The archive: pages and bounds.
 //!
 //! A channel's archive is a stream whose ids are places, so that pages and moments are found without an index. Each
 //! entry carries its number: from the numbers at the ends of a range follows how many lie between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use redis::Value;
 
-use super::keys::{Commands, Keys, id, name, next, number};
+use super::keys::{Keys, id, name, next};
 use super::read::body;
-use super::record::{Record, Stored, Under};
+use super::record::{Stored, Under};
 use super::scripts;
 use super::server::Server;
 use super::value::list;
 use crate::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Entry, Error, Place, Retention, Sequence,
-    ShardId, Timestamp, UnknownPlace,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Entry, Error, Place, Sequence, ShardId,
+    Timestamp, UnknownPlace,
 };
 
 /// Entries that are read at once where each has to be looked at.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// One channel's archive.
-struct Archive<'a> {
-    server: &'a Server,
-    shard: ShardId,
-    key: &'a ChannelKey,
-    keys: Keys,
+pub(super) struct Archive<'a> {
+    pub(super) server: &'a Server,
+    pub(super) shard: ShardId,
+    pub(super) key: &'a ChannelKey,
+    pub(super) keys: Keys,
     /// The first place that is not hidden.
-    first: Place,
+    pub(super) first: Place,
 }
 
 /// A range of places, both ends in it.
 #[derive(Clone, Copy)]
-struct Range {
-    from: Place,
-    to: Place,
+pub(super) struct Range {
+    pub(super) from: Place,
+    pub(super) to: Place,
 }
 
 const LAST: Place = Place {
@@ -123,7 +123,7 @@ impl<'a> Archive<'a> {
         }))
     }
 
-    const fn all(&self) -> Range {
+    pub(super) const fn all(&self) -> Range {
         Range {
             from: self.first,
             to: LAST,
@@ -163,12 +163,17 @@ impl<'a> Archive<'a> {
         Ok(found.into_iter().next())
     }
 
-    async fn end(&self, range: Range, last: bool) -> Result<Option<Stored>, Error> {
+    pub(super) async fn end(&self, range: Range, last: bool) -> Result<Option<Stored>, Error> {
         Ok(self.read(range, last, 1).await?.into_iter().next())
     }
 
     /// At most `max` entries of a range, from its end where `backwards`, as they are now.
-    async fn read(&self, range: Range, backwards: bool, max: usize) -> Result<Vec<Stored>, Error> {
+    pub(super) async fn read(
+        &self,
+        range: Range,
+        backwards: bool,
+        max: usize,
+    ) -> Result<Vec<Stored>, Error> {
         if range.from > range.to || max == 0 {
             return Ok(Vec::new());
         }
@@ -320,123 +325,5 @@ const fn before(place: Place) -> Place {
             stamp: Timestamp(place.stamp.0.saturating_sub(1)),
             sequence: Sequence(u64::MAX),
         },
-    }
-}
-
-/// What goes of one channel's archive.
-pub(super) struct Expired {
-    pub(super) key: ChannelKey,
-    /// The newest message that goes.
-    pub(super) last: Place,
-    /// How many go.
-    pub(super) count: u64,
-    /// Sequences of rewrites of what goes.
-    rewrites: Vec<u64>,
-}
-
-impl Expired {
-    pub(super) fn forget_rewrites(&self, keys: &Keys, to: &mut Commands) {
-        for some in self.rewrites.chunks(1000) {
-            let fields: Vec<_> = some.iter().map(|it| number(*it)).collect();
-            let fields: Vec<_> = fields.iter().map(Vec::as_slice).collect();
-            to.push("HDEL", keys.rewrites(&self.key), &fields);
-        }
-    }
-}
-
-/// What goes of the channels of a shard.
-pub(super) async fn expired(
-    server: &Server,
-    shard: ShardId,
-    channels: &HashMap<ChannelKey, Option<Record>>,
-    retention: Retention,
-) -> Result<Vec<Expired>, Error> {
-    let mut all = Vec::new();
-    for (key, record) in channels {
-        let Some(record) = record.as_ref().filter(|record| record.archived > 0) else {
-            continue;
-        };
-        let (keys, first) = (server.keys(shard), record.first());
-        let archive = Archive {
-            server,
-            shard,
-            key,
-            keys,
-            first,
-        };
-        if let Some(mut expired) = archive.expired(retention).await? {
-            if record.rewritten {
-                expired.rewrites = archive.rewrites_up_to(expired.last).await?;
-            }
-            all.push(expired);
-        }
-    }
-    Ok(all)
-}
-
-impl Archive<'_> {
-    async fn expired(&self, retention: Retention) -> Result<Option<Expired>, Error> {
-        let all = self.all();
-        let oldest = self.end(all, false).await?.and_then(|it| it.number);
-        let newest = self.end(all, true).await?.and_then(|it| it.number);
-        let Some((oldest, newest)) = oldest.zip(newest) else {
-            return Ok(None);
-        };
-        let by_age = match retention
-            .not_before
-            .and_then(|stamp| stamp.0.checked_sub(1))
-        {
-            Some(stamp) => {
-                let to = Place {
-                    stamp: Timestamp(stamp),
-                    sequence: Sequence(u64::MAX),
-                };
-                self.end(Range { to, ..all }, true).await?
-            }
-            None => None,
-        };
-        let held = newest - oldest + 1;
-        let too_many = retention
-            .max_count
-            .map_or(0, |most| held.saturating_sub(most));
-        let too_old = by_age
-            .as_ref()
-            .and_then(|it| it.number)
-            .map_or(0, |last| last - oldest + 1);
-        let count = too_many.max(too_old);
-        let last = match by_age {
-            _ if count == 0 => return Ok(None),
-            Some(last) if too_old >= too_many => Some(last),
-            _ => self.nth(count).await?,
-        };
-        Ok(last.map(|last| Expired {
-            key: self.key.clone(),
-            last: last.entry.place(),
-            count,
-            rewrites: Vec::new(),
-        }))
-    }
-
-    /// The entry that is the `count`th of all.
-    async fn nth(&self, count: u64) -> Result<Option<Stored>, Error> {
-        let mut range = self.all();
-        let mut left = usize::try_from(count).unwrap_or(usize::MAX);
-        loop {
-            let some = self.read(range, false, left.min(CHUNK)).await?;
-            left -= some.len();
-            match some.into_iter().next_back() {
-                Some(last) if left > 0 => range.from = next(last.entry.place()),
-                last => return Ok(last),
-            }
-        }
-    }
-
-    async fn rewrites_up_to(&self, last: Place) -> Result<Vec<u64>, Error> {
-        let mut read = redis::cmd("HKEYS");
-        read.arg(self.keys.rewrites(self.key));
-        let answers = self.server.ask(self.shard, vec![read]).await?;
-        let fields = super::value::fields(&answers.into_iter().next().unwrap_or_default());
-        let sequences = fields.iter().filter_map(|it| it.parse().ok());
-        Ok(sequences.filter(|it| *it <= last.sequence.0).collect())
     }
 }

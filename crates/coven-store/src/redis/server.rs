@@ -1,26 +1,31 @@
 //! The connection to Redis: how it is made, kept, and given up.
 //!
-//! One connection is used by everybody, in order; it is made anew when it breaks or leads to what is no primary any more.
-//! Each new one is looked at before it is used: whether it leads to the store that is known (`identity`). What was sent on
-//! a broken one is not sent again here: whether it was done is not known, and who asked finds out (`deliver`).
-//! Next: `recognise` for what a connection leads to, `target` for addresses, `look` for what a server says of itself, `trouble` for errors.
+//! There are two to the same server, made and given up together: Redis answers nobody on a connection that waits for a
+//! replica, so what writes waits on one, and what reads goes over the other. They are made anew when one breaks or leads to
+//! what is no primary any more. New ones are looked at before they are used: whether they lead to the store that is known
+//! (`identity`). What was sent on a broken one is not sent again here: whether it was done is not known, and who asked
+//! finds out (`deliver`). Next: `link` for what goes over a connection, `recognise` for what it leads to, `target` for
+//! addresses, `look` for what a server says of itself, `trouble` for errors.
 
 mod identity;
+mod link;
 mod look;
 mod recognise;
 mod target;
 mod trouble;
 
-use std::sync::{Arc, Mutex as Guard, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex as Guard, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use redis::aio::MultiplexedConnection;
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Cmd, RedisResult, Value};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
+
+use self::link::{Link, Way};
 
 pub(super) use self::identity::{hex as store_hex, identity_of};
 pub(super) use self::look::Info;
@@ -28,7 +33,6 @@ pub(super) use self::target::Target;
 pub(super) use self::trouble::{Trouble, is_elsewhere, is_passing, refusal};
 use super::keys::Keys;
 use super::upkeep::Upkeep;
-use super::value::text;
 use super::{Durability, Options};
 use crate::{Condition, Error, ShardId, StoreId};
 
@@ -38,6 +42,8 @@ const MORE: Duration = Duration::from_secs(1);
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long to wait before trying again what cannot be done now.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is said that replicas are missing.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// How long `WAIT` waits for a replica.
 const REPLICA_MS: u64 = 1_000;
 
@@ -51,9 +57,11 @@ pub(super) struct Server {
 struct Shared {
     target: Target,
     options: Options,
-    /// What was found to fit when it was opened.
-    durability: OnceLock<Durability>,
+    /// What was found to fit when it was opened; it may be raised, never lowered.
+    durability: Guard<Option<Durability>>,
     link: Mutex<Linked>,
+    /// Members of a cluster did not answer: it is time to ask anew who they are.
+    suspect: AtomicBool,
     state: Guard<State>,
     condition: watch::Sender<Condition>,
     upkeep: Arc<Upkeep>,
@@ -74,35 +82,8 @@ struct State {
     incomplete: bool,
     /// Since when there has been no connection.
     down_since: Option<Instant>,
-}
-
-/// An open connection.
-#[derive(Clone)]
-pub(super) enum Link {
-    /// To one server; with its address where Sentinels have named it.
-    One(MultiplexedConnection, Option<String>),
-    /// To all primaries of a cluster.
-    Many(ClusterConnection),
-}
-
-impl std::fmt::Debug for Link {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::One(_, address) => f.debug_tuple("One").field(address).finish(),
-            Self::Many(_) => f.write_str("Many"),
-        }
-    }
-}
-
-impl Link {
-    /// The answer to one command.
-    async fn one(&self, cmd: Cmd) -> Result<Value, Trouble> {
-        let answer = match self.clone() {
-            Self::One(mut link, _) => cmd.query_async(&mut link).await,
-            Self::Many(mut link) => cmd.query_async(&mut link).await,
-        };
-        answer.map_err(|error| Trouble::of_connecting(&error))
-    }
+    /// When it was last said that replicas are missing.
+    told_short: Option<Instant>,
 }
 
 /// Commands for the slot of one shard.
@@ -127,8 +108,9 @@ impl Server {
             shared: Arc::new(Shared {
                 target,
                 options,
-                durability: OnceLock::new(),
+                durability: Guard::default(),
                 link: Mutex::default(),
+                suspect: AtomicBool::new(false),
                 state: Guard::default(),
                 condition,
                 upkeep,
@@ -137,7 +119,7 @@ impl Server {
         server.look().await?;
         let found = server.find_or_make(!server.options().must_exist).await?;
         let (number, link) = server.link().await?;
-        let unmarked = server.unmarked(number, link, found).await?;
+        let unmarked = server.unmarked(number, &link, found).await?;
         if !unmarked.is_empty() {
             let (count, shards) = (unmarked.len(), server.options().shards);
             let why = format!("{count} of its {shards} shards are missing: restore them");
@@ -157,7 +139,7 @@ impl Server {
 
     /// Whether commands of different shards may go to different servers.
     pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.shared.target, Target::Cluster(_))
+        self.shared.target.is_cluster()
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -185,11 +167,6 @@ impl Server {
         since.unwrap_or_else(Instant::now) + self.options().patience
     }
 
-    /// Whether there is a connection, made now if there is none.
-    pub(super) async fn connect(&self) -> Result<(), Trouble> {
-        self.link().await.map(|_| ())
-    }
-
     /// The number of the connection that commands go over now, made if there is none.
     pub(super) async fn connection(&self) -> Result<u64, Trouble> {
         self.link().await.map(|(number, _)| number)
@@ -200,10 +177,19 @@ impl Server {
         self.shared.link.lock().await.link = None;
     }
 
-    /// Sends all batches at once; each gets its answers.
+    /// Sends all batches at once, in order with what was sent before; each gets its answers.
     pub(super) async fn run(&self, batches: &[Batch]) -> Vec<Answers> {
+        self.run_over(batches, false).await
+    }
+
+    /// Sends batches of what changes nothing.
+    pub(super) async fn read(&self, batches: &[Batch]) -> Vec<Answers> {
+        self.run_over(batches, true).await
+    }
+
+    async fn run_over(&self, batches: &[Batch], reads: bool) -> Vec<Answers> {
         match self.link().await {
-            Ok((number, link)) => self.run_on(number, link, batches).await,
+            Ok((number, link)) => self.run_on(number, link.way(reads), batches).await,
             Err(trouble) => batches.iter().map(|_| Err(trouble.clone())).collect(),
         }
     }
@@ -214,20 +200,29 @@ impl Server {
         shard: ShardId,
         commands: Vec<Cmd>,
     ) -> Result<Vec<Value>, Error> {
-        let batch = [Batch { shard, commands }];
+        let answers = self.ask_all(vec![Batch { shard, commands }]).await.pop();
+        answers.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// As [`Self::ask`], for many shards at once: what ails one concerns no other.
+    pub(super) async fn ask_all(&self, batches: Vec<Batch>) -> Vec<Result<Vec<Value>, Error>> {
         let until = self.until();
+        let mut all: Vec<_> = batches.iter().map(|_| Ok(Vec::new())).collect();
+        let mut left: Vec<_> = batches.into_iter().enumerate().collect();
         loop {
-            let answers = self.run(&batch).await.pop();
-            let error = match answers.unwrap_or_else(|| Ok(Vec::new())) {
-                Ok(answers) => match answers.into_iter().collect::<RedisResult<Vec<_>>>() {
-                    Err(error) if is_passing(&error) => refusal(&error),
-                    answers => return answers.map_err(|error| refusal(&error)),
-                },
-                Err(trouble) if trouble.may_pass() => trouble.of_reading(),
-                Err(trouble) => return Err(trouble.of_reading()),
-            };
-            if Instant::now() >= until {
-                return Err(error);
+            let (places, batches): (Vec<_>, Vec<_>) = left.into_iter().unzip();
+            let answers = self.read(&batches).await.into_iter().map(settled);
+            left = Vec::new();
+            for ((place, batch), (answer, may_pass)) in places.into_iter().zip(batches).zip(answers)
+            {
+                if may_pass && Instant::now() < until {
+                    left.push((place, batch));
+                } else if let Some(slot) = all.get_mut(place) {
+                    *slot = answer;
+                }
+            }
+            if left.is_empty() {
+                return all;
             }
             sleep(PAUSE).await;
         }
@@ -235,7 +230,7 @@ impl Server {
 
     /// The command that waits until what was written before it on this connection is durable; none where it is at once.
     pub(super) fn barrier(&self) -> Option<Cmd> {
-        let mut cmd = match self.shared.durability.get()? {
+        let mut cmd = match self.durability()? {
             Durability::Primary => return None,
             Durability::Replica => redis::cmd("WAIT"),
             Durability::ReplicaFsync => {
@@ -248,27 +243,41 @@ impl Server {
         Some(cmd)
     }
 
-    /// `INFO` of each primary.
-    pub(super) async fn infos(&self) -> Result<Vec<String>, Error> {
-        let cmd = redis::cmd("INFO");
-        let answer = match self.link().await?.1 {
-            Link::One(mut link, _) => cmd.query_async::<Value>(&mut link).await,
-            Link::Many(mut link) => {
-                let all = MultipleNodeRoutingInfo::AllMasters;
-                let routing = RoutingInfo::MultiNode((all, None));
-                link.route_command(cmd, routing).await
-            }
-        };
-        Ok(match answer.map_err(|error| refusal(&error))? {
-            Value::Map(each) => each.iter().map(|(_, info)| text(info)).collect(),
-            one => vec![text(&one)],
-        })
+    /// How durable an answer has to be; `None` until a server has been looked at.
+    pub(super) fn durability(&self) -> Option<Durability> {
+        *self
+            .shared
+            .durability
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn run_on(&self, number: u64, link: Link, batches: &[Batch]) -> Vec<Answers> {
-        match link {
-            Link::One(link, _) => self.run_on_one(number, link, batches).await,
-            Link::Many(link) => self.run_on_many(number, &link, batches).await,
+    /// `INFO` of each primary, with its address in a cluster.
+    pub(super) async fn infos(&self) -> Result<Vec<(String, String)>, Error> {
+        let infos = self.link().await?.1.way(true).infos().await;
+        infos.map_err(|error| refusal(&error))
+    }
+
+    /// Says that what is done is held back, now and then.
+    pub(super) fn say_short(&self) {
+        let (now, mut state) = (Instant::now(), self.state());
+        let is_news = |told: Instant| now.saturating_duration_since(told) >= SAY_EVERY;
+        if state.told_short.is_none_or(is_news) {
+            state.told_short = Some(now);
+            drop(state);
+            warn!("no replica of redis has the newest commits: they are held back");
+        }
+    }
+
+    async fn run_on(&self, number: u64, way: Way, batches: &[Batch]) -> Vec<Answers> {
+        match way {
+            Way::One(link) => self.run_on_one(number, link, batches).await,
+            Way::Many(link) => {
+                let may_repeat = self.barrier().map_or(1, |_| 2);
+                let (answers, is_suspect) = link::run_on_many(&link, batches, may_repeat).await;
+                self.shared.suspect.fetch_or(is_suspect, Ordering::Relaxed);
+                answers
+            }
         }
     }
 
@@ -278,11 +287,7 @@ impl Server {
         mut link: MultiplexedConnection,
         batches: &[Batch],
     ) -> Vec<Answers> {
-        let mut pipe = redis::pipe();
-        pipe.ignore_errors();
-        for command in batches.iter().flat_map(|batch| &batch.commands) {
-            pipe.add_command(command.clone());
-        }
+        let pipe = link::pipe(batches.iter().flat_map(|batch| &batch.commands));
         let all: RedisResult<Vec<RedisResult<Value>>> = pipe.query_async(&mut link).await;
         match all {
             Ok(answers) => {
@@ -298,33 +303,6 @@ impl Server {
                 batches.iter().map(|_| Err(trouble.clone())).collect()
             }
         }
-    }
-
-    async fn run_on_many(
-        &self,
-        number: u64,
-        link: &ClusterConnection,
-        batches: &[Batch],
-    ) -> Vec<Answers> {
-        let each = batches.iter().map(|batch| {
-            let mut link = link.clone();
-            let mut pipe = redis::pipe();
-            pipe.ignore_errors();
-            for command in &batch.commands {
-                pipe.add_command(command.clone());
-            }
-            async move { pipe.query_async::<Vec<RedisResult<Value>>>(&mut link).await }
-        });
-        let mut answers = Vec::with_capacity(batches.len());
-        for all in futures_join(each).await {
-            if let Err(error) = &all
-                && error.is_unrecoverable_error()
-            {
-                self.give_up(number, &error.to_string()).await;
-            }
-            answers.push(all.map_err(|error| Trouble::Lost(error.to_string())));
-        }
-        answers
     }
 
     async fn link(&self) -> Result<(u64, Link), Trouble> {
@@ -344,7 +322,7 @@ impl Server {
         let number = linked.number;
         drop(linked);
         if self.state().incomplete {
-            self.complete(number, link.clone()).await?;
+            self.complete(number, &link).await?;
         }
         self.note_up();
         Ok((number, link))
@@ -384,20 +362,16 @@ impl Server {
     }
 }
 
-/// Runs futures side by side, and answers in their order.
-async fn futures_join<T>(
-    each: impl Iterator<Item = impl Future<Output = T> + Send + 'static>,
-) -> Vec<T>
-where
-    T: Send + 'static,
-{
-    let tasks: Vec<_> = each.map(tokio::spawn).collect();
-    let mut all = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        match task.await {
-            Ok(answer) => all.push(answer),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+/// The answer to what changes nothing, and whether it may be another one in a moment.
+fn settled(answers: Answers) -> (Result<Vec<Value>, Error>, bool) {
+    match answers {
+        Ok(answers) => match answers.into_iter().collect::<RedisResult<Vec<_>>>() {
+            Err(error) => (Err(refusal(&error)), is_passing(&error)),
+            Ok(answers) => (Ok(answers), false),
+        },
+        Err(trouble) => {
+            let may_pass = trouble.may_pass();
+            (Err(trouble.of_reading()), may_pass)
         }
     }
-    all
 }

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use super::job::Request;
 use super::keys::{self, Commands, Keys, name, number};
 use super::record::{Record, Under};
-use super::upkeep::MAX_JOURNAL;
+use super::retention::Expired;
+use super::upkeep::Upkeep;
 use crate::state::{self, Tip};
 use crate::{
     ChannelCommit, ChannelKey, Commit, CommitNumber, Epoch, Error, Listing, Owner, Receipts,
@@ -22,6 +23,10 @@ pub(super) struct Shard {
     pub(super) epoch: Epoch,
     pub(super) owner: Option<SessionId>,
     pub(super) commit: CommitNumber,
+    /// Number of the newest write.
+    pub(super) writes: u64,
+    /// Why records could not be read.
+    pub(super) damaged: HashMap<ChannelKey, Error>,
     /// Records that have been read or written; `None` for a channel that is not stored.
     pub(super) channels: HashMap<ChannelKey, Option<Record>>,
 }
@@ -34,6 +39,8 @@ pub(super) struct Staged {
     pub(super) follows: CommitNumber,
     /// The commit number that it has afterwards.
     pub(super) number: CommitNumber,
+    /// Its own number among the writes of the shard.
+    pub(super) write: u64,
     /// It makes room, and is done although the memory is full.
     pub(super) frees: bool,
 }
@@ -60,6 +67,10 @@ impl Shard {
                 stored: self.owner(),
             });
         }
+        let needed = request.channels().into_iter().flatten();
+        if let Some(error) = needed.filter_map(|key| self.damaged.get(key)).next() {
+            return Err(error.clone());
+        }
         let follows = self.commit;
         let mut commands = Commands::default();
         match request {
@@ -76,6 +87,11 @@ impl Shard {
             Request::Snapshot(key, snapshot) => {
                 self.snapshot(keys, key, snapshot, &mut commands)?
             }
+            Request::Expire(expired) => {
+                for it in expired {
+                    self.expire(keys, it, &mut commands);
+                }
+            }
             Request::List(listings) => listings
                 .iter()
                 .for_each(|(key, listing)| list(keys, key, listing.as_ref(), &mut commands)),
@@ -84,10 +100,12 @@ impl Shard {
                 self.owner = None;
             }
         }
+        self.writes += 1;
         Ok(Staged {
             commands,
             follows,
             number: self.commit,
+            write: self.writes,
             frees: !matches!(request, Request::Commit(_) | Request::List(_)),
         })
     }
@@ -199,45 +217,44 @@ impl Shard {
         Ok(())
     }
 
-    /// Hides the archive of a channel up to a place, and lets go of what nothing needs any more.
-    /// Says whether a snapshot has to cover it first.
-    pub(super) fn expire(
-        &mut self,
-        keys: &Keys,
-        key: &ChannelKey,
-        place: crate::Place,
-        to: &mut Commands,
-    ) -> bool {
+    /// Hides the archive of a channel up to a place, and lets go of what nothing needs any more; not of one that was made
+    /// anew since it was looked at.
+    fn expire(&mut self, keys: &Keys, expired: &Expired, to: &mut Commands) {
+        let (key, place) = (&expired.key, expired.last);
+        let record = self.channels.get(key).and_then(Option::as_ref);
+        if !record.is_some_and(|record| expired.is_of(record)) {
+            return;
+        }
         self.change(keys, key, to, |record| {
             record.state.floor = place.sequence;
             record.floor_stamp = place.stamp;
         });
-        let Some(record) = self.channels.get(key).and_then(Option::as_ref) else {
-            return false;
-        };
-        trim(keys, key, record, to);
-        record
-            .snapshot
-            .is_none_or(|covered| covered < record.state.floor)
+        if let Some(record) = self.channels.get(key).and_then(Option::as_ref) {
+            trim(keys, key, record, to);
+        }
+        expired.forget_rewrites(keys, to);
     }
 
-    /// Channels of a commit with a journal that is too long.
-    pub(super) fn long_journals<'a>(
-        &'a self,
-        commit: &'a Commit,
-    ) -> impl Iterator<Item = &'a ChannelKey> {
-        let is_long = |key: &&ChannelKey| {
-            let record = self.channels.get(*key).and_then(Option::as_ref);
-            record.is_some_and(|record| {
-                let covered = record.snapshot.map_or(0, |covered| covered.0);
-                record.state.head.0.saturating_sub(covered) > MAX_JOURNAL
-            })
-        };
-        commit
-            .channels
-            .iter()
-            .map(|change| &change.key)
-            .filter(is_long)
+    /// Tells upkeep of journals that are too long, and of what could go if a snapshot covered it.
+    pub(super) fn tell(&self, shard: ShardId, request: &Request, upkeep: &Upkeep) {
+        let record = |key: &ChannelKey| self.channels.get(key).and_then(Option::as_ref);
+        match request {
+            Request::Commit(commit) => {
+                let is_long = |key: &&ChannelKey| record(key).is_some_and(Record::is_long);
+                let keys = commit.channels.iter().map(|change| &change.key);
+                keys.filter(is_long)
+                    .for_each(|key| upkeep.want(shard, key.clone()));
+            }
+            Request::Expire(expired) => {
+                let keys = expired.iter().map(|it| &it.key);
+                keys.filter(|key| record(key).is_some_and(Record::hides_uncovered))
+                    .for_each(|key| upkeep.want_for_room(shard, key.clone()));
+            }
+            Request::Snapshot(key, _) if !record(key).is_some_and(Record::hides_uncovered) => {
+                upkeep.covered(shard, key);
+            }
+            _ => {}
+        }
     }
 
     fn change(
@@ -342,12 +359,7 @@ fn rewrite(keys: &Keys, change: &ChannelCommit, record: &mut Record, to: &mut Co
 
 /// What the archive hides stays only as long as no snapshot covers it.
 fn trim(keys: &Keys, key: &ChannelKey, record: &Record, to: &mut Commands) {
-    let hidden = record.state.floor > Sequence(0);
-    if hidden
-        && record
-            .snapshot
-            .is_some_and(|covered| covered >= record.state.floor)
-    {
+    if record.state.floor > Sequence(0) && !record.hides_uncovered() {
         let first = keys::id(record.first());
         to.push("XTRIM", keys.archive(key), &[b"MINID", first.as_bytes()]);
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use redis::Value;
 use tokio::time::Instant;
+use tracing::error;
 
 use super::keys::channel;
 use super::monitor::Memory;
@@ -20,6 +21,10 @@ use crate::{ChannelKey, Error, ShardId, Timestamp};
 
 /// How often, at most, messages go because Redis is nearly full.
 const PRESSED: Duration = Duration::from_secs(10);
+/// How long is waited for snapshots to cover what went last, before more goes.
+const UNCOVERED: Duration = Duration::from_secs(600);
+/// What is younger never goes because Redis is nearly full: then something else fills it.
+const YOUNG_MS: u64 = 24 * 60 * 60 * 1000;
 /// How often the archives are measured where they have a bound.
 const MEASURED: Duration = Duration::from_secs(300);
 /// When Redis is nearly full so many percent of the archives stay each time.
@@ -42,7 +47,11 @@ struct State {
     memory: Memory,
     /// When messages went for lack of room, or the archives were measured.
     last: Option<Instant>,
+    /// The memory was looked at since.
+    is_fresh: bool,
     wanted: BTreeSet<(ShardId, ChannelKey)>,
+    /// Channels that hide what no snapshot covers yet: it goes when one does.
+    uncovered: BTreeSet<(ShardId, ChannelKey)>,
 }
 
 impl Upkeep {
@@ -57,6 +66,8 @@ impl Upkeep {
     pub(super) fn wants_room(&self, now: Instant) -> bool {
         let state = self.state();
         let pause = match (state.memory.is_pressing(), self.bound) {
+            // What went is still there until a snapshot covers it, and then until the memory is looked at.
+            (true, _) if !state.uncovered.is_empty() || !state.is_fresh => UNCOVERED,
             (true, _) => PRESSED,
             (false, Some(_)) => MEASURED,
             (false, None) => return false,
@@ -68,12 +79,28 @@ impl Upkeep {
 
     /// Notes how full Redis is; answers how it was.
     pub(super) fn note(&self, memory: Memory) -> Memory {
-        std::mem::replace(&mut self.state().memory, memory)
+        let mut state = self.state();
+        state.is_fresh = true;
+        std::mem::replace(&mut state.memory, memory)
     }
 
     /// Asks for a snapshot of a channel.
     pub(super) fn want(&self, shard: ShardId, key: ChannelKey) {
         self.state().wanted.insert((shard, key));
+    }
+
+    /// Asks for one so that what its archive hides can go.
+    pub(super) fn want_for_room(&self, shard: ShardId, key: ChannelKey) {
+        self.state().uncovered.insert((shard, key.clone()));
+        self.want(shard, key);
+    }
+
+    /// A snapshot covers all that a channel's archive hides.
+    pub(super) fn covered(&self, shard: ShardId, key: &ChannelKey) {
+        let mut state = self.state();
+        if !state.uncovered.is_empty() {
+            state.uncovered.remove(&(shard, key.clone()));
+        }
     }
 
     /// See [`Store::wants_snapshot`](crate::Store::wants_snapshot).
@@ -89,7 +116,7 @@ impl Upkeep {
         server: &Server,
         shards: &[ShardId],
     ) -> Result<Option<Timestamp>, Error> {
-        self.state().last = Some(Instant::now());
+        self.begin(Instant::now());
         let mut archives = Vec::new();
         for shard in shards {
             archives.extend(measured(server, *shard).await?);
@@ -99,17 +126,44 @@ impl Upkeep {
             let all = u64::from(server.options().shards.max(1));
             bound / all * shards.len() as u64
         };
-        let by_bound = self.bound.map_or(u64::MAX, share);
-        let by_memory = match self.state().memory.is_pressing() {
-            true => total / 100 * KEEP,
-            false => u64::MAX,
-        };
-        Ok(moment(&archives, by_bound.min(by_memory)))
+        let by_bound = moment(&archives, self.bound.map_or(u64::MAX, share));
+        if !self.state().memory.is_pressing() {
+            return Ok(by_bound);
+        }
+        let by_memory = moment(&archives, total / 100 * KEEP);
+        let young = Timestamp(now_ms().saturating_sub(YOUNG_MS));
+        let by_memory = by_memory.filter(|moment| *moment <= young);
+        if by_memory.is_none() {
+            error!(
+                archives = total,
+                "redis is nearly full, and not of old messages: give it more memory (maxmemory)"
+            );
+        }
+        Ok(by_bound.max(by_memory))
+    }
+
+    /// A round of letting go begins.
+    fn begin(&self, now: Instant) {
+        let mut state = self.state();
+        (state.last, state.is_fresh) = (Some(now), false);
+        state.uncovered.clear();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The time of day: that of messages, to tell old ones.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "stamps of messages are of this clock"
+)]
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// One channel's archive.
@@ -249,6 +303,15 @@ mod tests {
         assert!(upkeep.wants_room(now));
         upkeep.state().last = Some(now);
         assert!(!upkeep.wants_room(now));
+        assert!(upkeep.wants_room(now + PRESSED));
+        // Not again before what went is covered, and the memory was looked at behind that.
+        let (shard, key) = (ShardId(7), ChannelKey::new("chat.example", "coven"));
+        upkeep.want_for_room(shard, key.clone());
+        assert!(!upkeep.wants_room(now + PRESSED));
+        upkeep.covered(shard, &key);
+        upkeep.begin(now);
+        assert!(!upkeep.wants_room(now + PRESSED));
+        upkeep.note(Memory { percent: Some(90) });
         assert!(upkeep.wants_room(now + PRESSED));
         let bounded = Upkeep::new(Some(1));
         assert!(bounded.wants_room(now));

@@ -15,10 +15,24 @@ pub(super) enum Verdict<T> {
     Done(T),
     /// Not done, and never will be by sending it again.
     Refused(Error),
+    /// Not done: something else stands where its predecessor should.
+    NotItsTurn(Error),
     /// Not done, and may be in a moment.
     NotNow(Error),
     /// The shard has not the mark of the store: not done.
     NoMark,
+}
+
+impl<T> Verdict<T> {
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Verdict<U> {
+        match self {
+            Self::Done(it) => Verdict::Done(map(it)),
+            Self::Refused(error) => Verdict::Refused(error),
+            Self::NotItsTurn(error) => Verdict::NotItsTurn(error),
+            Self::NotNow(error) => Verdict::NotNow(error),
+            Self::NoMark => Verdict::NoMark,
+        }
+    }
 }
 
 /// The script for what is staged, by its text or its hash. `again`: it was sent before, and may have been done.
@@ -27,7 +41,7 @@ pub(super) fn write(owner: &str, epoch: Epoch, staged: &Staged, text: bool, agai
     cmd.arg(staged.commands.keys().len() + 1).arg(owner);
     cmd.arg(staged.commands.keys());
     cmd.arg(epoch.0).arg(staged.follows.0).arg(staged.number.0);
-    cmd.arg(u8::from(again));
+    cmd.arg(u8::from(again)).arg(staged.write);
     for word in staged.commands.words() {
         cmd.arg(word.as_slice());
     }
@@ -71,22 +85,26 @@ pub(super) fn of_write(
         return Verdict::NoMark;
     }
     let there = Epoch(parse(answer.get(1)));
-    let owner = answer.get(2).and_then(|it| session(it));
-    Verdict::Refused(match owner {
-        Some(_) if there == epoch => Error::Diverged {
+    let stored = CommitNumber(parse(answer.get(3)));
+    match answer.get(2).and_then(|it| session(it)) {
+        // An earlier write that was given up came late, or redis has lost one: the records are to be read anew.
+        Some(_) if there == epoch && stored == staged.follows => Verdict::NotItsTurn(Error::Io(
+            format!("shard {shard} is not as its owner knows it"),
+        )),
+        Some(_) if there == epoch => Verdict::NotItsTurn(Error::Diverged {
             shard,
             number: staged.number,
-            stored: CommitNumber(parse(answer.get(3))),
-        },
-        _ => Error::Fenced {
+            stored,
+        }),
+        owner => Verdict::Refused(Error::Fenced {
             shard,
             epoch,
             stored: owner.map(|session| Owner {
                 epoch: there,
                 session,
             }),
-        },
-    })
+        }),
+    }
 }
 
 /// What the answer to [`claim`] means.

@@ -1,18 +1,18 @@
-//! The task that writes: takes all that waits, and works out what goes to Redis as one pipeline.
+//! A task that writes: takes all that waits, and works out what goes to Redis as one pipeline.
 //!
-//! One pipeline is under way at a time (`deliver`); what comes meanwhile waits for the next, which is the group commit.
-//! Claims go together too: a process claims all its shards at its start.
+//! One pipeline of a task is under way at a time (`deliver`); what comes meanwhile waits for the next, which is the group
+//! commit. There is one task where all shards lie on one server, and one for each shard in a cluster (`job`). Claims go
+//! together too: a process claims all its shards at its start.
 
 use std::collections::HashMap;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::deliver::{Sent, What};
 use super::job::{Job, Request};
-use super::search;
 use super::server::Server;
-use super::stage::{Shard, Staged};
-use crate::{Claim, Epoch, Error, Ownership, Reply, Retention, ShardId};
+use super::stage::Shard;
+use crate::{Claim, Epoch, Ownership, Reply, ShardId};
 
 /// Requests in one pipeline.
 const MOST: usize = 1024;
@@ -32,29 +32,42 @@ struct Taken {
     claims: Vec<(ShardId, Claim, Reply<Ownership>)>,
 }
 
-/// Works until the queue is closed.
-pub(super) async fn run(server: Server, mut jobs: mpsc::Receiver<Job>) {
+/// Works until nobody is left who asks, or the store is closed and all that waits is done.
+pub(super) async fn run(
+    server: Server,
+    mut jobs: mpsc::Receiver<Job>,
+    mut closing: watch::Receiver<bool>,
+) {
     let mut writer = Writer {
         server,
         shards: HashMap::new(),
-        told_short: false,
     };
     let mut waiting = Vec::new();
-    while jobs.recv_many(&mut waiting, MOST).await > 0 {
+    while wait(&mut jobs, &mut closing, &mut waiting).await {
         let mut taken = Taken::default();
-        let mut closing = None;
         for job in waiting.drain(..) {
             if let Some(job) = taken.add(job) {
                 writer.do_all(&mut taken, &mut jobs).await;
-                if let Some(job) = taken.add(job) {
-                    closing = writer.single(job).await.or(closing);
-                }
+                // Nothing is there that it could not go together with.
+                let _none = taken.add(job);
             }
         }
-        writer.do_all(&mut taken, &mut jobs).await;
-        if let Some(reply) = closing {
-            jobs.close();
-            reply.send(Ok(()));
+        // What a task keeps while it has nothing to do is little: there may be one for each shard.
+        Box::pin(writer.do_all(&mut taken, &mut jobs)).await;
+    }
+}
+
+/// Takes what waits; `false` when there will be nothing any more.
+async fn wait(
+    jobs: &mut mpsc::Receiver<Job>,
+    closing: &mut watch::Receiver<bool>,
+    waiting: &mut Vec<Job>,
+) -> bool {
+    loop {
+        tokio::select! {
+            biased;
+            count = jobs.recv_many(waiting, MOST) => return count > 0,
+            _ = closing.wait_for(|closing| *closing), if !jobs.is_closed() => jobs.close(),
         }
     }
 }
@@ -88,30 +101,17 @@ impl Taken {
 pub(super) struct Writer {
     pub(super) server: Server,
     pub(super) shards: HashMap<ShardId, Shard>,
-    /// It was said that replicas are missing.
-    pub(super) told_short: bool,
 }
 
 impl Writer {
     async fn do_all(&mut self, taken: &mut Taken, jobs: &mut mpsc::Receiver<Job>) {
         let Taken { writes, claims } = std::mem::take(taken);
-        self.write(writes, jobs).await;
-        self.claim(claims, jobs).await;
-    }
-
-    /// What is not pipelined. Answers the reply to a close, to be given when all is done.
-    async fn single(&mut self, job: Job) -> Option<Reply<()>> {
-        match job {
-            Job::Expire {
-                shard,
-                epoch,
-                retention,
-                reply,
-            } => reply.send(self.expire(shard, epoch, retention).await),
-            Job::Close { reply } => return Some(reply),
-            other => other.refuse(Error::Invalid("a request on its own")),
+        if !writes.is_empty() {
+            self.write(writes, jobs).await;
         }
-        None
+        if !claims.is_empty() {
+            self.claim(claims, jobs).await;
+        }
     }
 
     async fn claim(
@@ -119,95 +119,58 @@ impl Writer {
         claims: Vec<(ShardId, Claim, Reply<Ownership>)>,
         jobs: &mut mpsc::Receiver<Job>,
     ) {
-        if claims.is_empty() {
-            return;
-        }
         let mut sent = Vec::with_capacity(claims.len());
         for (shard, claim, reply) in claims {
             self.shards.remove(&shard);
-            sent.push(Sent::new(shard, What::Claim { claim, reply }));
+            sent.push(self.sent(shard, What::Claim { claim, reply }));
         }
-        self.deliver(sent, Some(jobs)).await;
+        self.deliver(sent, jobs).await;
     }
 
-    async fn expire(
-        &mut self,
-        shard: ShardId,
-        epoch: Epoch,
-        retention: Retention,
-    ) -> Result<u64, Error> {
-        self.prepare(&[(shard, None)]).await?;
-        let keys = self.server.keys(shard);
-        let Some(known) = self.shards.get_mut(&shard) else {
-            return Err(Error::Io("the shard is not known".to_owned()));
-        };
-        let nothing = known.stage(shard, &keys, epoch, &Request::List(Vec::new()))?;
-        let expired = search::expired(&self.server, shard, &known.channels, retention).await?;
-        let mut staged = Staged {
-            frees: true,
-            ..nothing
-        };
-        let mut gone = 0;
-        for it in expired {
-            gone += it.count;
-            if known.expire(&keys, &it.key, it.last, &mut staged.commands) {
-                self.server.upkeep().want(shard, it.key.clone());
+    async fn write(&mut self, writes: Vec<Write>, jobs: &mut mpsc::Receiver<Job>) {
+        let needed: Vec<_> = writes
+            .iter()
+            .map(|write| (write.shard, write.request.channels()))
+            .collect();
+        let unknown = self.prepare(&needed).await;
+        let mut sent = Vec::with_capacity(writes.len());
+        for write in writes {
+            match unknown.get(&write.shard) {
+                Some(error) => write.reply.send(Err(error.clone())),
+                None => sent.extend(self.stage(write)),
             }
-            it.forget_rewrites(&keys, &mut staged.commands);
         }
-        let (reply, answer) = crate::Pending::channel();
+        if !sent.is_empty() {
+            self.deliver(sent, jobs).await;
+        }
+    }
+
+    fn stage(&mut self, write: Write) -> Option<Sent> {
+        let Write {
+            shard,
+            epoch,
+            request,
+            reply,
+        } = write;
+        let keys = self.server.keys(shard);
+        let known = self.shards.entry(shard).or_default();
+        let staged = match known.stage(shard, &keys, epoch, &request) {
+            Ok(staged) => staged,
+            Err(error) => {
+                reply.send(Err(error));
+                return None;
+            }
+        };
+        known.tell(shard, &request, self.server.upkeep());
         let what = What::Write {
             epoch,
             staged,
             reply,
         };
-        self.deliver(vec![Sent::new(shard, what)], None).await;
-        answer.await.map(|()| gone)
+        Some(self.sent(shard, what))
     }
 
-    async fn write(&mut self, writes: Vec<Write>, jobs: &mut mpsc::Receiver<Job>) {
-        if writes.is_empty() {
-            return;
-        }
-        let needed: Vec<_> = writes
-            .iter()
-            .map(|write| (write.shard, write.request.channels()))
-            .collect();
-        if let Err(error) = self.prepare(&needed).await {
-            for write in writes {
-                write.reply.send(Err(error.clone()));
-            }
-            return;
-        }
-        let mut sent = Vec::with_capacity(writes.len());
-        for Write {
-            shard,
-            epoch,
-            request,
-            reply,
-        } in writes
-        {
-            let keys = self.server.keys(shard);
-            let known = self.shards.entry(shard).or_default();
-            match known.stage(shard, &keys, epoch, &request) {
-                Ok(staged) => {
-                    if let Request::Commit(commit) = &request {
-                        for key in known.long_journals(commit) {
-                            self.server.upkeep().want(shard, key.clone());
-                        }
-                    }
-                    let what = What::Write {
-                        epoch,
-                        staged,
-                        reply,
-                    };
-                    sent.push(Sent::new(shard, what));
-                }
-                Err(error) => reply.send(Err(error)),
-            }
-        }
-        if !sent.is_empty() {
-            self.deliver(sent, Some(jobs)).await;
-        }
+    fn sent(&self, shard: ShardId, what: What) -> Sent {
+        Sent::new(shard, what, self.server.until())
     }
 }

@@ -78,6 +78,27 @@ fn i4_i5_a_member_that_ends_and_comes_back_has_everything_once() {
 }
 
 #[test]
+fn i9_a_member_that_is_away_holds_up_nobody_elses_shards() {
+    let Some(mut cluster) = OwnCluster::start() else {
+        return;
+    };
+    let world = world(&cluster);
+    let (here, there) = (shard_on(&cluster, 0).0, shard_on(&cluster, 1).0);
+    let (mut living, mut dead) = (world.own(here), world.own(there));
+    let mut room = Channel::created(&mut living, "living");
+    let mut gone = Channel::created(&mut dead, "dead");
+    cluster.members[1].kill();
+    let held = says(&mut dead, &mut gone, 0);
+    for number in 0..50 {
+        says(&mut living, &mut room, number).wait().unwrap();
+    }
+    assert_eq!(living.archive(&room.key), chat(0..50));
+    cluster.members[1].start_again();
+    held.wait().unwrap();
+    assert_eq!(dead.archive(&gone.key), chat(0..1));
+}
+
+#[test]
 fn i4_i5_a_slot_that_moves_under_load_has_everything_once() {
     let Some(cluster) = OwnCluster::start() else {
         return;

@@ -8,7 +8,7 @@
     reason = "real servers take real time; there is no runtime here"
 )]
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -189,6 +189,17 @@ impl Own {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Sets a field of a hash, whatever is in its name.
+    pub(crate) fn set_field(&self, key: &str, field: &str, value: &str) {
+        let words = ["HSET", key, field, value];
+        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let mut link = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(link, "*4\r\n{}", words.concat()).unwrap();
+        let mut answer = [0; 4];
+        link.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b":0\r\n", "the field was there");
     }
 
     /// Its answer to one command, as `redis-cli` prints it.

@@ -178,6 +178,90 @@ fn a_full_redis_refuses_commits_and_takes_what_frees() {
 }
 
 #[test]
+fn i9_a_damaged_record_holds_up_no_other_room() {
+    let Some(redis) = Own::start(&[]) else { return };
+    let world = World::on(options(redis.url()));
+    let mut owner = world.own(SHARD);
+    let mut damaged = Channel::created(&mut owner, "damaged");
+    let mut well = Channel::created(&mut owner, "well");
+    redis.set_field("coven{s0007}:channels", "chat.example\0damaged", "nonsense");
+    // Whoever owns it next knows nothing of it but what is stored.
+    let mut owner = world.own(SHARD);
+    for number in 0..5 {
+        let refused = owner.refused(vec![damaged.says("lost")]);
+        assert!(matches!(refused, Error::Corrupt(_)), "{refused}");
+        damaged.head -= 1;
+        owner.commit(vec![well.says(&format!("m{number}"))]);
+    }
+    assert_eq!(owner.archive(&well.key).len(), 5);
+    // Old messages of the others go all the same.
+    let retention = coven_store::Retention {
+        not_before: None,
+        max_count: Some(2),
+    };
+    let gone = world.store.expire(SHARD, owner.epoch, retention).wait();
+    assert_eq!(gone, Ok(3));
+}
+
+/// A process that started in the seconds without a replica does not stay without for its life.
+#[test]
+fn answers_wait_for_replicas_from_when_there_are_some() {
+    let Some(redis) = Own::start(&[]) else { return };
+    let world = World::on(options(redis.url()));
+    let mut owner = world.own(SHARD);
+    let mut channel = Channel::created(&mut owner, "coven");
+    let has_waited = || {
+        redis
+            .ask(&["INFO", "commandstats"])
+            .contains("cmdstat_wait:")
+    };
+    assert!(!has_waited());
+    let of_primary = ["--replicaof", "127.0.0.1", &redis.port.to_string()];
+    let _replica = Own::start(&of_primary).unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !has_waited() {
+        wait_until(limit, "a commit that waits for the replica");
+        owner.commit(vec![channel.does("something")]);
+    }
+}
+
+/// `WAIT` blocks its connection for a second each time: reads do not stand behind it.
+#[test]
+fn reads_do_not_wait_for_replicas() {
+    let Some(redis) = Own::start(&[]) else { return };
+    let of_primary = ["--replicaof", "127.0.0.1", &redis.port.to_string()];
+    let mut replica = Own::start(&of_primary).unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !redis.ask(&["INFO", "replication"]).contains("state=online") {
+        wait_until(limit, "the replica");
+    }
+    let world = World::on(options(redis.url()));
+    let mut owner = world.own(SHARD);
+    let mut channel = Channel::created(&mut owner, "coven");
+    replica.kill();
+    let change = channel.says("held");
+    let commit = owner.next(vec![change]);
+    let held = owner.store.commit(SHARD, owner.epoch, commit);
+    let waits = || {
+        let stats = redis.ask(&["INFO", "commandstats"]);
+        let line = stats
+            .lines()
+            .find_map(|line| line.strip_prefix("cmdstat_wait:calls="));
+        line.map_or(0, |line| {
+            line.split(',').next().unwrap().parse::<u32>().unwrap()
+        })
+    };
+    let before = waits();
+    for _ in 0..100 {
+        assert!(owner.load(&channel.key).is_some());
+    }
+    let during = waits() - before;
+    assert!(during < 100, "each read waited for a replica: {during}");
+    replica.start_again();
+    held.wait().unwrap();
+}
+
+#[test]
 fn a_commit_that_redis_lost_is_told_by_its_number() {
     let Some(redis) = Own::start(&[]) else { return };
     let world = World::on(options(redis.url()));

@@ -8,7 +8,7 @@
 use redis::{Cmd, Value};
 
 use super::super::value::{fields, text};
-use super::{Batch, Link, Server, Trouble};
+use super::{Batch, Link, Server, Trouble, Way};
 use crate::{Error, ShardId, StoreId};
 
 /// What the value of the store's own key begins with.
@@ -139,19 +139,20 @@ impl Server {
     /// Marks the shards that have no mark.
     pub(super) async fn mark_all(&self, id: StoreId) -> Result<(), Error> {
         let (number, link) = self.link().await?;
+        let way = link.way(false);
         let mark = |shard| {
             let mut set = redis::cmd("HSETNX");
             set.arg(self.keys(shard).owner()).arg("store").arg(hex(id));
             set
         };
-        self.each_shard(number, link, mark).await.map(|_| ())
+        self.each_shard(number, way, mark).await.map(|_| ())
     }
 
     /// Shards that do not have the mark of `id`.
     pub(super) async fn unmarked(
         &self,
         number: u64,
-        link: Link,
+        link: &Link,
         id: StoreId,
     ) -> Result<Vec<ShardId>, Error> {
         let read = |shard| {
@@ -160,7 +161,8 @@ impl Server {
             get
         };
         let wanted = hex(id);
-        let marks = self.each_shard(number, link, read).await?.into_iter();
+        let marks = self.each_shard(number, link.way(true), read).await?;
+        let marks = marks.into_iter();
         let marks = marks.map(|(shard, mark)| (shard, fields(&mark)));
         let without = marks.filter(|(_, mark)| mark.first() != Some(&wanted));
         Ok(without.map(|(shard, _)| shard).collect())
@@ -169,7 +171,7 @@ impl Server {
     async fn each_shard(
         &self,
         number: u64,
-        link: Link,
+        way: Way,
         command: impl Fn(ShardId) -> Cmd,
     ) -> Result<Vec<(ShardId, Value)>, Error> {
         let shards: Vec<_> = (0..self.options().shards).map(ShardId).collect();
@@ -181,7 +183,7 @@ impl Server {
             })
             .collect();
         let mut all = Vec::with_capacity(shards.len());
-        let answered = self.run_on(number, link, &batches).await;
+        let answered = self.run_on(number, way, &batches).await;
         for (shard, answers) in shards.into_iter().zip(answered) {
             let answers = answers.map_err(Trouble::of_reading)?;
             for answer in answers {

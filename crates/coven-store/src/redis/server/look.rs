@@ -13,6 +13,8 @@ pub(super) struct Findings {
     pub(super) warnings: Vec<String>,
     /// Each primary has a replica now.
     pub(super) has_replicas: bool,
+    /// One has none now and was a replica itself before: those that it had in common are away, not missing.
+    pub(super) is_bereft: bool,
     /// All servers can be waited for until their replicas have written to disk.
     pub(super) waits_for_disk: bool,
 }
@@ -22,6 +24,7 @@ pub(super) fn findings(infos: &[String]) -> Result<Findings, Error> {
     let mut all = Findings {
         warnings: Vec::new(),
         has_replicas: !infos.is_empty(),
+        is_bereft: false,
         waits_for_disk: !infos.is_empty(),
     };
     for info in infos {
@@ -32,7 +35,9 @@ pub(super) fn findings(infos: &[String]) -> Result<Findings, Error> {
                 all.warnings.push(warning);
             }
         }
-        all.has_replicas &= info.number("connected_slaves").is_some_and(|it| it > 0);
+        let has_replicas = info.number("connected_slaves").is_some_and(|it| it > 0);
+        all.has_replicas &= has_replicas;
+        all.is_bereft |= !has_replicas && info.was_replica();
         all.waits_for_disk &= info.version().is_some_and(|it| it >= (7, 2));
     }
     Ok(all)
@@ -47,7 +52,7 @@ impl Findings {
                     .to_owned(),
             )),
             Some(durability) => Ok(durability),
-            None if self.has_replicas => Ok(Durability::Replica),
+            None if self.has_replicas || self.is_bereft => Ok(Durability::Replica),
             None => Ok(Durability::Primary),
         }
     }
@@ -73,6 +78,12 @@ impl<'a> Info<'a> {
         let mut parts = self.field("redis_version")?.split('.');
         let major = parts.next()?.parse().ok()?;
         Some((major, parts.next()?.parse().ok()?))
+    }
+
+    /// A primary that took over remembers up to where it was the other's history.
+    fn was_replica(self) -> bool {
+        let offset = self.field("second_repl_offset");
+        offset.is_some_and(|offset| offset != "-1")
     }
 
     fn check(self) -> Result<(), Error> {
@@ -162,6 +173,14 @@ mod tests {
             findings(&infos).unwrap().durability(asked)
         };
         assert_eq!(of(&[0], None), Ok(Durability::Primary));
+        // It took over a moment ago, and the one that it took over from is not back yet.
+        let took_over = |offset: &str| {
+            let more = format!("connected_slaves:0\r\nsecond_repl_offset:{offset}\r\n");
+            let found = findings(&[info("7.0.15", "noeviction", &more)]);
+            found.unwrap().durability(None)
+        };
+        assert_eq!(took_over("1234"), Ok(Durability::Replica));
+        assert_eq!(took_over("-1"), Ok(Durability::Primary));
         assert_eq!(of(&[1], None), Ok(Durability::Replica));
         assert_eq!(of(&[2, 0, 1], None), Ok(Durability::Primary));
         assert_eq!(of(&[], None), Ok(Durability::Primary));

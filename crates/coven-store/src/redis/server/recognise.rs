@@ -2,12 +2,16 @@
 //!
 //! Source: design §5.5 (a changed primary), §5.13, §5.14 (settings), §5.15 (whose store).
 
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
 use redis::Value;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::super::value::text;
 use super::{CONNECT, Link, Server, Trouble, look};
+use crate::redis::Durability;
 use crate::{Condition, Error, ShardId, StoreId};
 
 impl Server {
@@ -21,29 +25,54 @@ impl Server {
         match known.unwrap_or_else(|_| Err(Trouble::Lost("no answer".to_owned()))) {
             Ok(()) => self.note_up(),
             // Whether an answer comes after all is for those to say who wait for one.
-            Err(trouble @ Trouble::Lost(_)) => return self.note(&trouble),
+            Err(trouble @ Trouble::Lost(_)) => {
+                self.renew_members(number, &link).await;
+                return self.note(&trouble);
+            }
+            // The others of a cluster may be well.
+            Err(trouble @ Trouble::Unreachable(_)) if link.is_cluster() => {
+                self.shared.suspect.store(true, Ordering::Relaxed);
+                self.renew_members(number, &link).await;
+                return self.note(&trouble);
+            }
             Err(trouble) => {
                 self.give_up(number, &format!("{trouble:?}")).await;
                 return self.note(&trouble);
             }
         }
+        self.renew_members(number, &link).await;
         if let Some(why) = self.is_displaced(&link).await {
             self.give_up(number, &why).await;
         }
     }
 
+    /// Asks a cluster anew who its members are, beside the connections that there are, when one of them did not answer:
+    /// the client asks by itself only when it is told that a slot has moved.
+    async fn renew_members(&self, number: u64, link: &Link) {
+        if !link.is_cluster() || !self.shared.suspect.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(Ok(link)) = timeout(CONNECT, self.make_link()).await {
+            let mut linked = self.shared.link.lock().await;
+            if linked.number == number {
+                linked.number += 1;
+                linked.link = Some(link);
+            }
+        }
+    }
+
     /// Why a connection leads to what is no primary, or to one that Sentinels have replaced.
     async fn is_displaced(&self, link: &Link) -> Option<String> {
-        let Link::One(_, address) = link else {
+        if link.is_cluster() {
             return None;
-        };
+        }
         // Who may not ask finds out when a write is refused.
         if let Ok(Value::Array(role)) = link.one(redis::cmd("ROLE")).await
             && role.first().is_some_and(|role| text(role) != "master")
         {
             return Some("it leads to a replica".to_owned());
         }
-        let address = address.as_ref()?;
+        let address = link.address.as_ref()?;
         let named = self.shared.target.named_primary().await?;
         (named != *address).then(|| format!("the primary is {named} now"))
     }
@@ -93,7 +122,7 @@ impl Server {
     }
 
     /// Gives a link up again unless all shards have their marks.
-    pub(super) async fn complete(&self, number: u64, link: Link) -> Result<(), Trouble> {
+    pub(super) async fn complete(&self, number: u64, link: &Link) -> Result<(), Trouble> {
         let why = match self.unmarked(number, link, self.identity()).await {
             Ok(missing) if missing.is_empty() => {
                 self.state().incomplete = false;
@@ -140,7 +169,7 @@ impl Server {
     /// Version and settings. What may not be asked is taken to be right.
     pub(super) async fn look(&self) -> Result<(), Error> {
         let infos = match self.infos().await {
-            Ok(infos) => infos,
+            Ok(infos) => infos.into_iter().map(|(_, info)| info).collect(),
             Err(Error::Denied(why)) => {
                 self.may_enter().await?;
                 warn!(%why, "INFO is refused: version, eviction, memory and persistence of redis are not checked");
@@ -154,11 +183,33 @@ impl Server {
         }
         let durability = found.durability(self.options().durability)?;
         info!(?durability, "how durable an answer of redis has to be");
-        let _set_before = self.shared.durability.set(durability);
+        if found.is_bereft && self.options().durability.is_none() {
+            warn!(
+                "redis was a replica before and has none now: commits wait until it has one; if it is to have none, set durability = \"primary\""
+            );
+        }
+        self.set_durability(durability);
         if self.barrier().is_some() {
             self.may_wait().await?;
         }
         Ok(())
+    }
+
+    fn set_durability(&self, durability: Durability) {
+        let known = self.shared.durability.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(durability);
+    }
+
+    /// Waits for replicas from now on where some have appeared since, unless something else was asked for. Never the
+    /// other way round: what was promised is kept while they are away (design §5.5).
+    pub(in crate::redis) fn raise(&self, infos: &[String]) {
+        if self.options().durability.is_some() || self.durability() != Some(Durability::Primary) {
+            return;
+        }
+        if look::findings(infos).is_ok_and(|found| found.has_replicas) {
+            self.set_durability(Durability::Replica);
+            info!("redis has replicas now: answers wait for one of them from now on");
+        }
     }
 
     /// Whether it is only `INFO` that is refused.
@@ -172,9 +223,9 @@ impl Server {
 
     /// A refused `WAIT` would look like a replica that never answers.
     async fn may_wait(&self) -> Result<(), Error> {
-        let Link::One(..) = self.link().await?.1 else {
+        if self.is_cluster() {
             return Ok(());
-        };
+        }
         let mut wait = redis::cmd("WAIT");
         wait.arg(0).arg(1);
         self.ask(ShardId(0), vec![wait]).await.map(|_| ())

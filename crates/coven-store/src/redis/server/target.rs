@@ -7,11 +7,13 @@ use redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsMode,
 };
 
-use super::Link;
+use super::{Link, Way};
 use crate::Error;
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(1);
+/// How often what changes nothing follows a redirection.
+const READ_AGAIN: u32 = 3;
 /// Requests under way on one connection.
 const PIPELINE: usize = 1024;
 /// The port of a Sentinel that names none.
@@ -88,6 +90,11 @@ impl Target {
         Ok(Self::Cluster(each.collect::<Result<_, _>>()?))
     }
 
+    /// Whether shards may lie on different servers.
+    pub(in crate::redis) const fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+
     pub(super) async fn connect(&self, patience: Duration) -> RedisResult<Link> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
@@ -96,25 +103,20 @@ impl Target {
         match self {
             Self::Single(info) => {
                 let client = redis::Client::open(info.as_ref().clone())?;
-                let link = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Link::One(link.await?, None))
+                both(&client, &config, None).await
             }
             Self::Sentinel { .. } => {
                 let client = self.primary().await?;
                 let address = client.get_connection_info().addr().to_string();
-                let link = client.get_multiplexed_async_connection_with_config(&config);
-                Ok(Link::One(link.await?, Some(address)))
+                both(&client, &config, Some(address)).await
             }
-            Self::Cluster(members) => {
+            Self::Cluster(members) => Ok(Link {
                 // The client sends a whole pipeline again by itself: after a redirection, and equally after a connection
                 // that broke. A write is sent again only with the mark that it was (`deliver`), so never by the client.
-                let client = redis::cluster::ClusterClient::builder(members.clone())
-                    .connection_timeout(CONNECT)
-                    .response_timeout(patience)
-                    .retries(0)
-                    .build()?;
-                Ok(Link::Many(client.get_async_connection().await?))
-            }
+                writes: members_of(members, patience, 0).await?,
+                reads: members_of(members, patience, READ_AGAIN).await?,
+                address: None,
+            }),
         }
     }
 
@@ -152,6 +154,36 @@ impl Target {
         }
         builder.build()?.async_get_client().await
     }
+}
+
+/// Two connections to one server.
+async fn both(
+    client: &redis::Client,
+    config: &AsyncConnectionConfig,
+    address: Option<String>,
+) -> RedisResult<Link> {
+    let writes = client.get_multiplexed_async_connection_with_config(config);
+    let reads = client.get_multiplexed_async_connection_with_config(config);
+    let (writes, reads) = tokio::try_join!(writes, reads)?;
+    Ok(Link {
+        writes: Way::One(writes),
+        reads: Way::One(reads),
+        address,
+    })
+}
+
+/// A connection to the members of a cluster. `retries`: how often a command may be sent again.
+async fn members_of(
+    members: &[ConnectionInfo],
+    patience: Duration,
+    retries: u32,
+) -> RedisResult<Way> {
+    let client = redis::cluster::ClusterClient::builder(members.to_vec())
+        .connection_timeout(CONNECT)
+        .response_timeout(patience)
+        .retries(retries)
+        .build()?;
+    Ok(Way::Many(client.get_async_connection().await?))
 }
 
 /// `user:password@` of an address, and what stands behind it.
