@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import Any
 
@@ -16,6 +17,10 @@ from harness.stanza import Stanza
 BODY = "mam:result/forward:forwarded/client:message/client:body"
 #: Between two messages of one person.
 PACE = 0.25
+#: So long after an operation was given to a node coven says that it may have happened (ms).
+TIMEOUT = 30_000
+#: What the checker says of copies that go back; it would have to know when each stream began.
+OUT_OF_ORDER = "repeats out of order"
 
 
 def now() -> int:
@@ -32,6 +37,8 @@ class Person:
         #: When each of its own messages was sent and came back.
         self.sent: dict[str, int] = {}
         self.back: dict[str, int] = {}
+        #: What was answered that it may have happened, and when.
+        self.unknown: dict[str, int] = {}
         self._count = 0
         client.inbox.listen(self._hear)
 
@@ -46,8 +53,12 @@ class Person:
         elif stanza.kind == "message" and stanza.type == "error":
             # The id of each message is its body.
             what, by_server = stanza.id or "", Prosody.says_nobody_is_attached(stanza)
+            condition = (stanza.error or ("", ""))[0]
+            if condition == "remote-server-timeout" and not by_server:
+                self.unknown[what] = now()
+                return
             self.witness.refused.add(what)
-            self.witness.errors.append(Refused(what, now(), (stanza.error or ("", ""))[0], by_server))
+            self.witness.errors.append(Refused(what, now(), condition, by_server))
         elif stanza.kind == "message" and stanza.type == "groupchat" and body and not is_subject(stanza):
             self.witness.heard.append(Heard(stanza.stanza_id or "", body, now()))
             if body in self.sent:
@@ -79,6 +90,8 @@ class Conversation:
         self.server, self.room = server, room
         self.people: list[Person] = []
         self.crashes: list[Crash] = []
+        #: From when to when something happened to pods, and how many streams were begun meanwhile.
+        self.moves: list[tuple[int, int, int]] = []
         self._over = asyncio.Event()
         self._talking: list[asyncio.Task[Any]] = []
 
@@ -119,6 +132,31 @@ class Conversation:
         results = await read_whole_archive(self.people[0].occupant.client, self.room)
         entries = ((r.get("mam:result", "id"), r.text(BODY)) for r in results)
         archive = [(id_, body) for id_, body in entries if id_ and body]
+        faults = [fault for person in self.people for fault in self._unknown(person, {body for _, body in archive})]
         witnesses = [p.witness for p in self.people]
-        faults = check(archive, witnesses, self.crashes)
+        faults += [f for f in check(archive, witnesses, self.crashes) if not f.endswith(OUT_OF_ORDER)]
+        faults += [fault for witness in witnesses for fault in self._returns(witness)]
         return faults, tally(archive, witnesses, self.crashes), len(archive)
+
+    def _unknown(self, person: Person, archived: set[str]) -> list[str]:
+        """What may have happened, has or has not; but that is said only while something happens to pods."""
+        for body in person.unknown.keys() - archived:
+            del person.witness.said[body]
+        during = [(begin, end + TIMEOUT) for begin, end, _ in self.moves]
+        name, unknown = person.witness.name, person.unknown.items()
+        return [f"{name}: unknown without a reason: {b}" for b, at in unknown if not any(x <= at <= y for x, y in during)]
+
+    def _returns(self, witness: Witness) -> list[str]:
+        """Copies come in the order of their first coming. Only a stream that begins goes back, and once; when exactly each
+        of several began is not known here, so they are counted."""
+        first: dict[str, int] = {}
+        for n, copy in enumerate(witness.heard):
+            first.setdefault(copy.id, n)
+        steps = itertools.pairwise(witness.heard)
+        back = [copy.at for before, copy in steps if first[copy.id] <= first[before.id]]
+        faults = [f"{witness.name}: goes back at {at}" for at in back if not any(b <= at <= e for b, e, _ in self.moves)]
+        for begin, end, streams in self.moves:
+            times = sum(begin <= at <= end for at in back)
+            if times > streams:
+                faults.append(f"{witness.name}: goes back {times} times from {begin} to {end}, with {streams} streams begun")
+        return faults

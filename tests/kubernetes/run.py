@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import Any
 
@@ -29,6 +31,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CHART = ROOT / "helm" / "coven"
 NAMESPACE = "coven-test"
 RELEASE = "r"
+ROOM = "kubernetes@chat.localhost"
 #: A pod is pulled up, or a roll-out is through, within this (s).
 PATIENCE = 240
 
@@ -80,6 +83,10 @@ class Test:
         kubectl("create", "namespace", NAMESPACE, check=False)
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "coven-secrets"}, "stringData": environment}
         kubectl("apply", "-f", "-", text=json.dumps(secret))
+        if self.options.mode == "cluster":
+            token = {"token": secrets.token_hex(16)}
+            admin = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "coven-admin"}, "stringData": token}
+            kubectl("apply", "-f", "-", text=json.dumps(admin))
 
     async def _redis(self, host: str) -> str:
         (port,), password = free_ports(1), secrets.token_hex(16)
@@ -126,9 +133,10 @@ class Test:
                 "limits": {"enabled": False},
             },
             "single": {"persistence": self.volume()} if self.options.mode == "single" else {},
-            "node": {"replicas": 2, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
+            "node": {"replicas": 3, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
             "front": {"replicas": 2, "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}},
             "metrics": {"dashboard": {"enabled": True}},
+            "admin": {"existingSecret": "coven-admin" if self.options.mode == "cluster" else ""},
         }
         self.values.write_text(json.dumps(values))
 
@@ -164,43 +172,90 @@ class Test:
         """The component whose pods run channels."""
         return "node" if self.options.mode == "cluster" else "single"
 
-    def delete_by_force(self) -> None:
-        pod = self.pods(self.holder)[0]["metadata"]["name"]
-        kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    def delete_by_force(self, component: str) -> None:
+        """Deletes the pod that has the room, or the stream."""
+        victim = {"node": self.owner, "front": self.holder_of_the_stream}.get(component, lambda: self.names(component)[0])
+        kubectl("delete", "pod", victim(), "--grace-period=0", "--force")
         self.rolled_out()
 
+    def names(self, component: str) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.pods(component)]
+
+    def owner(self) -> str:
+        """The pod of the node that owns the room: coven's own administration is asked, in a pod."""
+        ask = ["/usr/bin/coven", "admin", "--token-file", "/etc/coven/admin/token", "--json", "where", ROOM]
+        answer = json.loads(kubectl("exec", self.names("node")[0], "--", *ask))
+        (pod,) = [p for p in self.pods("node") if answer["address"].startswith(p["status"]["podIP"] + ":")]
+        return str(pod["metadata"]["name"])
+
+    def holder_of_the_stream(self) -> str:
+        """The pod of the front-end that is attached to the server, by its metrics."""
+        for pod in self.names("front"):
+            page = run("kubectl", "get", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8088/proxy/metrics")
+            if any(line.startswith("coven_connection_up{") and line.endswith(" 1") for line in page.splitlines()):
+                return pod
+        raise AssertionError("no front-end is attached")
+
     def drain(self) -> None:
-        """Empties a Kubernetes node that has such a pod; the PDBs let one go at a time."""
-        kubernetes_node = self.pods(self.holder)[0]["spec"]["nodeName"]
+        """Empties the Kubernetes node that has most of such pods; the PDBs let one go at a time."""
+        places = collections.Counter(pod["spec"]["nodeName"] for pod in self.pods(self.holder))
+        kubernetes_node = places.most_common(1)[0][0]
+        over, fewest = threading.Event(), dict[str, int]()
+        watch = threading.Thread(target=self.watch_budgets, args=(over, fewest))
+        watch.start()
         try:
-            run("kubectl", "drain", kubernetes_node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE}s")
+            said = run("kubectl", "drain", kubernetes_node, "--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={PATIENCE}s")
             self.rolled_out()
         finally:
+            over.set()
+            watch.join()
             run("kubectl", "uncordon", kubernetes_node)
+        held = said.count("violate the pod's disruption budget")
+        left = ", ".join(f"{name}: {healthy}" for name, healthy in sorted(fewest.items()))
+        self.say(f"budgets: {held} evictions put off; fewest healthy pods above what is wanted: {left or 'no budgets'}")
+        self.faults += [f"the budget {name} did not hold" for name, healthy in fewest.items() if healthy < 0]
+
+    def watch_budgets(self, over: threading.Event, fewest: dict[str, int]) -> None:
+        """For each PodDisruptionBudget: by how many the healthy pods were more than wanted, at the least."""
+        while not over.wait(0.5):
+            for budget in json.loads(kubectl("get", "pdb", "--output", "json"))["items"]:
+                name, status = budget["metadata"]["name"], budget["status"]
+                above = status["currentHealthy"] - status["desiredHealthy"]
+                fewest[name] = min(above, fewest.get(name, above))
 
     async def fault(self, talk: Conversation, name: str, act: Any, *arguments: Any, excuses: bool) -> None:
         """Something happens while people talk; how long nobody heard anything."""
-        begin = now()
+        begin, streams = now(), self.streams()
         await apart(act, *arguments)
         await talk.goes_on()
         end = now()
+        talk.moves.append((begin, end, self.streams() - streams))
         if excuses:
             talk.crashes.append(Crash(begin, (), end, alive=begin, up=end))
         self.say(f"{name}: longest pause {talk.pause(begin, end)} ms, all over after {(end - begin) / 1000:.1f} s")
 
+    def streams(self) -> int:
+        """How many streams the server has accepted so far."""
+        log = (self.folder / "prosody" / "prosody.log").read_text(errors="replace")
+        return log.count("External component successfully authenticated")
+
     async def story(self) -> None:
         self.install()
-        talk = Conversation(self.server, "kubernetes@chat.localhost")
+        talk = Conversation(self.server, ROOM)
         await talk.begin()
         await talk.goes_on()
         # Where a front-end goes, what was in its stream's buffers is excused; a node alone has no excuse.
-        await self.fault(talk, "a pod deleted by force", self.delete_by_force, excuses=self.options.mode == "single")
+        alone = self.options.mode == "single"
+        await self.fault(talk, f"a {self.holder} pod deleted by force", self.delete_by_force, self.holder, excuses=alone)
+        if not alone:
+            await self.fault(talk, "the front-end with the stream deleted by force", self.delete_by_force, "front", excuses=True)
         await self.fault(talk, "kubectl drain", self.drain, excuses=True)
         await self.fault(talk, "helm upgrade to a second image", self.upgrade, "2", excuses=True)
         await self.fault(talk, "helm rollback", self.rollback, excuses=True)
         faults, counted, messages = await talk.end()
         self.faults += faults
-        self.say(f"conversation: {messages} messages; {counted}")
+        unknown = sum(len(person.unknown) for person in talk.people)
+        self.say(f"conversation: {messages} messages; {unknown} answered that they may have happened; {counted}")
 
     def wrong_values(self) -> None:
         """Refused by the schema, or stopped with the line that coven prints."""
