@@ -339,6 +339,7 @@ async fn il_25_a_server_that_takes_nothing_does_not_hold_up_what_nodes_say() {
     let waited = since.elapsed();
     let fell_behind = cluster.handle.snapshot().fell_behind;
     assert!(fell_behind > 0, "more than there was room for");
-    assert!(waited < std::time::Duration::from_secs(6), "{waited:?}");
+    // A server that takes nothing is given up after 10 s.
+    assert!(waited < std::time::Duration::from_secs(9), "{waited:?}");
     drop(stream);
 }

@@ -1,6 +1,6 @@
 //! A collector of OpenTelemetry within the test: what processes send to it over OTLP.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
@@ -17,9 +17,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
-
-use super::until;
 
 /// What was sent to it.
 #[derive(Debug, Clone, Default)]
@@ -53,19 +53,13 @@ impl MetricsService for Collector {
 impl Collector {
     /// Listens on a free port.
     pub(crate) async fn start() -> (Self, SocketAddr) {
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap()
-        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
         let collector = Self::default();
         let server = tonic::transport::Server::builder()
             .add_service(TraceServiceServer::new(collector.clone()))
             .add_service(MetricsServiceServer::new(collector.clone()));
-        tokio::spawn(server.serve(address));
-        until("the collector listens", || {
-            TcpStream::connect(address).is_ok()
-        })
-        .await;
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
         (collector, address)
     }
 

@@ -23,7 +23,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use server::Server;
 
 /// What a test waits for at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let held = tokio::time::timeout(PATIENCE, async {
