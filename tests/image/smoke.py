@@ -30,7 +30,7 @@ NODES, FRONTS = {"node-1": 8181, "node-2": 8182}, {"front-1": 8191, "front-2": 8
 
 
 def run(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=600)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(arguments)}: {done.stdout}{done.stderr}")
     return done.stdout + done.stderr
@@ -43,13 +43,13 @@ def compose(*arguments: str, check: bool = True) -> str:
     return run(*tool, "--project-name", PROJECT, "--file", str(file), *arguments, check=check)
 
 
-def until_ready(ports: list[int], seconds: float = 90) -> None:
+def until_ready(ports: list[int], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     for port in ports:
         said = ""
         while True:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=3):
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=15):
                     break
             except urllib.error.HTTPError as error:
                 said = error.read().decode()
@@ -90,7 +90,7 @@ async def story() -> None:
 
 async def talk(alice: Occupant, bob: Occupant, said: list[str]) -> None:
     """Five messages that the other hears. What comes back as an error, or does not come back, is said anew."""
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     told = 0
     while told < 5:
         body = f"message {next(NUMBERS)}"
