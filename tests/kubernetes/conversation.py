@@ -108,7 +108,7 @@ class Conversation:
             await person.occupant.settled()
         self._talking = [asyncio.create_task(p.talk(self._over)) for p in self.people]
 
-    async def goes_on(self, timeout: float = 60) -> None:
+    async def goes_on(self, timeout: float = 180) -> None:
         """Everybody hears a message that was sent from now on."""
         begin, deadline = now(), time.monotonic() + timeout
         for person in self.people:

@@ -280,12 +280,21 @@ class Test:
             self.say(f"missing secret: {line.splitlines()[0]}")
         helm("uninstall", "w", check=False)
 
+    def keep_logs(self) -> None:
+        """Whole logs of all pods, also of the container before the present one."""
+        folder = self.folder / "pods"
+        folder.mkdir(exist_ok=True)
+        for pod in json.loads(kubectl("get", "pods", "--output", "json"))["items"]:
+            name = pod["metadata"]["name"]
+            (folder / f"{name}.log").write_text(kubectl("logs", name, check=False))
+            if any(status["restartCount"] for status in pod["status"].get("containerStatuses", [])):
+                (folder / f"{name}.before.log").write_text(kubectl("logs", name, "--previous", check=False))
+
     async def end(self) -> None:
         if self.faults or sys.exc_info()[0]:
             self.say(kubectl("get", "pods", "--output", "wide", check=False))
             self.say(kubectl("get", "events", "--sort-by=.lastTimestamp", check=False)[-4000:])
-            for workload in self.workloads():
-                self.say(kubectl("logs", workload, "--all-pods=true", "--tail=15", check=False)[-6000:])
+            self.keep_logs()
         helm("uninstall", RELEASE, "--wait", check=False)
         run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=60s", check=False)
         if self.options.folder:
