@@ -72,6 +72,8 @@ struct Linked {
     /// Counts connections, so that only the one that broke is given up.
     number: u64,
     link: Option<Link>,
+    /// When the latest one could not be made, and why.
+    failed: Option<(Instant, Trouble)>,
 }
 
 #[derive(Debug, Default)]
@@ -188,6 +190,9 @@ impl Server {
     }
 
     async fn run_over(&self, batches: &[Batch], reads: bool) -> Vec<Answers> {
+        if batches.is_empty() {
+            return Vec::new();
+        }
         match self.link().await {
             Ok((number, link)) => self.run_on(number, link.way(reads), batches).await,
             Err(trouble) => batches.iter().map(|_| Err(trouble.clone())).collect(),
@@ -306,15 +311,23 @@ impl Server {
     }
 
     async fn link(&self) -> Result<(u64, Link), Trouble> {
+        let asked = Instant::now();
         let mut linked = self.shared.link.lock().await;
         if let Some(link) = &linked.link {
             return Ok((linked.number, link.clone()));
+        }
+        // One attempt answers all who waited for it: one after the other they would wait for as many.
+        if let Some((at, trouble)) = &linked.failed
+            && *at >= asked
+        {
+            return Err(trouble.clone());
         }
         let made = timeout(CONNECT, self.make_link()).await;
         let made =
             made.unwrap_or_else(|_| Err(Trouble::Unreachable("it takes too long".to_owned())));
         if let Err(trouble) = &made {
             self.note(trouble);
+            linked.failed = Some((Instant::now(), trouble.clone()));
         }
         let link = made?;
         linked.number += 1;
