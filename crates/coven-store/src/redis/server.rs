@@ -11,6 +11,7 @@ mod identity;
 mod link;
 mod look;
 mod recognise;
+mod sentinel;
 mod target;
 mod trouble;
 

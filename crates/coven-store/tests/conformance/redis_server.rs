@@ -219,11 +219,16 @@ impl Drop for Own {
 
 /// Sentinels that watch a primary of a case's own, and judge it dead after `down_ms`. Ends with the process.
 pub(crate) fn sentinel(folder: &Path, primary: u16, down_ms: u32) -> (Child, u16) {
+    sentinel_with(folder, primary, down_ms, "")
+}
+
+/// One with more lines in its configuration.
+pub(crate) fn sentinel_with(folder: &Path, primary: u16, down_ms: u32, more: &str) -> (Child, u16) {
     let port = free_port();
     let file = folder.join(format!("sentinel{port}.conf"));
     let text = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor coven 127.0.0.1 {primary} 1\n\
-         sentinel down-after-milliseconds coven {down_ms}\nsentinel failover-timeout coven 6000\n"
+         sentinel down-after-milliseconds coven {down_ms}\nsentinel failover-timeout coven 6000\n{more}"
     );
     std::fs::write(&file, text).unwrap();
     let watch = watched(&["redis-sentinel", file.to_str().unwrap()]);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use coven_store::redis::{Durability, Options};
 use coven_store::{ArchiveQuery, Claim, Condition, Epoch, Error, RedisStore, SessionId, StoreId};
 
-use super::redis_server::{Own, ask, sentinel, wait_until};
+use super::redis_server::{Own, ask, sentinel, sentinel_with, wait_until};
 use super::world::{Channel, SHARD, World};
 
 /// How long a Redis is waited for that is away: longer than a busy machine takes for anything else.
@@ -182,6 +182,31 @@ fn a_full_redis_refuses_commits_and_takes_what_frees() {
     redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     owner.commit(vec![channel.says("room again")]);
     assert_eq!(owner.archive(&channel.key), ["room again"]);
+}
+
+#[test]
+fn an_empty_page_of_the_directory_costs_no_connection() {
+    let Some(redis) = Own::start(&[]) else { return };
+    let world = World::on(options(redis.url()));
+    let connections = || {
+        let stats = redis.ask(&["INFO", "stats"]);
+        let mut lines = stats.lines();
+        let line = lines.find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.unwrap().trim().parse::<u32>().unwrap()
+    };
+    let before = connections();
+    for _ in 0..3 {
+        let query = coven_store::DirectoryQuery {
+            max: 10,
+            ..coven_store::DirectoryQuery::default()
+        };
+        let page = world.store.directory(&"chat.example".into(), query);
+        assert!(page.wait().unwrap().unwrap().channels.is_empty());
+    }
+    world.store.identity().wait().unwrap();
+    assert!(world.store.owner(SHARD).wait().unwrap().is_none());
+    // That of the question itself.
+    assert_eq!(connections(), before + 1);
 }
 
 #[test]
@@ -411,6 +436,28 @@ fn a_wrong_password_is_said_at_once() {
         assert!(matches!(refused, Error::Denied(_)), "{refused}");
         assert!(!refused.to_string().contains("wrong@"), "{refused}");
     }
+}
+
+#[test]
+fn sentinels_have_a_login_of_their_own_and_one_may_be_away() {
+    let Some(redis) = Own::start(&["--requirepass", "secret"]) else {
+        return;
+    };
+    let more = "sentinel auth-pass coven secret\nrequirepass watchword\n";
+    let (_watch, port) = sentinel_with(redis.folder.path(), redis.port, 30_000, more);
+    // Nobody listens there any more.
+    let Some(mut away) = Own::start(&[]) else {
+        return;
+    };
+    away.kill();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{port}", away.port);
+    let url = |login: &str| format!("redis+sentinel://:secret@{hosts}/coven{login}");
+    let world = World::on(options(url("?sentinel=watchword")));
+    let mut owner = world.own(SHARD);
+    let mut channel = Channel::created(&mut owner, "coven");
+    owner.commit(vec![channel.says("heard")]);
+    assert_eq!(owner.archive(&channel.key), ["heard"]);
+    assert!(RedisStore::open(options(url(""))).is_err());
 }
 
 #[test]

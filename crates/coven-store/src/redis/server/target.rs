@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
-use redis::{
-    AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisResult, TlsMode,
-};
+use redis::{AsyncConnectionConfig, ConnectionInfo, IntoConnectionInfo, RedisResult};
 
-use super::{Link, Way};
+use super::super::value::text;
+use super::{Link, Way, sentinel};
 use crate::Error;
 
 /// How long making a connection may take.
-const CONNECT: Duration = Duration::from_secs(1);
+pub(super) const CONNECT: Duration = Duration::from_secs(1);
 /// How often what changes nothing follows a redirection.
 const READ_AGAIN: u32 = 3;
 /// Requests under way on one connection.
@@ -26,8 +24,8 @@ pub(in crate::redis) enum Target {
     Single(Box<ConnectionInfo>),
     /// The primary that Sentinels name.
     Sentinel {
-        /// The Sentinels.
-        sentinels: Vec<ConnectionAddr>,
+        /// The Sentinels, and who we are to them.
+        sentinels: Vec<ConnectionInfo>,
         /// The primary's name.
         name: String,
         /// Who we are to Redis: database, user, password.
@@ -38,8 +36,8 @@ pub(in crate::redis) enum Target {
 }
 
 impl Target {
-    /// Reads `redis://`, `rediss://`, `redis+sentinel://[user:password@]host,host/name[/db]` and
-    /// `redis+cluster://[user:password@]host,host` (`rediss+...` for TLS). Errors: `Unfit`, without a password in it.
+    /// Reads `redis://`, `rediss://`, `redis+sentinel://[user:password@]host,host/name[/db][?sentinel=[user:]password]`
+    /// and `redis+cluster://[user:password@]host,host` (`rediss+...` for TLS). Errors: `Unfit`, without a password in it.
     pub(in crate::redis) fn parse(url: &str) -> Result<Self, Error> {
         let (scheme, rest) = url
             .split_once("://")
@@ -64,18 +62,25 @@ impl Target {
     }
 
     fn sentinel(scheme: &str, rest: &str) -> Result<Self, Error> {
+        let (rest, to_sentinels) = match rest.split_once('?') {
+            Some((rest, more)) => (rest, sentinel_login(more)?),
+            None => (rest, String::new()),
+        };
         let (login, rest) = login(rest);
         let (hosts, path) = rest.split_once('/').ok_or_else(|| {
             unfit("the primary's name is missing: redis+sentinel://host,host/name")
         })?;
         let (name, db) = path.split_once('/').unwrap_or((path, "0"));
-        let with_port = |host: &str| match host.rsplit_once(':') {
-            Some(_) => format!("{scheme}://{host}"),
-            None => format!("{scheme}://{host}:{SENTINEL_PORT}"),
+        // `[::1]` has none.
+        let has_port = |host: &str| match host.rsplit_once(']') {
+            Some((_, rest)) => !rest.is_empty(),
+            None => host.contains(':'),
         };
-        let sentinels = hosts
-            .split(',')
-            .map(|host| Ok(info(&with_port(host))?.addr().clone()));
+        let with_port = |host: &str| match has_port(host) {
+            true => format!("{scheme}://{to_sentinels}{host}"),
+            false => format!("{scheme}://{to_sentinels}{host}:{SENTINEL_PORT}"),
+        };
+        let sentinels = hosts.split(',').map(|host| info(&with_port(host)));
         Ok(Self::Sentinel {
             sentinels: sentinels.collect::<Result<_, Error>>()?,
             name: name.to_owned(),
@@ -105,10 +110,17 @@ impl Target {
                 let client = redis::Client::open(info.as_ref().clone())?;
                 both(&client, &config, None).await
             }
-            Self::Sentinel { .. } => {
-                let client = self.primary().await?;
-                let address = client.get_connection_info().addr().to_string();
-                both(&client, &config, Some(address)).await
+            Self::Sentinel {
+                sentinels,
+                name,
+                login,
+            } => {
+                let named = sentinel::named(sentinels, name).await;
+                let named = named.ok_or_else(nobody_names)?;
+                let address = sentinel::shown(&named);
+                let client = redis::Client::open(sentinel::primary(login, named))?;
+                let link = both(&client, &config, Some(address)).await?;
+                says_primary(&link).await.map(|()| link)
             }
             Self::Cluster(members) => Ok(Link {
                 // The client sends a whole pipeline again by itself: after a redirection, and equally after a connection
@@ -122,37 +134,35 @@ impl Target {
 
     /// The address of the primary that Sentinels name now; `None` where they do not, or there are none.
     pub(super) async fn named_primary(&self) -> Option<String> {
-        let client = tokio::time::timeout(CONNECT, self.primary())
-            .await
-            .ok()?
-            .ok()?;
-        Some(client.get_connection_info().addr().to_string())
-    }
-
-    /// A client for the primary that Sentinels name, and that says so itself.
-    async fn primary(&self) -> RedisResult<redis::Client> {
         let Self::Sentinel {
-            sentinels,
-            name,
-            login,
+            sentinels, name, ..
         } = self
         else {
-            return Err((redis::ErrorKind::InvalidClientConfig, "not a Sentinel").into());
+            return None;
         };
-        let settings = login.redis_settings();
-        let kind = SentinelServerType::Master;
-        let mut builder = SentinelClientBuilder::new(sentinels.clone(), name, kind)?
-            .set_client_to_redis_db(settings.db());
-        if let Some(user) = settings.username() {
-            builder = builder.set_client_to_redis_username(user);
-        }
-        if let Some(password) = settings.password() {
-            builder = builder.set_client_to_redis_password(password);
-        }
-        if matches!(login.addr(), ConnectionAddr::TcpTls { .. }) {
-            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-        }
-        builder.build()?.async_get_client().await
+        let named = sentinel::named(sentinels, name).await;
+        named.as_ref().map(sentinel::shown)
+    }
+}
+
+fn nobody_names() -> redis::RedisError {
+    let kind = redis::ErrorKind::MasterNameNotFoundBySentinel;
+    (kind, "no sentinel names the primary").into()
+}
+
+/// A fail-over may be under way: what Sentinels name has to say so itself, unless it may not be asked.
+async fn says_primary(link: &Link) -> RedisResult<()> {
+    let Way::One(mut reads) = link.reads.clone() else {
+        return Ok(());
+    };
+    let role: RedisResult<Vec<redis::Value>> = redis::cmd("ROLE").query_async(&mut reads).await;
+    match role.ok().as_ref().and_then(|role| role.first()) {
+        Some(role) if text(role) != "master" => Err((
+            redis::ErrorKind::Client,
+            "what the sentinels name is no primary",
+        )
+            .into()),
+        _ => Ok(()),
     }
 }
 
@@ -194,6 +204,17 @@ fn login(rest: &str) -> (String, &str) {
     }
 }
 
+/// What `sentinel=user:password` or `sentinel=password` says, as addresses have it.
+fn sentinel_login(more: &str) -> Result<String, Error> {
+    match more.strip_prefix("sentinel=") {
+        Some(login) if login.contains(':') => Ok(format!("{login}@")),
+        Some(password) => Ok(format!(":{password}@")),
+        None => Err(unfit(
+            "behind the ? stands sentinel=PASSWORD or sentinel=USER:PASSWORD",
+        )),
+    }
+}
+
 fn info(url: &str) -> Result<ConnectionInfo, Error> {
     url.into_connection_info()
         .map_err(|error| unfit(error.detail().unwrap_or("it is not an address of redis")))
@@ -227,6 +248,19 @@ mod tests {
         assert_eq!((name.as_str(), sentinels.len()), ("main", 2));
         assert_eq!(login.redis_settings().password(), Some("secret"));
         assert_eq!(login.redis_settings().db(), 3);
+        let with_login = "redis+sentinel://one,[::1]/main?sentinel=watcher:word";
+        let Ok(Target::Sentinel { sentinels, .. }) = Target::parse(with_login) else {
+            panic!("{with_login}")
+        };
+        let ports = sentinels.iter().map(|it| it.addr().to_string());
+        assert_eq!(ports.collect::<Vec<_>>(), ["one:26379", "::1:26379"]);
+        let users = sentinels.iter().map(|it| it.redis_settings());
+        for user in users {
+            assert_eq!(
+                (user.username(), user.password()),
+                (Some("watcher"), Some("word"))
+            );
+        }
         assert!(
             matches!(Target::parse("redis+cluster://one:7000,two:7001"), Ok(Target::Cluster(m)) if m.len() == 2)
         );
@@ -239,6 +273,7 @@ mod tests {
             "http://x",
             "redis+x://h",
             "redis+sentinel://:secret@h",
+            "redis+sentinel://h/name?password=secret",
         ] {
             let error = Target::parse(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
