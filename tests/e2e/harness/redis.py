@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
+import re
 import shutil
 import signal
 import socket
+import subprocess
 from typing import Any
 
 from .process import Process, free_ports, listens
@@ -26,6 +28,15 @@ class Redis:
     def missing() -> str | None:
         """Why there can be none, or None."""
         return None if shutil.which("redis-server") else "redis-server is not installed"
+
+    @staticmethod
+    def version() -> tuple[int, int]:
+        """Of the `redis-server` that is installed; (0, 0) where there is none."""
+        if Redis.missing() is not None:
+            return (0, 0)
+        said = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True).stdout
+        found = re.search(r"v=(\d+)\.(\d+)", said)
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
     @property
     def url(self) -> str:
