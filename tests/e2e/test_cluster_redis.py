@@ -134,3 +134,10 @@ async def test_il_31_with_redis_emptied_no_room_gets_a_stranger_as_owner(cluster
     for name, room in (("stranger", ROOM), ("other", "new@chat.localhost")):
         refused = await join_refused(cluster, name, room)
         await refused.client.close()
+    # Accepted, it is a new store: the old room is nobody's any more, and whoever comes first makes a new one.
+    for process in [*cluster.nodes, *cluster.fronts]:
+        assert (await cluster.admin(process, "accept-store"))[0] == 0
+    await cluster.ready()
+    first = Occupant(await cluster.prosody.login("first"), "new@chat.localhost", "first")
+    await first.create()
+    await first.client.close()

@@ -28,6 +28,8 @@ pub(super) struct Core {
     fenced: Option<SessionId>,
     /// Somebody here has asked for a drain.
     told_to_drain: bool,
+    /// There was no store when one was accepted: the next one that is there is meant.
+    accepts_next: bool,
     stop: Option<Instant>,
 }
 
@@ -49,6 +51,7 @@ impl Core {
             outlet,
             fenced: None,
             told_to_drain: false,
+            accepts_next: false,
             stop: None,
         }
     }
@@ -127,7 +130,11 @@ impl Core {
     /// Whose store it is (design §5.15).
     fn compare_store(&mut self, sight: &Sight) -> Option<Change> {
         let was_replaced = self.session.suspended() == Some(Suspended::Replaced);
+        if let (true, Some(found)) = (self.accepts_next, sight.store) {
+            self.options.store = found;
+        }
         if sight.store == Some(self.options.store) {
+            self.accepts_next = false;
             self.session.accepted();
             return None;
         }
@@ -243,9 +250,12 @@ impl Core {
     }
 
     fn accept_store(&mut self) {
-        if let Some(found) = self.sight.as_ref().and_then(|sight| sight.store) {
-            self.options.store = found;
-            self.session.accepted();
+        match self.sight.as_ref().and_then(|sight| sight.store) {
+            Some(found) => {
+                self.options.store = found;
+                self.session.accepted();
+            }
+            None => self.accepts_next = true,
         }
     }
 
