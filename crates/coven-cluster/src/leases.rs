@@ -194,6 +194,10 @@ impl Elections {
         match self.standing(id, view) {
             Standing::Mine(lease) => {
                 let why = self.is_to_give_up(lease, view);
+                if !why && lease.way != connection.way {
+                    // It leads to another node of the server by now: the others are to know.
+                    return Some(Step::Take(take(connection, lease.holder, view)));
+                }
                 let planned = *moves && first.is_some_and(|first| first != self.me);
                 if !why && !planned {
                     return None;

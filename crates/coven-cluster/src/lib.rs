@@ -13,6 +13,7 @@ pub mod leases;
 pub mod link;
 pub mod operations;
 pub mod rendezvous;
+pub mod routes;
 pub mod session;
 pub mod shard;
 pub mod timing;

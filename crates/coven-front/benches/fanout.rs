@@ -226,6 +226,7 @@ fn upstream(address: SocketAddr) -> Upstream {
         group: common::group(),
         barrier: Barrier::OwnDomain,
         hosts: Vec::new(),
+        slots: coven_front::Slots::default(),
         max_stanza_bytes: 256 * 1024,
         quirks: coven_front::Quirks::default(),
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coven_cluster::clock::Fence;
+use coven_cluster::routes::{LastWay, Routes};
 use coven_cluster::timing::Timing;
 use coven_cluster::{Held, Relay};
 use coven_core::{
@@ -19,13 +20,12 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::connection::{BarrierNo, Connection, Ids, NotTaken, Whose};
+use crate::connection::{BarrierNo, Connection, Ids, NotTaken, ServerNodes, Whose};
 use crate::epochs::Epochs;
-use crate::intake::{Limiter, Recent, Rosters, Sweeps, Visits};
+use crate::intake::{Limiter, Order, Recent, Rosters, Sweeps, Visits};
 use crate::metrics::{Counter, Counters};
-use crate::options::{Barrier, Options};
+use crate::options::{Barrier, Options, Upstream};
 use crate::own::OwnWords;
-use crate::routes::{LastWay, Routes};
 use crate::status::ConnectionEvent;
 
 /// Events of connections that wait for whoever listens.
@@ -52,6 +52,10 @@ pub(crate) struct Front {
     pub(crate) joined: Recent,
     /// In how many rooms people are.
     pub(crate) visits: Visits,
+    /// Whether servers keep the order of what people say.
+    pub(crate) order: Order,
+    /// Whether a domain has several connections in one group.
+    pub(crate) has_several: bool,
     pub(crate) counters: Counters,
     /// From taking an output until it was rendered and packed for its streams.
     pub(crate) render_times: Timing,
@@ -105,12 +109,14 @@ impl Front {
             events: broadcast::Sender::new(EVENTS),
             domains: Arc::clone(&options.domains),
             shards: options.shards,
-            routes: Routes::new(connections.iter().map(|connection| &**connection)),
+            routes: Routes::new(connections.iter().map(|connection| connection.place())),
             spaces: spaces(&options.domains, &connections),
+            has_several: has_several(&connections),
             connections,
             limiter: options.rates.map(Limiter::new),
             rosters: Rosters::default(),
             joined: Recent::default(),
+            order: Order::default(),
             visits: Visits::new(options.rates.map_or(0, |rates| rates.rooms)),
             counters: Counters::default(),
             render_times: Timing::default(),
@@ -157,7 +163,7 @@ impl Front {
     /// A barrier's answer that came on another front-end's stream.
     pub(crate) fn take_relay(&self, relay: &Relay) {
         if let Some(Whose::Ours(connection, no)) = self.ids.read(&relay.id) {
-            self.barrier_answered(connection, no, &relay.from);
+            self.barrier_answered(connection, no, &relay.from, None);
         }
     }
 
@@ -172,15 +178,25 @@ impl Front {
     }
 
     /// A barrier came back, on whatever stream: it counts for the one on which it was sent. Who it comes from shows that the
-    /// server has it from where it was sent to.
-    pub(crate) fn barrier_answered(&self, connection: usize, no: BarrierNo, from: &str) {
+    /// server has it from where it was sent to. `via`: the connection on which it came, if that was here.
+    pub(crate) fn barrier_answered(
+        &self,
+        connection: usize,
+        no: BarrierNo,
+        from: &str,
+        via: Option<usize>,
+    ) {
         let sent = self.connections.get(connection);
         let answers = |sent: &&Arc<Connection>| match &sent.upstream().barrier {
             Barrier::Host(host) => from == host,
             Barrier::OwnDomain | Barrier::Off => from == sent.domain(),
         };
-        if let Some(sent) = sent.filter(answers) {
-            sent.answered(no);
+        if let Some(sent) = sent.filter(answers)
+            && sent.answered(no).is_some()
+            && via != Some(connection)
+            && sent.upstream().barrier == Barrier::OwnDomain
+        {
+            self.order.strayed(sent, &self.counters.reordered);
         }
     }
 
@@ -218,6 +234,17 @@ impl Front {
         if origin.is_answerable() {
             render::refused(&self.domains, origin, refusal, &mut OwnWords(self));
         }
+    }
+
+    /// The upstreams' servers that have several nodes behind one name.
+    pub(crate) fn server_nodes(&self) -> Vec<Arc<ServerNodes>> {
+        let mut all: Vec<Arc<ServerNodes>> = Vec::new();
+        for nodes in self.connections.iter().filter_map(|c| c.server_nodes()) {
+            if !all.iter().any(|known| Arc::ptr_eq(known, nodes)) {
+                all.push(Arc::clone(nodes));
+            }
+        }
+        all
     }
 
     /// The connections that serve channels of a space.
@@ -276,14 +303,38 @@ impl Front {
 fn connections(options: &Options, workers: &Arc<[Notify]>) -> Vec<Arc<Connection>> {
     let mut connections = Vec::new();
     for upstream in &options.upstreams {
-        let shared = Arc::new(upstream.clone());
+        let (shared, address) = (Arc::new(upstream.clone()), upstream.address());
+        let server_nodes = server_nodes(upstream);
         for domain in &upstream.domains {
-            let (index, domain) = (connections.len(), domain.clone());
-            let (upstream, workers) = (Arc::clone(&shared), Arc::clone(workers));
-            connections.push(Arc::new(Connection::new(index, domain, upstream, workers)));
+            for name in upstream.slots.names(&upstream.group, &address, domain) {
+                let of = (Arc::clone(&shared), server_nodes.clone());
+                let (index, workers) = (connections.len(), Arc::clone(workers));
+                let connection = Connection::new(index, (domain.clone(), name), of, workers);
+                connections.push(Arc::new(connection));
+            }
         }
     }
     connections
+}
+
+fn has_several(connections: &[Arc<Connection>]) -> bool {
+    let mut ways = std::collections::BTreeSet::new();
+    let is_second = |c: &Arc<Connection>| !ways.insert((c.group().clone(), c.domain().clone()));
+    connections.iter().any(is_second)
+}
+
+/// Of an upstream whose name stands for several nodes of a server.
+fn server_nodes(upstream: &Upstream) -> Option<Arc<ServerNodes>> {
+    let slots = upstream.slots;
+    if slots.server_nodes.get() == 1 {
+        return None;
+    }
+    let (each, all) = (slots.each.get().into(), slots.count().into());
+    let nodes = ServerNodes::new(&upstream.host, upstream.port, each, all);
+    for domain in &upstream.domains {
+        nodes.serve(domain);
+    }
+    Some(Arc::new(nodes))
 }
 
 fn spaces(domains: &Domains, connections: &[Arc<Connection>]) -> BTreeMap<SmolStr, Arc<[usize]>> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use coven_cluster::clock::Fence;
 use coven_cluster::link::{FrontLink, NodeLink};
 use coven_cluster::{Channel, LeaseNumber, Output, ProcessId, ToFront};
+use smol_str::SmolStr;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::connection::Connection;
@@ -94,6 +95,19 @@ impl Handle {
         all.filter_map(|connection| self.info(connection)).collect()
     }
 
+    /// What connections lead to that other front-ends hold, by their leases: [`ConnectionInfo::server_node`] there. One node
+    /// of a server has no more connections than it is to have.
+    pub fn others_hold(&self, server_nodes: impl IntoIterator<Item = (SmolStr, SmolStr)>) {
+        let address = |(name, at): (SmolStr, SmolStr)| {
+            let at: std::net::SocketAddr = at.parse().ok()?;
+            Some((name, at.ip()))
+        };
+        let others = server_nodes.into_iter().filter_map(address).collect();
+        for nodes in self.front.server_nodes() {
+            nodes.others(&others);
+        }
+    }
+
     /// What happens to connections from now on. Who lags behind by 256 events looks at [`Self::connections`].
     #[must_use]
     pub fn connection_events(&self) -> broadcast::Receiver<ConnectionEvent> {
@@ -130,7 +144,7 @@ impl Handle {
             group: connection.group().clone(),
             space: domain.space.clone(),
             domain: connection.domain().clone(),
-            server_node: connection.upstream().address().into(),
+            server_node: connection.server_node(),
             held: connection.tenure().0.lease(),
             is_up: connection.stream().is_up(),
             is_barred: connection.is_barred(),

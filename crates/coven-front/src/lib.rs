@@ -22,19 +22,18 @@ mod metrics;
 mod nodes;
 mod options;
 mod own;
-mod routes;
 mod seat;
 mod service;
 mod status;
 mod trace;
 
-pub use connection::{Dial, Dialing, Outward, Socket, Tcp};
+pub use connection::{Dial, Dialing, Outward, Resolving, Socket, Tcp};
 pub use coven_xmpp::render::Quirks;
 pub use error::Error;
 pub use handle::Handle;
 pub use intake::{Rate, Rates};
 pub use metrics::{ConnectionSnapshot, Snapshot};
-pub use options::{Barrier, Options, Secrets, Upstream};
+pub use options::{Barrier, Options, Secrets, Slots, Upstream};
 pub use seat::NodeSeat;
 pub use service::Service;
 pub use status::{

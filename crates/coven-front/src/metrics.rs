@@ -126,6 +126,8 @@ counters! {
     given_up;
     /// Answers to barriers of other front-ends that came on a stream of this one.
     relayed;
+    /// Signs that the server spreads what one sender says over several streams, so that its order is lost.
+    reordered;
     /// Outputs of links that are gone, and of owners that are not the newest: they come again.
     outdated;
     /// Bytes of rendered output that were not written because the process's session had ended; it comes again.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 
+use coven_cluster::routes::name;
 use coven_core::Group;
 use coven_xmpp::domains::Domains;
 use coven_xmpp::render::Quirks;
@@ -32,7 +33,7 @@ pub struct Options {
     pub workers: Option<NonZeroUsize>,
 }
 
-/// A server, and the domains that are attached there: one stream for each.
+/// A server, and the domains that are attached there.
 #[derive(Debug, Clone)]
 pub struct Upstream {
     /// Name or address of the host.
@@ -41,6 +42,8 @@ pub struct Upstream {
     pub port: u16,
     /// Domains, normalised; each is one of [`Options::domains`].
     pub domains: Vec<SmolStr>,
+    /// How many streams each of them has.
+    pub slots: Slots,
     /// Secrets of the handshake.
     pub secrets: Secrets,
     /// Upstreams that reach the same users.
@@ -53,6 +56,17 @@ pub struct Upstream {
     pub max_stanza_bytes: usize,
     /// What this server does differently (MIX-PAMC-09).
     pub quirks: Quirks,
+}
+
+/// How many streams each domain of an upstream has (design §6). The same in all processes: recipients are spread over all of
+/// them, held or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Nodes of the server. With more than one the upstream's name is resolved anew every 10 s, and each address is a node:
+    /// `per-server-node`.
+    pub server_nodes: NonZeroU16,
+    /// Streams for each of them: more than one is `balanced`.
+    pub each: NonZeroU16,
 }
 
 /// What shows that a server has taken in what was written: an IQ that goes there and back (design §6).
@@ -99,6 +113,34 @@ impl Options {
             return Err(Error::Options("no domain is attached anywhere".to_owned()));
         }
         Ok(())
+    }
+}
+
+impl Default for Slots {
+    /// One stream.
+    fn default() -> Self {
+        Self {
+            server_nodes: NonZeroU16::MIN,
+            each: NonZeroU16::MIN,
+        }
+    }
+}
+
+impl Slots {
+    /// Streams of one domain.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        self.server_nodes.get().saturating_mul(self.each.get())
+    }
+
+    /// The names of the connections of an upstream's domain, in order.
+    pub fn names<'a>(
+        self,
+        group: &'a Group,
+        address: &'a str,
+        domain: &'a str,
+    ) -> impl Iterator<Item = SmolStr> + 'a {
+        (0..self.count()).map(move |slot| name(group, address, slot, domain))
     }
 }
 

@@ -156,7 +156,7 @@ impl Service {
         ended
     }
 
-    /// One task for each connection.
+    /// One task for each connection, and one for each name that stands for several nodes of a server.
     fn attach(&self, intake: &Arc<Intake>, ends: &Ends) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for connection in &self.front.connections {
@@ -165,6 +165,10 @@ impl Service {
             let dial = Arc::clone(&self.dial);
             let attach = Attach::new(connection, intake, reporter, dial, ends.clone());
             tasks.spawn(attach.run());
+        }
+        for nodes in self.front.server_nodes() {
+            let (dial, stop) = (Arc::clone(&self.dial), ends.detaches.clone());
+            tasks.spawn(async move { nodes.run(&*dial, stop).await });
         }
         tasks
     }

@@ -104,6 +104,10 @@ pub enum Down {
     Refused,
     /// The name does not resolve.
     Unresolved,
+    /// Each node of the server that there is has its connections already.
+    NoServerNode,
+    /// Another node of the server is to be attached in place of this one.
+    Moved,
     /// No answer in time.
     Timeout,
     /// The server closed the stream, or the connection broke.
@@ -159,6 +163,8 @@ impl fmt::Display for Down {
             Self::Stream(text) => return write!(f, "stream error: {text}"),
             Self::Refused => "connection refused",
             Self::Unresolved => "name not resolved",
+            Self::NoServerNode => "no node of the server is free",
+            Self::Moved => "another node of the server",
             Self::Timeout => "no answer",
             Self::Closed => "stream closed",
             Self::Stalled => "server stalled",

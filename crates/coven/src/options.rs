@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coven_cluster::leases::Attach;
 use coven_core::Group;
-use coven_front::{Quirks, Rate, Rates, Secrets};
+use coven_front::{Quirks, Rate, Rates, Secrets, Slots};
 use coven_store::{redis, sqlite};
 use coven_xmpp::domains::{Domain, Domains};
 use secrecy::ExposeSecret;
@@ -77,14 +77,11 @@ fn connections(config: &Config) -> HashMap<SmolStr, Vec<SmolStr>> {
     let domains = domains(config);
     let mut connections: HashMap<SmolStr, Vec<SmolStr>> = HashMap::new();
     for upstream in config.upstreams.iter().map(upstream) {
-        let (group, address) = (&upstream.group.0, upstream.address());
+        let address = upstream.address();
         for domain in &upstream.domains {
             let space = domains.get(domain).map(|domain| domain.space.clone());
-            let name = format_smolstr!("{group}/{address}/{domain}");
-            connections
-                .entry(space.unwrap_or_default())
-                .or_default()
-                .push(name);
+            let of_space = connections.entry(space.unwrap_or_default()).or_default();
+            of_space.extend(upstream.slots.names(&upstream.group, &address, domain));
         }
     }
     connections
@@ -102,24 +99,31 @@ pub fn front(config: &Config) -> coven_front::Options {
     }
 }
 
-/// How each connection is shared among front-ends: those that lead to several nodes of one server are spread (design §6).
+/// How each connection is shared among front-ends: those that lead to several nodes of one server, or of which one node has
+/// several, are spread (design §6).
 #[must_use]
 pub fn attach(config: &Config) -> BTreeMap<SmolStr, Attach> {
     let ways = |group: &str, domain: &DomainName| {
         let serves = |other: &&Upstream| other.group == group && other.domains.contains(domain);
-        config.upstreams.iter().filter(serves).count()
+        let all = config.upstreams.iter().filter(serves);
+        all.map(|other| usize::from(slots(other).count()))
+            .sum::<usize>()
     };
     let mut attach = BTreeMap::new();
     for one in &config.upstreams {
-        let (group, address) = (&one.group, upstream(one).address());
+        let upstream = upstream(one);
+        let address = upstream.address();
         for domain in &one.domains {
-            let spread = one.attach == config::Attach::Auto && ways(group, domain) > 1;
-            let way = if spread {
+            let is_spread = one.attach != config::Attach::Standby && ways(&one.group, domain) > 1;
+            let way = if is_spread {
                 Attach::Spread
             } else {
                 Attach::Standby
             };
-            attach.insert(format_smolstr!("{group}/{address}/{domain}"), way);
+            let names = upstream
+                .slots
+                .names(&upstream.group, &address, domain.as_str());
+            attach.extend(names.map(|name| (name, way)));
         }
     }
     attach
@@ -178,6 +182,7 @@ fn upstream(upstream: &Upstream) -> coven_front::Upstream {
         host: upstream.address.host().to_owned(),
         port: upstream.address.port(),
         domains: upstream.domains.iter().map(text).collect(),
+        slots: slots(upstream),
         secrets: secrets(&upstream.secret),
         group: Group(SmolStr::new(&upstream.group)),
         barrier: match &upstream.barrier {
@@ -190,6 +195,13 @@ fn upstream(upstream: &Upstream) -> coven_front::Upstream {
         quirks: Quirks {
             ejabberd_pam: upstream.quirks.contains(&Quirk::EjabberdPam),
         },
+    }
+}
+
+const fn slots(upstream: &Upstream) -> Slots {
+    Slots {
+        server_nodes: upstream.server_nodes,
+        each: upstream.connections,
     }
 }
 
@@ -363,6 +375,14 @@ mod tests {
         assert_eq!(both["main/h:2/a"], Attach::Spread);
         let told = of(&format!("{second}attach = 'standby'"));
         assert_eq!(told["main/h:2/a"], Attach::Standby);
+        let several = "attach = 'balanced'\nserver-nodes = 2\nconnections = 2";
+        let balanced = of(several);
+        let names: Vec<_> = balanced.keys().map(SmolStr::as_str).collect();
+        assert_eq!(
+            names,
+            ["main/h:1#1/a", "main/h:1#2/a", "main/h:1#3/a", "main/h:1/a"]
+        );
+        assert!(balanced.values().all(|way| *way == Attach::Spread));
         let other = of(&format!("{second}group = 'other'"));
         assert_eq!(other["other/h:2/a"], Attach::Standby);
     }

@@ -133,6 +133,7 @@ fn upstream(node: u16, barrier: Barrier) -> Upstream {
         group: Group("main".into()),
         barrier,
         hosts: vec![HOST.into()],
+        slots: coven_front::Slots::default(),
         max_stanza_bytes: 256 * 1024,
         quirks: Quirks::default(),
     }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coven_store::registry::TakeLease;
+use coven_store::registry::{Lease, TakeLease};
 use coven_store::{ConnectionId, Error, SessionId};
 use smol_str::SmolStr;
 use tokio::task::JoinSet;
@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub trait FrontControl: Send + Sync + 'static {
     /// The connections of all front-ends, as configured and resolved now.
     fn connections(&self) -> Vec<Connection>;
+
+    /// The leases that other front-ends hold, each with where its connection leads.
+    fn others_hold(&self, _leases: &[&Lease]) {}
 
     /// A connection is this front-end's, under this lease. One that it holds already goes on under the new number.
     fn grant(&self, connection: &ConnectionId, lease: LeaseNumber);
@@ -134,6 +137,12 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
             return;
         };
         let linked = self.links.up();
+        let is_others = |lease: &&Lease| {
+            let held = self.held.contains_key(&lease.connection);
+            lease.holder.is_some() && !held
+        };
+        let others: Vec<&Lease> = sight.leases.iter().filter(is_others).collect();
+        self.control.others_hold(&others);
         let steps = self.elections.plan(
             &self.control.connections(),
             View {

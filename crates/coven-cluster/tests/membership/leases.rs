@@ -435,3 +435,22 @@ fn carry_out(front: &mut Front, sight: &mut Sight, step: Step) {
         }
     }
 }
+
+#[test]
+fn what_leads_to_another_node_of_the_server_is_told_to_the_others() {
+    let mut sight = fronts(&[1]);
+    sight.leases.push(lease("c1", Some(1), 10));
+    let mut front = Front::holding(1, "c1", 10);
+    assert_eq!(front.plan(at(1.0), &sight, &standby()), []);
+    let mut moved = standby();
+    moved[0].way.server_node = "10.0.0.9:5347".into();
+    let steps = front.plan(at(2.0), &sight, &moved);
+    let [Step::Take(take)] = steps.as_slice() else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(take.way.server_node, "10.0.0.9:5347");
+    assert_eq!(
+        (take.judged_dead, take.known),
+        (Some(SessionId(1)), LeaseNumber(10))
+    );
+}

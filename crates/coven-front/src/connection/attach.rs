@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,9 @@ const FAREWELL: Duration = SEAL.saturating_add(Duration::from_secs(2));
 /// The same where the stream has ended by itself.
 const SHORT_FAREWELL: Duration = Duration::from_millis(100);
 
+/// Before a stream to another node of a server takes over from the last one (design §5.9).
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// How the work of a connection ends.
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {
@@ -46,6 +50,8 @@ pub(crate) struct Attach {
     ends: Ends,
     keyring: Keyring,
     backoff: Backoff,
+    /// Where the last stream under this lease led.
+    led_to: Option<SmolStr>,
 }
 
 impl Attach {
@@ -65,6 +71,7 @@ impl Attach {
             ends,
             keyring,
             backoff: Backoff::default(),
+            led_to: None,
         }
     }
 
@@ -111,6 +118,8 @@ impl Attach {
             () = attempts => {}
             () = ends => {}
         }
+        self.led_to = None;
+        connection.unbind();
     }
 
     async fn attempt(&mut self, over: &CancellationToken) {
@@ -156,11 +165,27 @@ impl Attach {
 
     /// Serves one stream to its end. Tells how long to wait before the next.
     async fn serve(&mut self, opened: Opened, stop: &CancellationToken) -> Duration {
+        let led_to = self.connection.server_node();
+        if self
+            .led_to
+            .replace(led_to.clone())
+            .is_some_and(|before| before != led_to)
+        {
+            // What the old node of the server has taken in is still under way between the server's own nodes (IL-34).
+            tokio::select! {
+                () = sleep(SETTLE) => {}
+                () = stop.cancelled() => return Duration::ZERO,
+            }
+        }
         let began = Instant::now();
         let stream = self.connection.begin();
         self.is_up();
         let down = self.run_stream(opened, stream, stop).await;
         self.connection.end();
+        if down == Down::Moved {
+            self.is_down(down);
+            return Duration::ZERO;
+        }
         // Who was given the domain instead has the lease by now, or will have: fighting would cost both their streams.
         let is_kicked = down == Down::Conflict && self.intake.front.is_clustered();
         if is_kicked {
@@ -202,6 +227,7 @@ impl Attach {
                 (down, SHORT_FAREWELL)
             }
             () = stop.cancelled() => (Down::Drained, FAREWELL),
+            () = self.connection.moves() => (Down::Moved, FAREWELL),
         };
         if self.connection.tenure().0.lease().is_none() {
             // It is somebody else's by now: not one byte more.
@@ -235,7 +261,10 @@ impl Attach {
 
     /// Logged once for each reason, not for each attempt. The end of a drain is nothing to be warned of.
     fn is_down(&self, down: Down) {
-        let (reason, is_drained) = (down.to_string(), down == Down::Drained);
+        let (reason, is_drained) = (
+            down.to_string(),
+            matches!(down, Down::Drained | Down::Moved),
+        );
         if !self.reporter.report(UpstreamState::Down(down)) {
             return;
         }

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -17,6 +17,9 @@ use tokio::net::{TcpStream, lookup_host};
 /// A way to a server that is not there yet.
 pub type Dialing<'a> = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send + 'a>>;
 
+/// The addresses of a name that are not known yet.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>>;
+
 /// How front-ends reach servers.
 pub trait Dial: fmt::Debug + Send + Sync {
     /// Reaches the component listener of a server.
@@ -24,6 +27,16 @@ pub trait Dial: fmt::Debug + Send + Sync {
     /// Errors: `NotFound` when the host has no address, `ConnectionRefused` when nobody listens, `TimedOut`; anything
     /// else counts as closed.
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> Dialing<'a>;
+
+    /// What a name resolves to now: by the system, unless another way is given.
+    ///
+    /// Errors: it does not resolve.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a> {
+        Box::pin(async move {
+            let found = lookup_host((host, port)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
 }
 
 /// By TCP.

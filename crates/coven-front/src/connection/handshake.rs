@@ -36,8 +36,9 @@ pub(super) async fn open(
     secret: &SecretString,
     dial: &dyn Dial,
 ) -> Result<Opened, Down> {
-    let upstream = connection.upstream();
-    let socket = timeout(CONNECT, dial.dial(&upstream.host, upstream.port)).await;
+    let host = connection.bind().ok_or(Down::NoServerNode)?;
+    let port = connection.upstream().port;
+    let socket = timeout(CONNECT, dial.dial(&host, port)).await;
     let socket = socket.map_err(|_| Down::Timeout)?;
     let socket = socket.map_err(|error| Down::from(&error))?;
     let limits = connection.limits().clone();

@@ -9,20 +9,24 @@
 mod attach;
 mod backoff;
 mod barrier;
+mod bindings;
 mod dial;
 mod direct;
 mod handshake;
 mod keyring;
 mod lane;
 mod reader;
+mod server_nodes;
 mod tenure;
 mod writer;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coven_cluster::routes::Place;
 use coven_core::Group;
 use coven_xmpp::stream::Limits;
 use smol_str::{SmolStr, format_smolstr};
@@ -32,9 +36,10 @@ use tokio::time::Instant;
 pub(crate) use attach::{Attach, Ends};
 pub(crate) use barrier::{BarrierNo, Ids, Whose};
 pub(crate) use dial::WritingHalf;
-pub use dial::{Dial, Dialing, Outward, Socket, Tcp};
+pub use dial::{Dial, Dialing, Outward, Resolving, Socket, Tcp};
 pub(crate) use direct::{Direct, NotTaken};
 pub(crate) use lane::{LANE_BYTES, Lane, Piece};
+pub(crate) use server_nodes::ServerNodes;
 pub(crate) use tenure::Tenure;
 
 use crate::metrics::{ConnectionSnapshot, Counter};
@@ -56,6 +61,8 @@ pub(crate) struct Connection {
     name: SmolStr,
     domain: SmolStr,
     upstream: Arc<Upstream>,
+    /// The nodes of its server, where there are several behind one name.
+    server_nodes: Option<Arc<ServerNodes>>,
     limits: Limits,
     stream: AtomicU64,
     /// The stream that is to be closed, since an event was written to it in part.
@@ -134,15 +141,16 @@ impl Connection {
     /// A connection without a stream.
     pub(crate) fn new(
         index: usize,
-        domain: SmolStr,
-        upstream: Arc<Upstream>,
+        (domain, name): (SmolStr, SmolStr),
+        (upstream, server_nodes): (Arc<Upstream>, Option<Arc<ServerNodes>>),
         workers: Arc<[Notify]>,
     ) -> Self {
         let born = Instant::now();
         let with_pings = upstream.barrier != Barrier::Off;
         Self {
             index,
-            name: format_smolstr!("{}/{}/{domain}", upstream.group.0, upstream.address()),
+            name,
+            server_nodes,
             direct: Direct::new(&domain, upstream.max_stanza_bytes),
             domain,
             limits: Limits {
@@ -190,6 +198,31 @@ impl Connection {
     /// The server.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    /// Where it leads now, as it stands in logs and leases.
+    pub(crate) fn server_node(&self) -> SmolStr {
+        let bound = self
+            .bound()
+            .map(|bound| (bound.address, self.upstream.port).into());
+        let bound = bound.map(|at: SocketAddr| format_smolstr!("{at}"));
+        bound.unwrap_or_else(|| self.upstream.address().into())
+    }
+
+    /// The nodes of its server, where there are several behind one name.
+    pub(crate) const fn server_nodes(&self) -> Option<&Arc<ServerNodes>> {
+        self.server_nodes.as_ref()
+    }
+
+    /// What it is for.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            index: self.index,
+            name: &self.name,
+            group: &self.upstream.group,
+            domain: &self.domain,
+            hosts: &self.upstream.hosts,
+        }
     }
 
     /// Bounds on what is read.

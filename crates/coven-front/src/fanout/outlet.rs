@@ -377,9 +377,11 @@ mod tests {
             hosts: Vec::new(),
             max_stanza_bytes: 256 * 1024,
             quirks: Quirks::default(),
+            slots: crate::Slots::default(),
         };
         let workers = [tokio::sync::Notify::new()].into();
-        let connection = Connection::new(0, DOMAIN.into(), Arc::new(upstream), workers);
+        let named = (DOMAIN.into(), "main/127.0.0.1:5347/chat.example".into());
+        let connection = Connection::new(0, named, (Arc::new(upstream), None), workers);
         let connection = Arc::new(connection);
         connection.begin_for_test();
         let mut outlet = Outlet::new(Arc::clone(&connection), 0);

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use coven_cluster::ProcessId;
+use coven_cluster::routes::LastWay;
 use coven_core::Group;
 use coven_xmpp::domains::{Domains, Names};
 use coven_xmpp::render::{MAX_STANZA, Quirks, Recipient, Sink};
@@ -16,7 +17,6 @@ use coven_xmpp::stream::Refused;
 use super::outlet::Outlet;
 use crate::front::Front;
 use crate::intake::Recent;
-use crate::routes::LastWay;
 
 /// The outlets of a worker, and which of them are open.
 #[derive(Debug)]

@@ -61,6 +61,10 @@ impl Intake {
             Ok(stanza) => {
                 self.front.activity.touch();
                 self.look_at_domain(&stanza, via);
+                if self.front.has_several {
+                    let (order, from) = (&self.front.order, stanza.from.raw());
+                    order.hear(from, via, &self.front.counters.reordered);
+                }
                 self.handle_safely(&stanza, via);
             }
             Err(rejected) => {
@@ -106,7 +110,8 @@ impl Intake {
         match self.front.ids.read(id) {
             Some(Whose::Ours(connection, no)) => {
                 let from = stanza.from.raw();
-                self.front.barrier_answered(connection, no, from);
+                self.front
+                    .barrier_answered(connection, no, from, Some(via.index()));
             }
             Some(Whose::Of(process)) if self.front.is_clustered() => {
                 let relay = ToNode::Relay {

@@ -24,7 +24,7 @@ use coven_cluster::link::FrontLink;
 use coven_cluster::{Delivery, Output};
 use coven_core::{Epoch, Group};
 use coven_front::{
-    Barrier, Error, Handle, Options, Quirks, Rates, Secrets, Service, Status, Upstream,
+    Barrier, Dial, Error, Handle, Options, Quirks, Rates, Secrets, Service, Status, Tcp, Upstream,
 };
 use coven_xmpp::domains::{Domain, Domains};
 use node::Node;
@@ -70,6 +70,11 @@ impl Plan {
     }
 
     pub fn start(self) -> Bench {
+        self.start_with(Arc::new(Tcp))
+    }
+
+    /// Servers are reached in this way.
+    pub fn start_with(self, dial: Arc<dyn Dial>) -> Bench {
         let options = Options {
             upstreams: self.upstreams,
             domains: Arc::new(Domains::new(self.domains)),
@@ -78,6 +83,7 @@ impl Plan {
             workers: NonZeroUsize::new(self.workers),
         };
         let (service, handle) = Service::new(options).unwrap();
+        let service = service.with_dial(dial);
         let node = Arc::new(Node::default());
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(service.run(node.clone(), shutdown.clone()));
@@ -153,6 +159,7 @@ pub fn upstream(server: &Server, domains: &[&str]) -> Upstream {
         group: group(),
         barrier: Barrier::OwnDomain,
         hosts: vec!["shakespeare.example".into()],
+        slots: coven_front::Slots::default(),
         max_stanza_bytes: 256 * 1024,
         quirks: Quirks::default(),
     }

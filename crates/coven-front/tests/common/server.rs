@@ -4,7 +4,8 @@ use super::{DOMAIN, SECRET, SOON};
 use bytes::{Bytes, BytesMut};
 use coven_xmpp::stream::{Frame, Framer, Limits};
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,6 +39,15 @@ impl Server {
             address: listener.local_addr().unwrap(),
             listener: Some(listener),
         }
+    }
+
+    /// At this address and port.
+    pub async fn at(address: IpAddr, port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, port)).await?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener: Some(listener),
+        })
     }
 
     /// From now on connections are refused.

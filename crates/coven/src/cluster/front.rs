@@ -9,7 +9,7 @@ use coven_cluster::{LeaseNumber, NodeLink};
 use coven_front::{ConnectionInfo, Handle, Happened, NodeSeat, Service};
 use coven_link::{Dialer, Nodes, Peer};
 use coven_store::ConnectionId;
-use coven_store::registry::{self, Way};
+use coven_store::registry::{self, Lease, Way};
 use smol_str::SmolStr;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinHandle;
@@ -111,6 +111,14 @@ impl FrontControl for Control {
             .into_iter()
             .map(connection)
             .collect()
+    }
+
+    fn others_hold(&self, leases: &[&Lease]) {
+        let at = |lease: &&Lease| {
+            let way = lease.way.server_node.clone();
+            (lease.connection.0.clone(), way)
+        };
+        self.front.others_hold(leases.iter().map(at));
     }
 
     fn grant(&self, connection: &ConnectionId, lease: LeaseNumber) {

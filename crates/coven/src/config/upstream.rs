@@ -1,5 +1,6 @@
 //! `[[upstream]]`: the XMPP servers to attach to.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -26,8 +27,12 @@ pub(crate) struct UpstreamSection {
     pub(crate) group: String,
     /// How streams are opened.
     pub(crate) attach: Attach,
-    /// What the ping barrier goes to: `"self"`, a host, or `"off"`.
-    pub(crate) barrier: Barrier,
+    /// How many nodes the server has: each is an address that the upstream's name resolves to.
+    pub(crate) server_nodes: Option<NonZeroU16>,
+    /// How many streams each of them gets, with `attach = "balanced"`.
+    pub(crate) connections: Option<NonZeroU16>,
+    /// What the ping barrier goes to: `"self"`, a host, or `"off"`. Unset: `"self"`, with `attach = "balanced"` `"off"`.
+    pub(crate) barrier: Option<Barrier>,
     /// The domains of this group's users.
     pub(crate) hosts: Vec<DomainName>,
     /// The largest stanza in bytes, in both directions.
@@ -45,7 +50,9 @@ impl Default for UpstreamSection {
             secret_file: None,
             group: "main".to_owned(),
             attach: Attach::Auto,
-            barrier: Barrier::OwnDomain,
+            server_nodes: None,
+            connections: None,
+            barrier: None,
             hosts: Vec::new(),
             max_stanza: Size(256 * 1024),
             quirks: Vec::new(),
@@ -57,18 +64,27 @@ impl Default for UpstreamSection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Attach {
-    /// What fits the server. In this version the same as `standby`.
+    /// `per-server-node` where the server has several nodes, else `standby`.
     Auto,
-    /// One stream per domain.
+    /// One stream per domain: one front-end holds it, the others wait.
     Standby,
+    /// One stream per domain and node of the server.
+    PerServerNode,
+    /// Several streams per domain and node of the server.
+    Balanced,
 }
 
 impl FromStr for Attach {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let choices = [("auto", Self::Auto), ("standby", Self::Standby)];
-        one_of(text, &choices, &["per-server-node", "balanced"])
+        let choices = [
+            ("auto", Self::Auto),
+            ("standby", Self::Standby),
+            ("per-server-node", Self::PerServerNode),
+            ("balanced", Self::Balanced),
+        ];
+        one_of(text, &choices, &[])
     }
 }
 
@@ -130,6 +146,10 @@ pub struct Upstream {
     pub group: String,
     /// How streams are opened.
     pub attach: Attach,
+    /// How many nodes the server has behind the address.
+    pub server_nodes: NonZeroU16,
+    /// How many streams each of them gets for a domain.
+    pub connections: NonZeroU16,
     /// What the ping barrier goes to.
     pub barrier: Barrier,
     /// The domains of this group's users.
@@ -149,6 +169,7 @@ impl UpstreamSection {
         checker: &mut Checker<'_>,
     ) -> Option<Upstream> {
         self.check_bounds(key, checker);
+        self.check_slots(key, checker);
         if self.address.is_none() {
             checker.refuse(
                 key,
@@ -168,7 +189,15 @@ impl UpstreamSection {
             secret: secret?,
             group: self.group.clone(),
             attach: self.attach,
-            barrier: self.barrier.clone(),
+            server_nodes: self.server_nodes.unwrap_or(NonZeroU16::MIN),
+            connections: self.connections.unwrap_or(match self.attach {
+                Attach::Balanced => BALANCED,
+                _ => NonZeroU16::MIN,
+            }),
+            barrier: self.barrier.clone().unwrap_or(match self.attach {
+                Attach::Balanced => Barrier::Off,
+                _ => Barrier::OwnDomain,
+            }),
             hosts: self.hosts.clone(),
             max_stanza_bytes: self.max_stanza.0,
             quirks: self.quirks.clone(),
@@ -186,6 +215,28 @@ impl UpstreamSection {
         if !is_group(&self.group) {
             let why = "1 to 64 ASCII letters, digits, dots, hyphens and underscores are needed";
             checker.refuse(&format!("{key}.group"), why);
+        }
+    }
+
+    /// How many streams there are is what recipients are spread by: more than one needs a mode that has them.
+    fn check_slots(&self, key: &str, checker: &mut Checker<'_>) {
+        let several = |count: Option<NonZeroU16>| count.is_some_and(|count| count.get() > 1);
+        if self.attach == Attach::Standby && several(self.server_nodes) {
+            let why = "attach = \"standby\" has one stream: use \"per-server-node\"";
+            checker.refuse(&format!("{key}.server-nodes"), why);
+        }
+        if self.attach != Attach::Balanced && several(self.connections) {
+            let why = "several streams to one node of a server need attach = \"balanced\"";
+            checker.refuse(&format!("{key}.connections"), why);
+        }
+        for (name, count) in [
+            ("server-nodes", self.server_nodes),
+            ("connections", self.connections),
+        ] {
+            if count.is_some_and(|count| count.get() > MAX_SLOTS) {
+                let why = format!("more than {MAX_SLOTS} are not served");
+                checker.refuse(&format!("{key}.{name}"), why);
+            }
         }
     }
 
@@ -247,6 +298,10 @@ fn is_group(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.chars().all(fits)
 }
 
+/// Streams for each node of a server with `attach = "balanced"`, where the configuration does not tell.
+const BALANCED: NonZeroU16 = NonZeroU16::new(2).unwrap();
+/// Nodes of a server, and streams for each of them.
+const MAX_SLOTS: u16 = 64;
 /// XEP-0114 servers must take at least this much (RFC 6120 §13.12).
 const MIN_STANZA: usize = 10_000;
 /// Prosody closes the whole stream above this.

@@ -211,21 +211,47 @@ fn wrong_values_are_refused_with_line_and_key() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_refused() {
-    for (text, expected) in [
+fn how_many_streams_there_are_fits_the_way_they_are_opened() {
+    let slots = |upstream: &str| {
+        let config = accepted(&file("", upstream, ""));
+        let upstream = &config.upstreams[0];
+        (upstream.server_nodes.get(), upstream.connections.get())
+    };
+    assert_eq!(slots(""), (1, 1));
+    assert_eq!(slots("server-nodes = 3"), (3, 1));
+    assert_eq!(
+        slots("attach = 'per-server-node'\nserver-nodes = 3"),
+        (3, 1)
+    );
+    assert_eq!(slots("attach = 'balanced'\nserver-nodes = 3"), (3, 2));
+    assert_eq!(slots("attach = 'balanced'\nconnections = 4"), (1, 4));
+    let balanced = accepted(&file("", "attach = 'balanced'", ""));
+    assert_eq!(balanced.upstreams[0].barrier, Barrier::Off);
+    for (upstream, expected) in [
         (
-            "[[domain]]\n[domain.defaults]\nallow-invites = false",
-            ":3: domain[0].defaults.allow-invites: not in this version",
+            "attach = 'standby'\nserver-nodes = 2",
+            "upstream[0].server-nodes: attach = \"standby\" has one stream",
         ),
         (
-            "[[upstream]]\nattach = 'balanced'",
-            ":2: upstream[0].attach: \"balanced\" is not in this version",
+            "connections = 2",
+            "upstream[0].connections: several streams",
         ),
         (
-            "[[upstream]]\nattach = 'per-server-node'",
-            ":2: upstream[0].attach: \"per-server-node\" is not in this version",
+            "server-nodes = 65",
+            "upstream[0].server-nodes: more than 64",
         ),
     ] {
+        let problems = refused(&file("", upstream, ""));
+        assert!(problems[0].contains(expected), "{problems:?}");
+    }
+}
+
+#[test]
+fn what_a_later_version_brings_is_refused() {
+    for (text, expected) in [(
+        "[[domain]]\n[domain.defaults]\nallow-invites = false",
+        ":3: domain[0].defaults.allow-invites: not in this version",
+    )] {
         assert_eq!(refused(text), [expected], "{text}");
     }
 }

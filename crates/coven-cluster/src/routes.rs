@@ -1,19 +1,52 @@
-//! Which connection output leaves by (design §3.6).
+//! Which connection output leaves by (design §3.6): the same answer at every front-end and node.
 //!
 //! Everything for an address goes by one connection: of the group that reaches it, for the domain that the stanza comes
-//! from; where several servers of a group have that domain, by rendezvous hash of the bare JID. So streams may come and
-//! go without moving anybody else.
+//! from; where several connections of a group have that domain, by rendezvous hash of the bare JID over all of them, held
+//! or not. So streams may come and go without moving anybody else: who is responsible is a matter of configuration, and who
+//! holds a connection one of leases.
 
 use std::collections::BTreeMap;
 
 use coven_core::Group;
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
-use crate::connection::Connection;
+/// A connection, as far as routes are concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// What [`Routes::find`] calls it.
+    pub index: usize,
+    /// Its name ([`name`]).
+    pub name: &'a str,
+    /// Upstreams that reach the same users.
+    pub group: &'a Group,
+    /// The domain that is attached.
+    pub domain: &'a SmolStr,
+    /// Domains of the group's users.
+    pub hosts: &'a [SmolStr],
+}
+
+/// The name of a connection: the same in all processes and after each start. Acknowledgements and leases are kept by it, and
+/// recipients are spread by it, so it never changes from version to version. `slot`: of those that an upstream has for one
+/// domain, from 0; the first has the name that an only one has.
+#[must_use]
+pub fn name(group: &Group, address: &str, slot: u16, domain: &str) -> SmolStr {
+    match slot {
+        0 => format_smolstr!("{}/{address}/{domain}", group.0),
+        _ => format_smolstr!("{}/{address}#{slot}/{domain}", group.0),
+    }
+}
+
+/// Group and domain of a connection, by its name.
+#[must_use]
+pub fn parts(name: &str) -> Option<(Group, SmolStr)> {
+    let (group, rest) = name.split_once('/')?;
+    let (_, domain) = rest.rsplit_once('/')?;
+    Some((Group(group.into()), domain.into()))
+}
 
 /// The connections, by what they are for.
 #[derive(Debug, Default)]
-pub(crate) struct Routes {
+pub struct Routes {
     ways: Vec<Way>,
     /// Groups by the domains of their users.
     hosts: BTreeMap<SmolStr, Group>,
@@ -35,11 +68,12 @@ struct Choice {
 
 /// The way that was taken last: nearly always the one that is taken next.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LastWay(usize);
+pub struct LastWay(usize);
 
 impl Routes {
     /// The routes over these connections.
-    pub(crate) fn new<'a>(connections: impl IntoIterator<Item = &'a Connection>) -> Self {
+    #[must_use]
+    pub fn new<'a>(connections: impl IntoIterator<Item = Place<'a>>) -> Self {
         let mut routes = Self::default();
         for connection in connections {
             routes.add(connection);
@@ -47,16 +81,16 @@ impl Routes {
         routes
     }
 
-    fn add(&mut self, connection: &Connection) {
-        let (group, domain) = (connection.group(), connection.domain());
-        for host in &connection.upstream().hosts {
+    fn add(&mut self, place: Place<'_>) {
+        let (group, domain) = (place.group, place.domain);
+        for host in place.hosts {
             self.hosts
                 .entry(host.clone())
                 .or_insert_with(|| group.clone());
         }
         let choice = Choice {
-            index: connection.index(),
-            seed: hash(FNV_OFFSET, connection.name().as_bytes()),
+            index: place.index,
+            seed: hash(FNV_OFFSET, place.name.as_bytes()),
         };
         let way = self.ways.iter_mut().find(|way| way.leads(group, domain));
         match way {
@@ -73,7 +107,7 @@ impl Routes {
     ///
     /// A group that has no such connection (it was renamed, or the address has no session) is replaced by the one whose
     /// `hosts` name the address' domain, else by any.
-    pub(crate) fn find(
+    pub fn find(
         &self,
         group: &Group,
         domain: &str,
@@ -91,8 +125,21 @@ impl Routes {
         self.ways.get(last.0)?.choose(bare)
     }
 
+    /// As [`Self::find`], for a group that has connections for this domain.
+    pub fn find_of(
+        &self,
+        group: &Group,
+        domain: &str,
+        bare: &str,
+        last: &mut LastWay,
+    ) -> Option<usize> {
+        last.0 = self.position(group, domain)?;
+        self.ways.get(last.0)?.choose(bare)
+    }
+
     /// Whether an address belongs to a server of this group.
-    pub(crate) fn is_user_of(&self, group: &Group, bare: &str) -> bool {
+    #[must_use]
+    pub fn is_user_of(&self, group: &Group, bare: &str) -> bool {
         self.hosts.get(host_of(bare)) == Some(group)
     }
 
@@ -141,31 +188,37 @@ fn mix(mut hash: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
-    use crate::options::{Barrier, Secrets, Upstream};
-    use coven_xmpp::render::Quirks;
-    use std::sync::Arc;
 
-    fn connection(index: usize, group: &str, port: u16, host: &str) -> Connection {
-        let upstream = Upstream {
-            host: "localhost".to_owned(),
-            port,
-            domains: Vec::new(),
-            secrets: Secrets::given(Vec::new()),
-            group: Group(group.into()),
-            barrier: Barrier::Off,
-            hosts: vec![host.into()],
-            max_stanza_bytes: 10_000,
-            quirks: Quirks::default(),
-        };
-        Connection::new(
-            index,
-            "chat.example".into(),
-            Arc::new(upstream),
-            Arc::new([]),
-        )
+    struct Made {
+        name: SmolStr,
+        group: Group,
+        domain: SmolStr,
+        hosts: [SmolStr; 1],
+    }
+
+    fn made(group: &str, port: u16, slot: u16, host: &str) -> Made {
+        let group = Group(group.into());
+        Made {
+            name: name(&group, &format!("localhost:{port}"), slot, "chat.example"),
+            group,
+            domain: "chat.example".into(),
+            hosts: [host.into()],
+        }
+    }
+
+    fn routes(all: &[Made]) -> Routes {
+        let place = |(index, made): (usize, &'_ Made)| (index, made.name.clone(), made);
+        let all: Vec<_> = all.iter().enumerate().map(place).collect();
+        Routes::new(all.iter().map(|(index, name, made)| Place {
+            index: *index,
+            name,
+            group: &made.group,
+            domain: &made.domain,
+            hosts: &made.hosts,
+        }))
     }
 
     fn find(routes: &Routes, group: &str, bare: &str) -> Option<usize> {
@@ -175,11 +228,8 @@ mod tests {
 
     #[test]
     fn an_address_goes_by_its_group_else_by_its_host() {
-        let all = [
-            connection(0, "a", 1, "a.example"),
-            connection(1, "b", 2, "b.example"),
-        ];
-        let routes = Routes::new(&all);
+        let all = [made("a", 1, 0, "a.example"), made("b", 2, 0, "b.example")];
+        let routes = routes(&all);
         assert_eq!(find(&routes, "a", "x@b.example"), Some(0));
         assert_eq!(find(&routes, "b", "x@b.example"), Some(1));
         assert_eq!(find(&routes, "gone", "x@b.example"), Some(1));
@@ -197,9 +247,7 @@ mod tests {
     /// Cursors are kept by connection: a recipient must not move because of a new version.
     #[test]
     fn who_goes_where_never_changes() {
-        let all =
-            [0, 1, 2].map(|n| connection(n, "a", 5347 + u16::try_from(n).unwrap(), "a.example"));
-        let routes = Routes::new(&all);
+        let routes = routes(&[0, 1, 2].map(|n| made("a", 5347 + n, 0, "a.example")));
         let homes: Vec<_> = (0..12)
             .map(|n| find(&routes, "a", &format!("u{n}@a.example")).unwrap())
             .collect();
@@ -208,9 +256,8 @@ mod tests {
 
     #[test]
     fn a_connection_less_moves_only_those_who_were_on_it() {
-        let all =
-            [0, 1, 2].map(|n| connection(n, "a", 5347 + u16::try_from(n).unwrap(), "a.example"));
-        let (three, two) = (Routes::new(&all), Routes::new(&all[..2]));
+        let all = [0, 1, 2].map(|n| made("a", 5347 + n, 0, "a.example"));
+        let (three, two) = (routes(&all), routes(&all[..2]));
         let mut moved = 0;
         for n in 0..300 {
             let bare = format!("u{n}@a.example");
@@ -219,6 +266,16 @@ mod tests {
             assert!(before == after || before == Some(2), "{bare}");
         }
         assert!((60..140).contains(&moved), "{moved} of 300");
+    }
+
+    #[test]
+    fn several_connections_of_one_server_share_its_users() {
+        assert_eq!(made("a", 1, 0, "h").name, "a/localhost:1/chat.example");
+        assert_eq!(made("a", 1, 2, "h").name, "a/localhost:1#2/chat.example");
+        let routes = routes(&[0, 1].map(|slot| made("a", 1, slot, "a.example")));
+        let homes = (0..100).map(|n| find(&routes, "a", &format!("u{n}@a.example")).unwrap());
+        let second = homes.filter(|home| *home == 1).count();
+        assert!((30..70).contains(&second), "{second} of 100");
     }
 
     const HOMES: [usize; 12] = [0, 1, 1, 1, 2, 0, 0, 2, 1, 1, 0, 2];
