@@ -16,7 +16,8 @@
 
 use crate::{Channel, Operation, OperationId, ProcessId, ShardId};
 use coven_core::{Condition, Epoch, Refusal};
-use entry::{Entry, Line, Load, has_more, weight};
+pub use entry::weight;
+use entry::{Entry, Line, Load, has_more};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -119,7 +119,8 @@ fn copy(operation: &Operation) -> Box<Operation> {
 }
 
 /// About how much memory it holds.
-pub(super) fn weight(operation: &Operation) -> usize {
+#[must_use]
+pub fn weight(operation: &Operation) -> usize {
     let carried = match &operation.request {
         Request::Command(Command::Post(post)) => post.payload.len(),
         _ => 0,

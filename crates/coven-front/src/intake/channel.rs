@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::admit::{Admission, Gatekeeper, place};
 use super::desk::{BUSY, Intake, lock};
-use super::grace::{Grace, Verdict};
+use super::grace::{Verdict, has_grace};
 use crate::connection::Connection;
 
 /// What is asked of a channel.
@@ -140,7 +140,7 @@ impl Intake {
         let dispatch::Request::Command(Command::Bounce(bounce)) = &mut asked.request else {
             return true;
         };
-        if !Grace::<()>::has(bounce.condition) {
+        if !has_grace(bounce.condition) {
             return true;
         }
         let Some(place) = place(&asked.sender, &asked.name) else {

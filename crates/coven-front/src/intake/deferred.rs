@@ -1,14 +1,29 @@
 //! Changes of presence above the rate: put off until the rate allows them, the last of each session and channel wins
 //! (MUC-ERR-08). An error would make clients believe that they are no longer in the room.
 //!
-//! Bound: [`CHANGES`]; what is more is refused, but for leaving, in whose favour another change is forgotten. Pure.
+//! Bounds: [`CHANGES`] and [`BYTES`]; what is more is refused, but for leaving, in whose favour another change is forgotten. Pure.
 
+use coven_cluster::Operation;
 use coven_core::{ChannelName, FullJid};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 /// Changes that wait.
 const CHANGES: usize = 10_000;
+/// About what they weigh.
+const BYTES: usize = 32 * 1024 * 1024;
+
+/// Something that takes up memory while it waits.
+pub(crate) trait Weigh {
+    /// About how many bytes.
+    fn weight(&self) -> usize;
+}
+
+impl Weigh for Box<Operation> {
+    fn weight(&self) -> usize {
+        coven_cluster::operations::weight(self)
+    }
+}
 
 /// Of which session, in which channel.
 pub(crate) type Place = (FullJid, ChannelName);
@@ -17,30 +32,38 @@ pub(crate) type Place = (FullJid, ChannelName);
 #[derive(Debug)]
 pub(crate) struct Deferred<C> {
     changes: HashMap<Place, C, foldhash::fast::RandomState>,
+    bytes: usize,
 }
 
 impl<C> Default for Deferred<C> {
     fn default() -> Self {
         Self {
             changes: HashMap::default(),
+            bytes: 0,
         }
     }
 }
 
-impl<C> Deferred<C> {
+impl<C: Weigh> Deferred<C> {
     /// Puts off a change; one that waits already is forgotten.
     ///
     /// Errors: gives it back when too many wait.
     pub(crate) fn put(&mut self, place: Place, change: C) -> Result<(), C> {
-        let is_full = self.changes.len() >= CHANGES;
-        match self.changes.entry(place) {
-            Entry::Occupied(mut waiting) => *waiting.get_mut() = change,
-            Entry::Vacant(_) if is_full => return Err(change),
-            Entry::Vacant(free) => {
-                free.insert(change);
-            }
+        if !self.has_room(&place, &change) {
+            return Err(change);
+        }
+        self.bytes += change.weight();
+        if let Some(before) = self.changes.insert(place, change) {
+            self.bytes = self.bytes.saturating_sub(before.weight());
         }
         Ok(())
+    }
+
+    fn has_room(&self, place: &Place, change: &C) -> bool {
+        let before = self.changes.get(place);
+        let bytes = self.bytes + change.weight();
+        let bytes = bytes.saturating_sub(before.map_or(0, Weigh::weight));
+        (before.is_some() || self.changes.len() < CHANGES) && bytes <= BYTES
     }
 
     /// Puts off a change that must not be lost: if too many wait, one that `yields` is forgotten for it. Tells whether it
@@ -53,33 +76,39 @@ impl<C> Deferred<C> {
         let Some(lesser) = lesser.map(|(place, _)| place.clone()) else {
             return false;
         };
-        self.changes.remove(&lesser);
+        self.forget(&lesser);
         self.put(place, change).is_ok()
     }
 
     /// Puts off what is older than anything that waits, if there is room.
     pub(crate) fn offer(&mut self, place: Place, change: C) {
-        if self.changes.len() < CHANGES {
+        if self.has_room(&place, &change) {
             self.put_back(place, change);
         }
     }
 
     /// Puts off a change that was taken out, unless a newer one waits.
     pub(crate) fn put_back(&mut self, place: Place, change: C) {
-        self.changes.entry(place).or_insert(change);
+        if let Entry::Vacant(free) = self.changes.entry(place) {
+            self.bytes += change.weight();
+            free.insert(change);
+        }
     }
 
     /// Something newer has come: what waits is forgotten.
     pub(crate) fn forget(&mut self, place: &Place) {
-        if !self.changes.is_empty() {
-            self.changes.remove(place);
+        if let Some(change) = self.changes.remove(place) {
+            self.bytes = self.bytes.saturating_sub(change.weight());
         }
     }
 
     /// Takes out the changes that may be made now.
     pub(crate) fn due(&mut self, mut may: impl FnMut(&C) -> bool) -> Vec<C> {
         let due = self.changes.extract_if(|_, change| may(change));
-        due.map(|(_, change)| change).collect()
+        let due: Vec<C> = due.map(|(_, change)| change).collect();
+        let bytes: usize = due.iter().map(Weigh::weight).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        due
     }
 
     /// Whether none waits.
@@ -93,6 +122,19 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    impl Weigh for &str {
+        fn weight(&self) -> usize {
+            1
+        }
+    }
+
+    /// A number beyond the most that may wait weighs so many mebibytes.
+    impl Weigh for usize {
+        fn weight(&self) -> usize {
+            self.saturating_sub(CHANGES) * 1024 * 1024
+        }
+    }
 
     fn place(n: usize) -> Place {
         let channel = ChannelName {
@@ -151,5 +193,19 @@ mod tests {
         assert!(deferred.insist(place(CHANGES), 1, |change| *change == 7));
         assert!(!deferred.insist(place(CHANGES + 1), 1, |change| *change == 7));
         assert_eq!(deferred.due(|_| true).len(), CHANGES);
+    }
+
+    #[test]
+    fn i9_what_waiting_changes_weigh_is_bounded() {
+        let mut deferred = Deferred::default();
+        let heavy = CHANGES + 20;
+        deferred.put(place(0), heavy).unwrap();
+        assert_eq!(deferred.put(place(1), heavy), Err(heavy));
+        assert_eq!(deferred.put(place(0), heavy), Ok(()), "in its own place");
+        assert!(deferred.insist(place(1), heavy, |_| true));
+        assert_eq!(deferred.due(|_| true), [heavy]);
+        assert_eq!(deferred.put(place(0), heavy), Ok(()));
+        deferred.forget(&place(0));
+        assert_eq!(deferred.bytes, 0);
     }
 }

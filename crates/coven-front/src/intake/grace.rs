@@ -2,7 +2,7 @@
 //! connection between servers does not empty a domain (MUC-LEAVE-07).
 //!
 //! Owns the time since the first such bounce of a session, and the second look: after the grace the session is probed, and
-//! the probe's bounce is the one that counts. Bounds: [`SESSIONS`], more are left alone until they bounce again; and
+//! the probe's bounce is the one that counts. Bounds: [`SESSIONS`] and [`BYTES`], more are left alone until they bounce again; and
 //! whoever asks says how many probes may go at a time, since a whole server's users have their grace at once. Pure.
 
 use std::time::Duration;
@@ -11,8 +11,12 @@ use coven_core::{ChannelName, Condition, FullJid};
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
+use super::deferred::Weigh;
+
 /// Sessions that are watched.
 const SESSIONS: usize = 10_000;
+/// About what their probes weigh.
+const BYTES: usize = 32 * 1024 * 1024;
 /// How long a server may be away.
 const GRACE: Duration = Duration::from_secs(60);
 /// How long the bounce of a probe is waited for.
@@ -22,6 +26,7 @@ const PROBE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Grace<P> {
     sessions: HashMap<(FullJid, ChannelName), Watched<P>, foldhash::fast::RandomState>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -47,19 +52,20 @@ impl<P> Default for Grace<P> {
     fn default() -> Self {
         Self {
             sessions: HashMap::default(),
+            bytes: 0,
         }
     }
 }
 
-impl<P> Grace<P> {
-    /// Whether this condition has a grace.
-    pub(crate) const fn has(condition: Condition) -> bool {
-        matches!(
-            condition,
-            Condition::RemoteServerNotFound | Condition::RemoteServerTimeout
-        )
-    }
+/// Whether this condition has a grace.
+pub(crate) const fn has_grace(condition: Condition) -> bool {
+    matches!(
+        condition,
+        Condition::RemoteServerNotFound | Condition::RemoteServerTimeout
+    )
+}
 
+impl<P: Weigh> Grace<P> {
     /// A bounce with such a condition; `probed`: it is that of a probe. `probe` makes what is needed to ask for one.
     pub(crate) fn bounce(
         &mut self,
@@ -73,8 +79,10 @@ impl<P> Grace<P> {
                 self.sessions.remove(&session);
                 return Verdict::Confirmed;
             }
-            None if self.sessions.len() < SESSIONS => {
-                self.sessions.insert(session, Watched::Away(now, probe()));
+            None if self.sessions.len() < SESSIONS && self.bytes < BYTES => {
+                let probe = probe();
+                self.bytes += probe.weight();
+                self.sessions.insert(session, Watched::Away(now, probe));
             }
             _ => {}
         }
@@ -91,12 +99,15 @@ impl<P> Grace<P> {
             }
             !watched.is_forgotten(now)
         });
+        let bytes: usize = due.iter().map(Weigh::weight).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
         due
     }
 
     /// There was no room for a probe: it is due again.
     pub(crate) fn missed(&mut self, session: &(FullJid, ChannelName), probe: P) {
         if let Some(watched) = self.sessions.get_mut(session) {
+            self.bytes += probe.weight();
             *watched = Watched::Late(probe);
         }
     }
@@ -134,6 +145,12 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    impl Weigh for () {
+        fn weight(&self) -> usize {
+            0
+        }
+    }
 
     fn session(n: usize) -> (FullJid, ChannelName) {
         let channel = ChannelName {
