@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use coven_cluster::link::{Acknowledged, NodeLink};
 use coven_cluster::operations::{Effects, Operations};
-use coven_cluster::{Channel, Operation, ProcessId, ShardId, ToFront, ToNode};
+use coven_cluster::{Channel, Operation, ProcessId, Relay, ShardId, ToFront, ToNode};
 use coven_core::{Group, Refusal};
 use smol_str::SmolStr;
 use tokio::time::Instant;
@@ -261,7 +261,21 @@ impl Nodes {
         Ok(())
     }
 
-    /// Any node knows the directory, and passes on what is for another front-end.
+    /// Not every node has a link to that front-end. It comes there more than once, which means nothing.
+    fn everywhere(&self, to: ProcessId, relay: Relay) -> Result<(), ToNode> {
+        let state = self.state();
+        let mut taken = false;
+        for link in state.links.values() {
+            let relay = relay.clone();
+            taken |= link.node.try_send(ToNode::Relay { to, relay }).is_ok();
+        }
+        match taken {
+            true => Ok(()),
+            false => Err(ToNode::Relay { to, relay }),
+        }
+    }
+
+    /// Any node knows the directory.
     fn any(&self, message: ToNode) -> Result<(), ToNode> {
         let state = self.state();
         let mut message = message;
@@ -336,7 +350,8 @@ impl NodeLink for Nodes {
                 channels,
             } => self.lost(&connection, channels),
             ToNode::Sweep { group } => self.sweep(group),
-            ToNode::Directory(_) | ToNode::Relay { .. } => self.any(message),
+            ToNode::Directory(_) => self.any(message),
+            ToNode::Relay { to, relay } => self.everywhere(to, relay),
             ToNode::Holds(_) => {
                 self.tell_holds();
                 Ok(())

@@ -171,6 +171,20 @@ async fn a_barrier_of_another_front_end_is_passed_on_to_it() {
     assert_eq!((to, relay.id.as_str()), (ProcessId(9), id.as_str()));
 }
 
+/// Not every node reaches the other front-end.
+#[tokio::test]
+async fn a_barrier_of_another_front_end_is_passed_on_by_every_node() {
+    let (cluster, _server, mut stream, node) = Cluster::held().await;
+    let other = cluster.node(101, 5);
+    let id = format!("coven-barrier-{:032x}-0-3", 9);
+    let answer = format!("<iq from='{DOMAIN}' to='{DOMAIN}' type='result' id='{id}'/>");
+    stream.send(&answer).await;
+    for linked in [&node, &other] {
+        let relays = |message: &ToNode| matches!(message, ToNode::Relay { .. }).then_some(());
+        linked.node.first(1, relays).await;
+    }
+}
+
 #[tokio::test]
 async fn a_barrier_counts_that_came_back_on_another_front_ends_stream() {
     let (_cluster, _server, mut stream, node) = Cluster::held().await;
