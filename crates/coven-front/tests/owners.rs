@@ -343,3 +343,39 @@ async fn il_25_a_server_that_takes_nothing_does_not_hold_up_what_nodes_say() {
     assert!(waited < std::time::Duration::from_secs(9), "{waited:?}");
     drop(stream);
 }
+
+/// A client joins again while its connection lacks events: it gets everything once more when these have come.
+#[tokio::test]
+async fn i5_muc_enter_21_a_sync_waits_for_the_roster_and_is_not_lost() {
+    let (cluster, _server, mut stream, node) = Cluster::held().await;
+    let (mut room, base) = Room::with("coven", &["hag66", "wiccarocks"]);
+    node.owns(&room).await;
+    let known = room.head();
+    // The base of a connection that has missed an event: nothing from the roster may be said yet.
+    drop(base);
+    let said = room.say("hag66", "one");
+    node.sends(&room, 2, said).await;
+    let sync = coven_cluster::Delivery::Sync {
+        session: room.state.roster().sessions().next().unwrap().no,
+        history: Vec::new(),
+        altered: false,
+        stanza_id: Some("again".into()),
+        max_chars: None,
+    };
+    node.sends(&room, 2, vec![sync]).await;
+    let asked = || !node.node.lost().is_empty();
+    assert_eq!(stream.serve_until(asked).await, [""; 0]);
+    node.sends(&room, 2, room.again(known, &[])).await;
+    let mut heard = Vec::new();
+    while !heard
+        .iter()
+        .any(|stanza: &String| stanza.contains("<subject"))
+    {
+        heard.push(stream.stanza().await);
+    }
+    assert!(
+        heard.iter().filter(|s| s.starts_with("<presence")).count() >= 2,
+        "{heard:?}"
+    );
+    drop(cluster);
+}

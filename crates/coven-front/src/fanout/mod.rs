@@ -9,7 +9,9 @@
 mod cursor;
 mod hold;
 mod outlet;
+mod owed;
 mod projection;
+mod receipts;
 mod replies;
 mod stage;
 mod worker;

@@ -7,7 +7,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use coven_cluster::link::Acknowledged;
 use coven_cluster::{Channel, Delivery, ProcessId};
 use coven_core::{Epoch, Record, Roster, Sequence};
 use coven_xmpp::domains::Names;
@@ -17,6 +16,7 @@ use tracing::{error, warn};
 
 use super::cursor::{Based, Cursor};
 use super::outlet::Fate;
+use super::owed::Owed;
 use super::replies::reply;
 use super::stage::{Fanout, Gate, Stage};
 
@@ -25,27 +25,34 @@ use super::stage::{Fanout, Gate, Stage};
 pub(crate) struct Projection {
     names: Names,
     /// The connections of its space that this front-end holds.
-    seats: Vec<Seat>,
+    pub(super) seats: Vec<Seat>,
     live: Option<Live>,
     /// Who owns the channel's shard, by the last base.
-    owner: Epoch,
+    pub(super) owner: Epoch,
     /// How far that owner's own events have come.
-    at: Sequence,
+    pub(super) at: Sequence,
     /// The last event that was gone through for the first time.
     noted: Sequence,
     /// The node has forgotten it, and has not begun again.
     is_forgotten: bool,
     /// Waits to be reported.
-    is_dirty: bool,
+    pub(super) is_dirty: bool,
+    /// What one alone is still to be told.
+    pub(super) owed: Owed,
     /// Was used since it was last looked at for rest.
     was_used: bool,
+    /// How often it was looked at since it was used.
+    looks: u8,
 }
+
+/// After so many looks without use, one whose shard has moved is left.
+const LOOKS: u8 = 3;
 
 /// A connection that is held, and how far the channel has come on it.
 #[derive(Debug)]
-struct Seat {
-    connection: usize,
-    cursor: Cursor,
+pub(super) struct Seat {
+    pub(super) connection: usize,
+    pub(super) cursor: Cursor,
 }
 
 #[derive(Debug)]
@@ -70,7 +77,9 @@ impl Projection {
             noted: Sequence::default(),
             is_forgotten: false,
             is_dirty: false,
+            owed: Owed::default(),
             was_used: false,
+            looks: 0,
         }
     }
 
@@ -87,6 +96,17 @@ impl Projection {
     /// A connection is held no more.
     pub(crate) fn release(&mut self, connection: usize) {
         self.seats.retain(|seat| seat.connection != connection);
+        self.owed.forget(connection);
+    }
+
+    /// The connections that are held.
+    pub(super) fn connections(&self) -> impl Iterator<Item = usize> + '_ {
+        self.seats.iter().map(|seat| seat.connection)
+    }
+
+    /// Whether its roster is here.
+    pub(super) const fn is_live(&self) -> bool {
+        self.live.is_some()
     }
 
     /// Renders one delivery of an owner. What an older owner says of the state is dropped: the newest sends all that counts
@@ -107,7 +127,16 @@ impl Projection {
             | Delivery::Forget
                 if is_old =>
             {
+                if Owed::is_for(&delivery) {
+                    self.owe(&delivery, stage);
+                }
                 return true;
+            }
+            delivery if Owed::is_for(&delivery) && !self.is_live() => self.owe(&delivery, stage),
+            delivery if Owed::is_for(&delivery) => {
+                self.open(stage, Cursor::is_current);
+                self.passing(delivery.clone(), stage);
+                self.shut_owing(&delivery, stage);
             }
             Delivery::Base {
                 roster,
@@ -160,6 +189,7 @@ impl Projection {
         if owner != self.owner {
             return;
         }
+        self.pay(stage);
         for seat in &mut self.seats {
             let mark = seat.cursor.committed(commit);
             if let (Some(mark), Some(outlet)) = (mark, stage.outlets.get_mut(seat.connection)) {
@@ -187,65 +217,37 @@ impl Projection {
         }
     }
 
-    /// Whether there is something to be told to the node for the first time since it was told last.
-    pub(crate) fn becomes_dirty(&mut self) -> bool {
-        let becomes = !self.is_dirty && self.has_news();
-        self.is_dirty |= becomes;
-        becomes
-    }
-
-    fn has_news(&self) -> bool {
-        let mut seats = self.seats.iter();
-        seats.any(|seat| seat.cursor.news(self.at).is_some())
-    }
-
-    /// Adds what is to be told to the node.
-    pub(crate) fn report(&self, channel: &Channel, stage: &Stage, to: &mut Vec<Acknowledged>) {
-        let all = self.is_done();
-        let least = self.seats.iter().map(|seat| seat.cursor.safe()).min();
-        let least = least.unwrap_or_default().min(self.at);
-        for seat in &self.seats {
-            let outlet = stage.outlets.get(seat.connection);
-            if let (Some(mark), Some(outlet)) = (seat.cursor.news(self.at), outlet)
-                && let Some(lease) = outlet.lease()
-            {
-                to.push(Acknowledged {
-                    channel: channel.clone(),
-                    connection: outlet.connection().name().clone(),
-                    lease,
-                    epoch: self.owner,
-                    sequence: mark.sequence,
-                    least,
-                    commit: mark.commit,
-                    all,
-                });
-            }
-        }
-    }
-
-    /// The node has been told.
-    pub(crate) fn told(&mut self) {
-        self.is_dirty = false;
-        for seat in &mut self.seats {
-            seat.cursor.told(self.at);
-        }
-    }
-
     /// Whether nothing is lost with it.
     pub(crate) fn is_disposable(&self) -> bool {
         self.live.is_none() && self.is_done() && !self.is_dirty && !self.has_news()
     }
 
-    /// Looks whether it is at rest: then what can be made again is dropped. Tells whether it is not.
-    pub(crate) fn rest(&mut self) -> bool {
-        let was_used = std::mem::take(&mut self.was_used);
-        if let (false, Some(live)) = (was_used, &mut self.live) {
+    /// Looks whether it is at rest: then what can be made again is dropped. `has_moved`: its shard has a newer owner, who
+    /// sends the roster anew, and nobody says that this one is not needed any more. Tells whether all of it may go.
+    pub(crate) fn rest(&mut self, has_moved: bool) -> bool {
+        if std::mem::take(&mut self.was_used) {
+            self.looks = 0;
+            return false;
+        }
+        if let Some(live) = &mut self.live {
             live.renderer.shrink();
         }
-        was_used
+        self.looks = self.looks.saturating_add(1);
+        // The newer owner may not know yet what was acknowledged to the last one: until it has loaded what is owed, what was
+        // written is remembered.
+        let is_left = has_moved && self.looks >= LOOKS || self.seats.is_empty();
+        if is_left && self.is_done() {
+            self.live = None;
+        }
+        self.is_disposable()
     }
 
-    fn is_done(&self) -> bool {
+    /// Who owns the channel's shard, by the last base.
+    pub(crate) const fn owner(&self) -> Epoch {
+        self.owner
+    }
+
+    pub(super) fn is_done(&self) -> bool {
         self.seats.iter().all(|seat| seat.cursor.is_done())
     }
 
@@ -362,7 +364,7 @@ impl Projection {
         }
     }
 
-    fn passing(&mut self, delivery: Delivery, stage: &mut Stage) {
+    pub(super) fn passing(&mut self, delivery: Delivery, stage: &mut Stage) {
         let names = self.names.clone();
         let mut fanout = stage.fanout(Some(&names));
         let rendered = catch_unwind(AssertUnwindSafe(|| self.write(delivery, &mut fanout)));
@@ -465,7 +467,18 @@ impl Projection {
         }
     }
 
-    fn shut(&self, stage: &mut Stage) {
+    /// Opens the gate of one connection.
+    pub(super) fn open_one(&self, connection: usize, stage: &mut Stage) {
+        for seat in &self.seats {
+            let is_it = seat.connection == connection;
+            stage.set(
+                seat.connection,
+                if is_it { Gate::Open } else { Gate::Passed },
+            );
+        }
+    }
+
+    pub(super) fn shut(&self, stage: &mut Stage) {
         for seat in &self.seats {
             stage.shut(seat.connection);
         }

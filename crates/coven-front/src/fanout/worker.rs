@@ -303,11 +303,16 @@ impl Worker {
             self.report();
         }
         if is_due(&mut self.times.rest) {
-            let awake = self
-                .channels
-                .values_mut()
-                .filter_map(|c| c.rest().then_some(()));
-            self.times.rest = (awake.count() > 0).then_some(now + REST);
+            let front = &self.stage.front;
+            self.channels.retain(|channel, projection| {
+                let has_moved = front.epochs.is_old(channel.shard(), projection.owner());
+                let may_go = projection.rest(has_moved);
+                if may_go {
+                    front.rosters.remove(channel);
+                }
+                !may_go
+            });
+            self.times.rest = (!self.channels.is_empty()).then_some(now + REST);
         }
         if !self.dirty.is_empty() {
             self.times.report.get_or_insert(now + REPORT);
