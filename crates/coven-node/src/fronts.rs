@@ -6,7 +6,9 @@
 //! it has missed when it comes back.
 
 use crate::holding::{Holding, SeatNo};
+use crate::responsible::Responsible;
 use coven_cluster::{FrontLink, Held, LeaseNumber, ProcessId, ToFront};
+use coven_core::Origin;
 use hashbrown::HashMap;
 use smol_str::SmolStr;
 use std::collections::VecDeque;
@@ -127,6 +129,8 @@ struct Inner {
     holding: Holding,
     /// Connections of each space, as configured.
     configured: HashMap<SmolStr, Vec<SmolStr>>,
+    /// Of these, who is responsible for whom.
+    responsible: HashMap<SmolStr, Responsible>,
 }
 
 impl SeatState {
@@ -176,8 +180,10 @@ impl View {
 
 impl Fronts {
     pub(crate) fn new(configured: std::collections::HashMap<SmolStr, Vec<SmolStr>>) -> Self {
-        let configured = configured.into_iter().collect();
+        let configured: HashMap<SmolStr, Vec<SmolStr>> = configured.into_iter().collect();
+        let of = |(space, names): (&SmolStr, &Vec<_>)| (space.clone(), Responsible::new(names));
         let inner = Inner {
+            responsible: configured.iter().map(of).collect(),
             configured,
             ..Inner::default()
         };
@@ -256,6 +262,28 @@ impl Fronts {
             Some(view) => Arc::clone(view),
             None => Arc::clone(&self.other.read().unwrap_or_else(PoisonError::into_inner)),
         }
+    }
+
+    /// The one front-end that this answer of a channel of the space, or of a directory, is for; `None`: that cannot be told.
+    pub(crate) fn responsible(
+        &self,
+        space: Option<&SmolStr>,
+        origin: &Origin,
+    ) -> Option<Arc<SeatState>> {
+        let inner = self.lock();
+        let mut ways = inner.responsible.iter();
+        let (space, all, connection) = ways.find_map(|(of, all)| {
+            let is_meant = space.is_none_or(|space| space == of);
+            Some((of, all, all.connection(origin).filter(|_| is_meant)?))
+        })?;
+        let heard = inner.holding.connections();
+        let mut heard = heard.iter().filter(|(of, _)| of == space);
+        if heard.any(|(_, connection)| !all.knows(connection)) {
+            return None;
+        }
+        let holder = inner.holding.holder(connection)?;
+        let is_it = |seat: &&Arc<SeatState>| seat.no == holder && !seat.gone.is_cancelled();
+        inner.seats.iter().find(is_it).cloned()
     }
 
     /// All attached front-ends.

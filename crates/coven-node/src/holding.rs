@@ -59,6 +59,13 @@ impl Holding {
             .collect()
     }
 
+    /// Who holds a connection.
+    pub(crate) fn holder(&self, connection: &SmolStr) -> Option<SeatNo> {
+        let mut holders = self.holders().into_iter();
+        let held = holders.find(|(_, held)| held.connection == *connection);
+        held.map(|(seat, _)| seat)
+    }
+
     /// Whether a lease is the newest of its connection that was heard of.
     pub(crate) fn is_newest(&self, connection: &SmolStr, lease: LeaseNumber) -> bool {
         self.highest

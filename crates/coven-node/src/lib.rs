@@ -25,6 +25,7 @@ mod ownership;
 mod quota;
 mod receipts;
 mod reconcile;
+mod responsible;
 mod seat;
 mod service;
 mod sessions;

@@ -6,6 +6,7 @@ use crate::fronts::{Fronts, SeatState, Seats};
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::receipts::Unstored;
+use crate::responsible::asked;
 use crate::sessions::Sessions;
 use crate::shards::Shards;
 use crate::sweep::Sweeps;
@@ -172,7 +173,14 @@ impl Shared {
             Some(channel) => self.fronts.view(&channel.name().space).seats.to_vec(),
             None => self.fronts.all(),
         };
+        let space = channel.as_ref().map(|channel| channel.name().space.clone());
         let output = self.output(channel, deliveries);
+        let asked = match &output {
+            ToFront::Output(output) if !seats.iter().any(|seat| seat.is_local) => asked(output),
+            _ => None,
+        };
+        let responsible = asked.and_then(|origin| self.fronts.responsible(space.as_ref(), origin));
+        let seats = responsible.map_or(seats, |one| vec![one]);
         for seat in seats {
             if seat.is_local {
                 let sent = seat.send(output.clone());
