@@ -299,7 +299,7 @@ fn is_group(text: &str) -> bool {
 }
 
 /// Streams for each node of a server with `attach = "balanced"`, where the configuration does not tell.
-const BALANCED: NonZeroU16 = NonZeroU16::new(2).unwrap();
+const BALANCED: NonZeroU16 = NonZeroU16::MIN.saturating_add(1);
 /// Nodes of a server, and streams for each of them.
 const MAX_SLOTS: u16 = 64;
 /// XEP-0114 servers must take at least this much (RFC 6120 §13.12).
