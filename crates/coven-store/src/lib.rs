@@ -39,7 +39,7 @@ pub use ids::{
     ChannelKey, CommitNumber, ConnectionId, Epoch, LeaseNumber, Owner, ProcessId, SenderId,
     Sequence, SessionId, ShardId, StoreId, Timestamp,
 };
-pub use memory::MemoryStore;
+pub use memory::{Kept, MemoryStore};
 pub use pending::{Pending, Reply};
 pub use redis::{RedisRegistry, RedisStore};
 pub use registry::{MemoryRegistry, Registry};

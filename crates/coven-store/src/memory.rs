@@ -27,7 +27,7 @@ pub struct MemoryStore {
     closed: Arc<Mutex<bool>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Content {
     identity: StoreId,
     shards: BTreeMap<ShardId, Shard>,
@@ -42,13 +42,17 @@ struct Shard {
     last_commit: CommitNumber,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Channel {
     state: ChannelState,
     snapshot: Option<Snapshot>,
     journal: Vec<Entry>,
     archive: BTreeMap<Sequence, Entry>,
 }
+
+/// What a store held at some time ([`MemoryStore::keep`]).
+#[derive(Clone, Debug)]
+pub struct Kept(Content);
 
 impl Default for MemoryStore {
     fn default() -> Self {
@@ -82,6 +86,17 @@ impl MemoryStore {
             content: Arc::clone(&self.content),
             closed: Arc::default(),
         }
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn keep(&self) -> Kept {
+        Kept(lock(&self.content).clone())
+    }
+
+    /// Goes back to what it held, as a store does whose fail-over loses what it had acknowledged (design §5.11).
+    pub fn set_back(&self, kept: Kept) {
+        *lock(&self.content) = kept.0;
     }
 
     fn with<T>(&self, answer: impl FnOnce(&mut Content) -> Result<T, Error>) -> Pending<T> {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio::time::Instant;
 
 /// A process.
@@ -61,6 +61,11 @@ impl Host {
             tokio::time::sleep_until(until).await;
         });
         self.at_micros = to_micros;
+    }
+
+    /// In its runtime, for what asks for its time.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
     }
 
     /// Ends it at once: nothing in it runs any more.

@@ -9,10 +9,16 @@
 pub mod check;
 pub mod history;
 pub mod host;
+pub mod line;
+pub mod link;
+pub mod machines;
+pub mod net;
 pub mod os;
 pub mod plan;
 pub mod process;
+pub mod registry;
 pub mod rng;
+pub mod roles;
 pub mod rule;
 pub mod server;
 pub mod stanza;

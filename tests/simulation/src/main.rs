@@ -3,7 +3,8 @@
 //! usage: simulate [--seeds N] [--from S] [--jobs J]     run N seeds (default 200) from S (default 1)
 //!        simulate --seed S [--trace]                    run one seed; --trace prints all that happens
 //!
-//! With --without RULE (gate, unsent, barrier) that rule is not in force: some seeds are to fail then.
+//! Even seeds are of a cluster, odd ones of one process. --first: ends with the first seed that fails. With --without RULE
+//! ([`Rule::ALL`]) that rule is not in force: some seeds are to fail then.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
@@ -26,7 +27,9 @@ fn main() -> ExitCode {
         .iter()
         .position(|argument| argument == "--without");
     let without = without.and_then(|at| Rule::of(arguments.get(at + 1)?));
-    os::fix_addresses();
+    if !os::fix_addresses() {
+        println!("note: {DRAWN}");
+    }
     if let Some(seed) = number("--seed") {
         let trace = arguments.iter().any(|argument| argument == "--trace");
         return one(Asked {
@@ -39,8 +42,13 @@ fn main() -> ExitCode {
         number("--seeds").unwrap_or(200),
         number("--from").unwrap_or(1),
     );
-    many(from, seeds, number("--jobs").unwrap_or(2), without)
+    let stops = arguments.iter().any(|argument| argument == "--first");
+    let jobs = number("--jobs").unwrap_or(2);
+    many(from, seeds, jobs, without, stops)
 }
+
+/// What is said where a seed does not say everything.
+const DRAWN: &str = "this system draws addresses at random: the same seed may give another history";
 
 /// The argument of a process that runs one seed: which, it reads, so that its memory is the same for all.
 const INSIDE: &str = "--inside";
@@ -129,8 +137,8 @@ fn begin(asked: Asked, out: Stdio) -> std::io::Result<std::process::Child> {
     Ok(child)
 }
 
-/// Many seeds, some at a time.
-fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>) -> ExitCode {
+/// Many seeds, some at a time. `stops`: no further ones when one has failed.
+fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>, stops: bool) -> ExitCode {
     let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -143,6 +151,9 @@ fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>) -> ExitCode {
                     if let Some(said) = fails(seed, without) {
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.push((seed, said));
+                        if stops {
+                            next.store(from + seeds, Ordering::Relaxed);
+                        }
                     }
                 }
             });

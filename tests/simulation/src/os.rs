@@ -66,10 +66,11 @@ pub fn now() -> u64 {
     NOW_MICROS.get().unwrap_or_default()
 }
 
-/// Programs started from here have the same addresses each time, where the system allows that to be asked for.
-pub fn fix_addresses() {
+/// Programs started from here have the same addresses each time. Tells whether the system allows that: some containers
+/// do not.
+pub fn fix_addresses() -> bool {
     // SAFETY: takes a number, and changes nothing of the present process' memory.
-    let _refused_in_some_containers = unsafe { personality(FIXED_ADDRESSES) };
+    unsafe { personality(FIXED_ADDRESSES) >= 0 }
 }
 
 /// Takes the place of the C library's function of this name.

@@ -1,25 +1,94 @@
 //! What a seed means: who does what when, and which faults come.
 
+use coven_cluster::leases::Attach;
+
+use crate::process::Role;
 use crate::rng::Rng;
+use crate::rule::Rule;
 
 /// A second, in microseconds.
 pub const SECOND: u64 = 1_000_000;
 /// When everybody has entered, about.
 const SETTLED: u64 = 2 * SECOND;
+/// When the processes of a cluster have found each other, about.
+const GATHERED: u64 = 3 * SECOND;
 
 /// All that is planned.
 #[derive(Debug)]
 pub struct Plan {
+    /// Which processes there are.
+    pub shape: Shape,
     /// How many users.
     pub users: usize,
     /// How many rooms.
     pub rooms: usize,
-    /// Tasks of a front-end that render.
-    pub workers: usize,
     /// What happens, in order of time (microseconds).
     pub steps: Vec<(u64, Step)>,
     /// When the last step is done and the last fault over.
     pub calm: u64,
+}
+
+/// Which processes there are, and how they are attached.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Nodes of the cluster; none: one process is all.
+    pub nodes: usize,
+    /// Its front-ends.
+    pub fronts: usize,
+    /// Nodes of the server.
+    pub upstreams: usize,
+    /// How connections are shared.
+    pub attach: Attach,
+    /// Tasks of a front-end that render.
+    pub workers: usize,
+}
+
+impl Shape {
+    fn of(rng: &mut Rng, is_cluster: bool) -> Self {
+        let spread = rng.percent(70);
+        Self {
+            nodes: if is_cluster {
+                rng.range(2, 4) as usize
+            } else {
+                0
+            },
+            fronts: if is_cluster {
+                rng.range(2, 4) as usize
+            } else {
+                0
+            },
+            upstreams: match is_cluster && spread {
+                true => rng.range(1, 4) as usize,
+                false => 1,
+            },
+            attach: if spread {
+                Attach::Spread
+            } else {
+                Attach::Standby
+            },
+            workers: rng.range(1, 3) as usize,
+        }
+    }
+
+    /// What runs at each place: nodes first.
+    pub fn roles(self) -> impl Iterator<Item = Role> {
+        let alone = usize::from(self.nodes == 0);
+        std::iter::repeat_n(Role::Alone, alone)
+            .chain(std::iter::repeat_n(Role::Node, self.nodes))
+            .chain(std::iter::repeat_n(Role::Front, self.fronts))
+    }
+
+    fn places(self) -> u64 {
+        self.roles().count() as u64
+    }
+
+    fn node(self, rng: &mut Rng) -> usize {
+        rng.range(0, self.nodes as u64) as usize
+    }
+
+    fn front(self, rng: &mut Rng) -> usize {
+        self.nodes + rng.range(0, self.fronts as u64) as usize
+    }
 }
 
 /// Something that happens.
@@ -34,69 +103,86 @@ pub enum Step {
     Fault(Fault),
 }
 
-/// Something that goes wrong. Times in microseconds.
+/// Something that goes wrong: at which place or node of the server, and for how long, in microseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The process is killed, and comes back after this time.
-    Crash(u64),
+    Crash(usize, u64),
+    /// Its machine dies: nobody is told.
+    Dies(usize, u64),
     /// The process is ended in order, and comes back after this time.
-    Restart(u64),
+    Restart(usize, u64),
     /// The process stands still for this time (SIGSTOP).
-    Pause(u64),
-    /// The stream breaks.
-    Cut,
-    /// The server's listener and its streams are away for this time.
-    Away(u64),
-    /// The server reads nothing for this time.
-    Stall(u64),
-    /// The store does nothing for this time.
-    StoreAway(u64),
+    Pause(usize, u64),
+    /// The stream to a node of the server breaks.
+    Cut(usize),
+    /// A listener of the server and its stream are away for this time.
+    Away(usize, u64),
+    /// A node of the server reads nothing for this time.
+    Stall(usize, u64),
+    /// The process reaches neither store nor registry for this time.
+    StoreAway(usize, u64),
     /// The store fails for this time, most of it.
-    StoreFails(u64),
+    StoreFails(usize, u64),
+    /// A node and a front-end do not reach each other for this time.
+    LinkCut(usize, usize, u64),
+    /// The store fails over, and is away for this time: sessions are lost.
+    FailOver(u64),
+    /// The store fails over, and loses what came in the time before.
+    Loss(u64, u64),
+    /// An operator drains a process, and takes it back after this time.
+    Drain(usize, u64),
 }
 
 impl Plan {
-    /// The plan of a seed. `harsh`: most faults are crashes and broken streams, and there are many.
+    /// The plan of a seed. Without a rule, faults are those by which it is missed, and there are many.
     #[must_use]
-    pub fn of(rng: &mut Rng, harsh: bool) -> Self {
-        let users = rng.range(3, 8) as usize;
-        let rooms = rng.range(1, 4) as usize;
+    pub fn of(rng: &mut Rng, is_cluster: bool, without: Option<Rule>) -> Self {
         let mut plan = Self {
-            users,
-            rooms,
-            workers: rng.range(1, 3) as usize,
+            shape: Shape::of(rng, is_cluster),
+            users: rng.range(3, 8) as usize,
+            rooms: rng.range(1, 4) as usize,
             steps: Vec::new(),
             calm: 0,
         };
-        plan.entering(rng);
-        let length = rng.range(4, 9) * SECOND;
-        plan.talking(rng, length);
-        plan.faults(rng, length, harsh);
+        let begins = if is_cluster { GATHERED } else { 0 };
+        plan.entering(rng, begins);
+        let settled = begins + SETTLED;
+        let length = match is_cluster {
+            true => rng.range(6, 26) * SECOND,
+            false => rng.range(4, 9) * SECOND,
+        };
+        plan.talking(rng, settled, length);
+        let harsh = without.is_some_and(Rule::is_harsh);
+        match is_cluster {
+            true => plan.cluster_faults(rng, settled, length, without),
+            false => plan.faults(rng, length, harsh),
+        }
         if harsh {
-            plan.last_words(rng, SETTLED + length + SECOND);
+            plan.last_words(rng, settled + length + SECOND);
         }
         plan.steps.sort_by_key(|(at, _)| *at);
         let ends = plan.steps.iter().map(|(at, step)| at + step.lasts());
-        plan.calm = ends.max().unwrap_or_default().max(SETTLED + length);
+        plan.calm = ends.max().unwrap_or_default().max(settled + length);
         plan
     }
 
     /// The owner enters each room first. Rooms are persistent.
-    fn entering(&mut self, rng: &mut Rng) {
+    fn entering(&mut self, rng: &mut Rng, begins: u64) {
         for room in 0..self.rooms {
-            self.add(200_000, Step::Join(0, room));
+            self.add(begins + 200_000, Step::Join(0, room));
             for user in 1..self.users {
                 if rng.percent(70) {
-                    let at = rng.range(600_000, SETTLED);
+                    let at = begins + rng.range(600_000, SETTLED);
                     self.add(at, Step::Join(user, room));
                 }
             }
         }
     }
 
-    fn talking(&mut self, rng: &mut Rng, length: u64) {
+    fn talking(&mut self, rng: &mut Rng, from: u64, length: u64) {
         for _ in 0..rng.range(20, 120) {
-            let at = rng.range(SETTLED, SETTLED + length);
+            let at = rng.range(from, from + length);
             let user = rng.range(0, self.users as u64) as usize;
             let room = rng.range(0, self.rooms as u64) as usize;
             let step = match rng.range(0, 100) {
@@ -121,14 +207,35 @@ impl Plan {
             let at = rng.range(SETTLED / 2, SETTLED + length);
             let (short, long) = (rng.skewed(SECOND, 3 * SECOND), rng.range(0, 7 * SECOND));
             let fault = match rng.range(0, kinds) {
-                0..=3 => Fault::Crash(short),
-                4 | 5 => Fault::Cut,
-                6 => Fault::Restart(short),
-                7 => Fault::Pause(long),
-                8 => Fault::Away(short),
-                9 => Fault::Stall(long),
-                _ if rng.percent(50) => Fault::StoreAway(long),
-                _ => Fault::StoreFails(short),
+                0..=3 => Fault::Crash(0, short),
+                4 | 5 => Fault::Cut(0),
+                6 => Fault::Restart(0, short),
+                7 => Fault::Pause(0, long),
+                8 => Fault::Away(0, short),
+                9 => Fault::Stall(0, long),
+                _ if rng.percent(50) => Fault::StoreAway(0, long),
+                _ => Fault::StoreFails(0, short),
+            };
+            self.add(at, Step::Fault(fault));
+        }
+    }
+
+    /// Of a cluster. A loss by the store is survived as long as the owner lives and reaches it: it comes alone.
+    fn cluster_faults(&mut self, rng: &mut Rng, from: u64, length: u64, without: Option<Rule>) {
+        if without.is_none() && rng.percent(10) {
+            let at = rng.range(from, from + length);
+            let (since, away) = (rng.range(0, SECOND), rng.range(0, 8 * SECOND));
+            return self.add(at, Step::Fault(Fault::Loss(since, away)));
+        }
+        let count = match without {
+            Some(_) => 5,
+            None => rng.range(0, 5),
+        };
+        for _ in 0..count {
+            let at = rng.range(from - SECOND, from + length);
+            let fault = match without.and_then(|rule| rule.fault(self.shape, rng)) {
+                Some(fault) => fault,
+                None => self.shape.fault(rng),
             };
             self.add(at, Step::Fault(fault));
         }
@@ -142,9 +249,10 @@ impl Plan {
             }
         }
         let broken = at + rng.range(10_000, 80_000);
+        let place = rng.range(0, self.shape.places()) as usize;
         let fault = match rng.percent(50) {
-            true => Fault::Crash(SECOND),
-            false => Fault::Cut,
+            true => Fault::Crash(place, SECOND),
+            false => Fault::Cut(0),
         };
         self.add(broken, Step::Fault(fault));
     }
@@ -154,19 +262,72 @@ impl Plan {
     }
 }
 
+impl Shape {
+    /// A fault of a cluster.
+    pub fn fault(self, rng: &mut Rng) -> Fault {
+        let place = rng.range(0, self.places()) as usize;
+        let upstream = rng.range(0, self.upstreams as u64) as usize;
+        let (short, long) = (rng.skewed(SECOND, 9 * SECOND), rng.range(0, 15 * SECOND));
+        match rng.range(0, 22) {
+            0..=3 => Fault::Crash(place, long),
+            4 => Fault::Dies(place, long),
+            5..=7 => Fault::Restart(place, short),
+            8..=10 => Fault::Pause(place, long),
+            11 => Fault::Cut(upstream),
+            12 => Fault::Away(upstream, short),
+            13 => Fault::Stall(upstream, short),
+            14 | 15 => Fault::StoreAway(place, long),
+            16 => Fault::StoreFails(place, short),
+            17 | 18 => Fault::LinkCut(self.node(rng), self.front(rng), long),
+            19 => Fault::FailOver(short),
+            _ => Fault::Drain(place, long),
+        }
+    }
+}
+
+impl Rule {
+    /// A fault by which it is missed; none in particular.
+    fn fault(self, shape: Shape, rng: &mut Rng) -> Option<Fault> {
+        let long = rng.range(6 * SECOND, 12 * SECOND);
+        let (node, front) = (shape.node(rng), shape.front(rng));
+        match self {
+            Self::Epoch | Self::Sequence => Some(match rng.percent(60) {
+                true => Fault::StoreAway(node, long),
+                false => Fault::Pause(node, long),
+            }),
+            Self::Operation => Some(Fault::Crash(node, SECOND)),
+            Self::Roster => Some(Fault::Crash(front, SECOND)),
+            Self::Filter => Some(match rng.percent(50) {
+                true => Fault::Crash(node, SECOND),
+                false => Fault::LinkCut(node, front, long),
+            }),
+            Self::Wait => Some(match rng.percent(50) {
+                true => Fault::StoreAway(front, long),
+                false => Fault::Pause(front, long / 2),
+            }),
+            Self::Gate | Self::Unsent | Self::Barrier => None,
+        }
+    }
+}
+
 impl Step {
     /// How long it lasts.
     const fn lasts(&self) -> u64 {
         match self {
             Self::Fault(
-                Fault::Crash(time)
-                | Fault::Restart(time)
-                | Fault::Pause(time)
-                | Fault::Away(time)
-                | Fault::Stall(time)
-                | Fault::StoreAway(time)
-                | Fault::StoreFails(time),
+                Fault::Crash(_, time)
+                | Fault::Dies(_, time)
+                | Fault::Restart(_, time)
+                | Fault::Pause(_, time)
+                | Fault::Away(_, time)
+                | Fault::Stall(_, time)
+                | Fault::StoreAway(_, time)
+                | Fault::StoreFails(_, time)
+                | Fault::LinkCut(_, _, time)
+                | Fault::FailOver(time)
+                | Fault::Drain(_, time),
             ) => *time,
+            Self::Fault(Fault::Loss(since, time)) => *since + *time,
             _ => 0,
         }
     }

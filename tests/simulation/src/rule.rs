@@ -10,14 +10,32 @@ pub enum Rule {
     Gate,
     /// The replay of output that is not acknowledged, by the next owner (I3). Here the store knows of none.
     Unsent,
+    /// The check of the epoch (I1). Here the store takes commits of whoever owned the shard.
+    Epoch,
+    /// The check of the expected sequence. Here the store appends wherever the channel stands.
+    Sequence,
+    /// The check whether an operation was done already (I4). Here the store knows no outcomes.
+    Operation,
+    /// The roster from which a front-end catches up on what another has left unacknowledged (I3). Here it says that all was.
+    Roster,
+    /// The filter by (sequence, first epoch) at the front-end (I3). Here each event comes as one that it has not seen.
+    Filter,
+    /// The wait before an unplanned change of view. Here a front-end that is late with its session counts as dead.
+    Wait,
     /// Acknowledgements wait for a ping barrier (I3). Here what was written counts as taken in.
     Barrier,
 }
 
 impl Rule {
     /// All, with the names they have on the command line.
-    pub const ALL: [(&str, Self); 3] = [
+    pub const ALL: [(&str, Self); 9] = [
         ("gate", Self::Gate),
+        ("epoch", Self::Epoch),
+        ("sequence", Self::Sequence),
+        ("operation", Self::Operation),
+        ("roster", Self::Roster),
+        ("filter", Self::Filter),
+        ("wait", Self::Wait),
         ("unsent", Self::Unsent),
         ("barrier", Self::Barrier),
     ];
@@ -33,6 +51,12 @@ impl Rule {
     #[must_use]
     pub fn is_harsh(self) -> bool {
         self != Self::Barrier
+    }
+
+    /// Whether one process alone does not need it.
+    #[must_use]
+    pub fn is_of_a_cluster(self) -> bool {
+        !matches!(self, Self::Gate | Self::Unsent | Self::Barrier)
     }
 
     /// Its name on the command line.

@@ -39,6 +39,8 @@ pub struct Server {
 #[derive(Debug, Default)]
 struct Node {
     stream: Option<Stream>,
+    /// Streams that another front-end has taken the place of: what they have sent is taken in until then.
+    lingering: Vec<(u64, Stream)>,
     /// Nothing is read before this time.
     stalled_until: u64,
     /// Streams taken in before, which have still something to say.
@@ -48,6 +50,8 @@ struct Node {
 #[derive(Debug)]
 struct Stream {
     no: StreamNo,
+    /// Where its front-end is.
+    place: usize,
     wire: Wire,
     framer: Framer,
     phase: Phase,
@@ -67,13 +71,26 @@ enum Phase {
 struct Dialled {
     /// Which listeners take connections.
     open: Vec<bool>,
-    /// Connections that were made, by node.
-    made: Vec<(usize, Wire)>,
+    /// Connections that were made: from which place, to which node.
+    made: Vec<(usize, usize, Wire)>,
 }
 
 /// The front-ends' way to the server.
 #[derive(Debug, Clone)]
-pub struct Network(Arc<Mutex<Dialled>>);
+pub struct Network {
+    dialled: Arc<Mutex<Dialled>>,
+    /// Where the front-end is.
+    place: usize,
+}
+
+impl Network {
+    /// As a front-end at this place has it.
+    #[must_use]
+    pub fn of(&self, place: usize) -> Self {
+        let dialled = Arc::clone(&self.dialled);
+        Self { dialled, place }
+    }
+}
 
 /// What the server did.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,13 +106,13 @@ pub enum Did {
 impl Dial for Network {
     fn dial<'a>(&'a self, _host: &'a str, port: u16) -> Dialing<'a> {
         Box::pin(async move {
-            let mut dialled = lock(&self.0);
+            let mut dialled = lock(&self.dialled);
             let node = usize::from(port - FIRST_PORT);
             if !dialled.open.get(node).copied().unwrap_or_default() {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (wire, socket): (Wire, Socket) = Wire::new(16 * 1024);
-            dialled.made.push((node, wire));
+            dialled.made.push((self.place, node, wire));
             Ok(socket)
         })
     }
@@ -120,17 +137,21 @@ impl Server {
     /// The way to it.
     #[must_use]
     pub fn network(&self) -> Network {
-        Network(Arc::clone(&self.dialled))
+        Network {
+            dialled: Arc::clone(&self.dialled),
+            place: 0,
+        }
     }
 
     /// Accepts, reads, writes.
     pub fn step(&mut self, now: u64) -> Vec<Did> {
         let mut did = Vec::new();
         let made = std::mem::take(&mut lock(&self.dialled).made);
-        for (node, wire) in made {
-            self.accept(node, wire, &mut did);
+        for (place, node, wire) in made {
+            self.accept((place, node), wire, now, &mut did);
         }
         for node in 0..self.nodes.len() {
+            self.linger(node, now, &mut did);
             self.read(node, now, &mut did);
             self.write(node, now);
         }
@@ -182,7 +203,7 @@ impl Server {
         }
     }
 
-    fn accept(&mut self, node: usize, wire: Wire, did: &mut Vec<Did>) {
+    fn accept(&mut self, (place, node): (usize, usize), wire: Wire, now: u64, did: &mut Vec<Did>) {
         self.streams += 1;
         let limits = Limits {
             stanza_bytes: 16 * 1024 * 1024,
@@ -190,6 +211,7 @@ impl Server {
         };
         let stream = Stream {
             no: self.streams,
+            place,
             wire,
             framer: Framer::new(&limits),
             phase: Phase::Opening,
@@ -199,7 +221,30 @@ impl Server {
         if let Some(before) = before {
             conflict(&before);
             did.push(Did::Down(before.no));
+            if before.place != place && before.phase == Phase::Ready {
+                let until = now + self.rng.skewed(20_000, 100_000);
+                self.nodes[node].lingering.push((until, before));
+            }
         }
+    }
+
+    /// Takes in what came by streams that are kicked: a server's part that reads is not the one that kicks.
+    fn linger(&mut self, node: usize, now: u64, did: &mut Vec<Did>) {
+        let mut lingering = std::mem::take(&mut self.nodes[node].lingering);
+        lingering.retain(|(until, _)| now < *until);
+        for (_, stream) in &mut lingering {
+            let bytes = stream.wire.take(16 * 1024);
+            let mut rest = bytes.as_slice();
+            while let Ok(Some(frame)) = stream.framer.next(&mut rest) {
+                if let Frame::Stanza(xml) = frame {
+                    let xml = String::from_utf8_lossy(&xml).into_owned();
+                    if attribute(&xml, "to") != Some(DOMAIN) {
+                        did.push(Did::Took(node, stream.no, xml));
+                    }
+                }
+            }
+        }
+        self.nodes[node].lingering = lingering;
     }
 
     fn read(&mut self, node: usize, now: u64, did: &mut Vec<Did>) {

@@ -2,7 +2,7 @@
 //!
 //! Filled by the store as it applies commits; the checker compares with it what users saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coven_core::Event;
 use coven_proto::decode_event;
@@ -10,8 +10,10 @@ use coven_store::{ChannelKey, Commit, Receipts};
 use smol_str::SmolStr;
 
 /// What is durable, and what went wrong in the making of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Truth {
+    /// Ids of all messages that were ever durable.
+    ever: BTreeSet<SmolStr>,
     /// Where messages stand: room and sequence, by the sender's own id.
     messages: BTreeMap<SmolStr, (SmolStr, u64)>,
     /// Messages of rooms, in order.
@@ -52,6 +54,7 @@ impl Truth {
     }
 
     fn message(&mut self, key: &ChannelKey, sequence: u64, id: SmolStr) {
+        self.ever.insert(id.clone());
         let place = (key.local.clone(), sequence);
         if let Some(before) = self.messages.insert(id.clone(), place) {
             self.wrong.push(format!(
@@ -79,12 +82,31 @@ impl Truth {
         self.rooms.get(room).map_or(0, BTreeMap::len)
     }
 
-    /// How many messages of a room every connection has acknowledged for certain.
+    /// Whether a message was durable at any time.
     #[must_use]
-    pub fn acknowledged(&self, room: &str) -> usize {
-        let of_room = self.acknowledged.iter().filter(|((of, _), _)| of == room);
-        let least = of_room.map(|(_, sequence)| *sequence).min().unwrap_or(0);
+    pub fn was_durable(&self, id: &str) -> bool {
+        self.ever.contains(id)
+    }
+
+    /// The store has lost what it had since then; who was told of it does not forget.
+    pub fn set_back(&mut self, then: Self) {
+        let (ever, wrong) = (
+            std::mem::take(&mut self.ever),
+            std::mem::take(&mut self.wrong),
+        );
+        *self = Self {
+            ever,
+            wrong,
+            ..then
+        };
+    }
+
+    /// How many messages of a room a connection has acknowledged for certain.
+    #[must_use]
+    pub fn acknowledged(&self, room: &str, connection: &str) -> usize {
+        let at = (SmolStr::from(room), SmolStr::from(connection));
+        let to = self.acknowledged.get(&at).copied().unwrap_or_default();
         let messages = self.rooms.get(room);
-        messages.map_or(0, |messages| messages.range(..=least).count())
+        messages.map_or(0, |messages| messages.range(..=to).count())
     }
 }

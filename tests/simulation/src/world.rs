@@ -1,20 +1,18 @@
 //! The world of one seed: steps everything in turn, by a few milliseconds, until all is calm; then asks everybody.
 //!
-//! Within a step: what is planned happens, the store answers, the process works, the server moves stanzas.
+//! Within a step: what is planned happens, stores answer and processes work ([`crate::machines`]), the server moves stanzas.
 
 use std::collections::VecDeque;
 
-use coven_front::Barrier;
-
 use crate::check::{self, Found};
 use crate::history::{History, What};
+use crate::machines::Machines;
 use crate::os;
 use crate::plan::{Fault, Plan, SECOND, Step};
-use crate::process::Process;
+use crate::process::connection_name;
 use crate::rng::Rng;
 use crate::rule::Rule;
 use crate::server::{Did, Server, StreamNo, bounce};
-use crate::store::{Disk, SimStore};
 use crate::user::{Note, Sent, User, room_name};
 
 /// After the last fault, until everything has to be well again.
@@ -30,15 +28,8 @@ pub struct World {
     plan: Plan,
     steps: VecDeque<(u64, Step)>,
     server: Server,
-    disk: Disk,
-    process: Option<Process>,
-    /// What processes that were killed had under way to the store.
-    orphans: Vec<SimStore>,
-    without: Option<Rule>,
-    /// When the process is to come back.
-    back: Option<u64>,
-    paused_until: u64,
-    listens_again: Option<u64>,
+    machines: Machines,
+    listens_again: Vec<(u64, usize)>,
     users: Vec<User>,
     history: History,
 }
@@ -61,17 +52,25 @@ pub struct Outcome {
 pub fn run(seed: u64, trace: bool, without: Option<Rule>) -> Outcome {
     let mut rng = Rng::new(seed);
     os::steer(rng.draw());
-    let plan = Plan::of(&mut rng.split(), without.is_some_and(Rule::is_harsh));
+    let is_cluster = match without {
+        Some(rule) => rule.is_of_a_cluster(),
+        None => seed.is_multiple_of(2),
+    };
+    let plan = Plan::of(&mut rng.split(), is_cluster, without);
     let mut world = World::new(plan, rng, without);
     world.history.is_traced = trace;
+    if trace {
+        println!("{:#?}", world.plan);
+    }
     world.work();
     world.judge()
 }
 
 impl World {
     fn new(plan: Plan, mut rng: Rng, without: Option<Rule>) -> Self {
-        let server = Server::new(1, rng.split());
-        let mut world = Self {
+        let server = Server::new(plan.shape.upstreams, rng.split());
+        let machines = Machines::new(plan.shape, server.network(), rng.split(), without);
+        Self {
             now: 0,
             steps: plan.steps.iter().cloned().collect(),
             users: (0..plan.users)
@@ -79,28 +78,27 @@ impl World {
                 .collect(),
             plan,
             server,
-            disk: Disk::default(),
-            process: None,
-            orphans: Vec::new(),
-            without,
-            back: None,
-            paused_until: 0,
-            listens_again: None,
+            machines,
+            listens_again: Vec::new(),
             history: History::default(),
             rng,
-        };
-        world.start();
-        world
+        }
     }
 
     fn work(&mut self) {
         let calm = self.plan.calm;
+        // The more processes, the coarser, so that a seed takes about as long.
+        let most = if self.plan.shape.nodes > 0 {
+            20_000
+        } else {
+            8_000
+        };
         while self.now < calm {
-            let step = self.rng.range(500, 8_000);
+            let step = self.rng.range(500, most);
             self.step(step);
         }
         while self.now < calm + CALM {
-            let step = self.rng.range(5_000, 40_000);
+            let step = self.rng.range(5_000, most * 4);
             self.step(step);
         }
         self.ask_everybody();
@@ -118,17 +116,11 @@ impl World {
                 self.happen(step);
             }
         }
-        self.come_back();
-        for orphan in &self.orphans {
-            orphan.step(&self.disk, self.now);
+        let due = self.listens_again.extract_if(.., |(at, _)| *at <= self.now);
+        for (_, node) in due {
+            self.server.listen(node, true);
         }
-        self.orphans.retain(|orphan| !orphan.is_empty());
-        if let Some(process) = &mut self.process {
-            process.store.step(&self.disk, self.now);
-            if self.now >= self.paused_until {
-                process.host.step(self.now);
-            }
-        }
+        self.machines.step(self.now);
         for did in self.server.step(self.now) {
             self.did(did);
         }
@@ -169,79 +161,24 @@ impl World {
         let text = format!("{fault:?}");
         self.history.note(self.now, usize::MAX, What::Fault(text));
         match fault {
-            Fault::Crash(down) => self.crash(down),
-            Fault::Restart(down) => {
-                if let Some(process) = &self.process {
-                    process.terminate();
-                    self.back = Some(self.now + down);
-                }
+            Fault::Cut(node) => self.server.cut(node),
+            Fault::Away(node, time) => {
+                self.server.listen(node, false);
+                self.server.cut(node);
+                self.listens_again.push((self.now + time, node));
             }
-            Fault::Pause(time) => self.paused_until = self.now + time,
-            Fault::Cut => self.server.cut(0),
-            Fault::Away(time) => {
-                self.server.listen(0, false);
-                self.server.cut(0);
-                self.listens_again = Some(self.now + time);
-            }
-            Fault::Stall(time) => self.server.stall(0, self.now + time),
-            Fault::StoreAway(time) => {
-                if let Some(process) = &self.process {
-                    process.store.away(self.now + time);
-                }
-            }
-            Fault::StoreFails(time) => {
-                if let Some(process) = &self.process {
-                    process.store.fail(self.now + time, false);
-                }
-            }
+            Fault::Stall(node, time) => self.server.stall(node, self.now + time),
+            fault => self.machines.fault(&fault, self.now),
         }
-    }
-
-    fn crash(&mut self, down: u64) {
-        let Some(process) = self.process.take() else {
-            return;
-        };
-        process.host.kill();
-        process.store.orphan(&mut self.rng, self.now);
-        self.orphans.push(process.store);
-        self.back = Some(self.now + down);
-        self.paused_until = 0;
-    }
-
-    /// Starts the process again when it is time: after a crash, or after it has ended.
-    fn come_back(&mut self) {
-        if self.process.as_ref().is_some_and(Process::has_ended) {
-            self.process = None;
-            self.back.get_or_insert(self.now);
-        }
-        if self.process.is_none() && self.back.is_some_and(|at| at <= self.now) {
-            self.back = None;
-            self.start();
-        }
-        if self.listens_again.is_some_and(|at| at <= self.now) {
-            self.listens_again = None;
-            self.server.listen(0, true);
-        }
-    }
-
-    fn start(&mut self) {
-        // The store of one process: its lock says that the process before is dead.
-        let store = SimStore::new(self.rng.split(), self.without);
-        store.takes(self.rng.range(500, 20_000));
-        let network = self.server.network();
-        let barrier = match self.without {
-            Some(Rule::Barrier) => Barrier::Off,
-            _ => Barrier::OwnDomain,
-        };
-        let workers = self.plan.workers;
-        self.process = Some(Process::alone(self.now, store, network, workers, barrier));
     }
 
     fn did(&mut self, did: Did) {
         match did {
             Did::Up(node, stream) => {
-                let truth = self.disk.truth();
-                let rooms = (0..self.plan.rooms).map(|room| truth.acknowledged(&room_name(room)));
+                let truth = self.machines.disk.truth();
+                let connection = connection_name(node);
+                let acknowledged = |room| truth.acknowledged(&room_name(room), &connection);
+                let rooms = (0..self.plan.rooms).map(acknowledged);
                 let acknowledged = rooms.collect();
                 let what = What::Up {
                     node,
@@ -274,11 +211,8 @@ impl World {
         };
         let (what, answer) = self.users[user].take(xml, stream);
         if let Some(mut what) = what {
-            if let What::Message {
-                room, id, durable, ..
-            } = &mut what
-            {
-                *durable = self.disk.truth().position(&room_name(*room), id).is_some();
+            if let What::Message { id, durable, .. } = &mut what {
+                *durable = self.machines.disk.truth().was_durable(id);
             }
             self.history.note(self.now, user, what);
         }
@@ -289,7 +223,7 @@ impl World {
 
     /// A stanza from a user: to the component, or back.
     fn send(&mut self, user: usize, sent: Sent) {
-        let way = self.server.way(0);
+        let way = self.server.way(user % self.plan.shape.upstreams);
         let what = match sent.note {
             Note::Join(room) => Some(What::Join { room, way }),
             Note::Leave(room) => Some(What::Leave { room, way }),
@@ -319,21 +253,11 @@ impl World {
     }
 
     fn judge(mut self) -> Outcome {
-        if self.history.is_traced
-            && let Some(process) = &self.process
-        {
-            println!(
-                "calls and answers of the store under way: {:?}",
-                process.store.depth()
-            );
-        }
-        if let Some(process) = self.process.take() {
-            process.host.kill();
-        }
+        self.machines.end();
         let found = Found {
             history: &self.history,
             users: &self.users,
-            disk: &self.disk,
+            disk: &self.machines.disk,
             rooms: self.plan.rooms,
             asked: self.plan.calm + CALM,
         };
@@ -345,7 +269,7 @@ impl World {
             hash: self.history.hash(),
             violations,
             messages: rooms
-                .map(|room| self.disk.truth().count(&room_name(room)))
+                .map(|room| self.machines.disk.truth().count(&room_name(room)))
                 .sum(),
             copies: copies.count(),
         }
