@@ -184,9 +184,6 @@ impl ChannelActor {
             };
         }
         if let Message::Leave { settle, done } = message {
-            if let Some(mailbox) = mailbox {
-                mailbox.done();
-            }
             return self.leave(myself, room, settle, done).await;
         }
         match message {

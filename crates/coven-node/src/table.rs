@@ -54,10 +54,14 @@ impl Mailbox {
     }
 
     /// Tells the actor something that is not an operation. Waits in the same line, without a bound of its own: each part
-    /// of the node that tells something does so at its own slow pace.
+    /// of the node that tells something does so at its own slow pace. A word to leave does not count as waiting: it goes to
+    /// the end of the line until nothing else is there, and two of them would wait for each other for ever.
     pub(crate) fn tell(&self, message: Message) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.actor.cast(message).is_err() {
+        let counts = !matches!(message, Message::Leave { .. });
+        if counts {
+            self.waiting.fetch_add(1, Ordering::AcqRel);
+        }
+        if self.actor.cast(message).is_err() && counts {
             self.done();
         }
     }
