@@ -6,6 +6,7 @@
 //!
 //! Read next: [`world`] for the order of things, [`plan`] for what a seed means, [`check`] for what is wrong.
 
+pub mod case;
 pub mod check;
 pub mod history;
 pub mod host;

@@ -3,14 +3,16 @@
 //! usage: simulate [--seeds N] [--from S] [--jobs J]     run N seeds (default 200) from S (default 1)
 //!        simulate --seed S [--trace]                    run one seed; --trace prints all that happens
 //!
-//! Even seeds are of a cluster, odd ones of one process. --first: ends with the first seed that fails. With --without RULE
-//! ([`Rule::ALL`]) that rule is not in force: some seeds are to fail then.
+//! Even seeds are of a cluster, odd ones of one process. --alone: odd ones only. --first: ends with the first seed that fails. With --without RULE
+//! ([`Rule::ALL`]) that rule is not in force: some seeds are to fail then. With --case NAME ([`Case::ALL`]) seeds are of a
+//! directed case.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use coven_simulation::case::Case;
 use coven_simulation::rule::Rule;
 use coven_simulation::{os, world};
 
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         .iter()
         .position(|argument| argument == "--without");
     let without = without.and_then(|at| Rule::of(arguments.get(at + 1)?));
+    let case = arguments.iter().position(|argument| argument == "--case");
+    let case = case.and_then(|at| Case::of(arguments.get(at + 1)?));
     if !os::fix_addresses() {
         println!("note: {DRAWN}");
     }
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
             seed,
             trace,
             without,
+            case,
         });
     }
     let (seeds, from) = (
@@ -44,8 +49,15 @@ fn main() -> ExitCode {
     );
     let stops = arguments.iter().any(|argument| argument == "--first");
     let jobs = number("--jobs").unwrap_or(2);
-    many(from, seeds, jobs, without, stops)
+    let parity = match arguments.iter().any(|argument| argument == "--alone") {
+        true => 1,
+        false => 0,
+    };
+    many((from, seeds, parity), jobs, (without, case), stops)
 }
+
+/// A seed takes seconds; on a busy machine a minute or two. Seconds.
+const HANGS: u32 = 900;
 
 /// What is said where a seed does not say everything.
 const DRAWN: &str = "this system draws addresses at random: the same seed may give another history";
@@ -56,6 +68,7 @@ const INSIDE: &str = "--inside";
 /// Runs the seed that was written to us.
 fn inside() -> ExitCode {
     // The first hash table decides how all are seeded, by its place in memory and the time: the same in each run.
+    os::end_after(HANGS);
     os::steer(0);
     let _first = foldhash::fast::RandomState::default();
     let mut asked = String::new();
@@ -66,10 +79,12 @@ fn inside() -> ExitCode {
         return ExitCode::from(2);
     };
     let without = Rule::of(word());
+    let case = Case::of(word());
     run(Asked {
         seed,
         trace,
         without,
+        case,
     })
 }
 
@@ -79,6 +94,7 @@ struct Asked {
     seed: u64,
     trace: bool,
     without: Option<Rule>,
+    case: Option<Case>,
 }
 
 fn run(asked: Asked) -> ExitCode {
@@ -86,6 +102,7 @@ fn run(asked: Asked) -> ExitCode {
         seed,
         trace,
         without,
+        case,
     } = asked;
     // The log is made in any case, so that the same is done with and without a trace.
     let log = tracing_subscriber::fmt().without_time().with_ansi(false);
@@ -97,7 +114,7 @@ fn run(asked: Asked) -> ExitCode {
         }
     })
     .init();
-    let outcome = world::run(seed, trace, without);
+    let outcome = world::run(seed, trace, without, case);
     for violation in &outcome.violations {
         println!("violation: {violation}");
     }
@@ -132,13 +149,17 @@ fn begin(asked: Asked, out: Stdio) -> std::io::Result<std::process::Child> {
         .spawn()?;
     if let Some(mut input) = child.stdin.take() {
         let without = asked.without.map_or("none", Rule::name);
-        write!(input, "{} {} {without}", asked.seed, asked.trace)?;
+        let case = asked.case.map_or("none", Case::name);
+        write!(input, "{} {} {without} {case}", asked.seed, asked.trace)?;
     }
     Ok(child)
 }
 
+/// A rule that is left out, and a directed case.
+type What = (Option<Rule>, Option<Case>);
+
 /// Many seeds, some at a time. `stops`: no further ones when one has failed.
-fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>, stops: bool) -> ExitCode {
+fn many((from, seeds, odd): (u64, u64, u64), jobs: u64, what: What, stops: bool) -> ExitCode {
     let (next, failed) = (AtomicU64::new(from), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -148,7 +169,11 @@ fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>, stops: bool) ->
                     if seed >= from + seeds {
                         return;
                     }
-                    if let Some(said) = fails(seed, without) {
+                    let seed = match odd {
+                        0 => seed,
+                        _ => (from + 2 * (seed - from)) | 1,
+                    };
+                    if let Some(said) = fails(seed, what) {
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.push((seed, said));
                         if stops {
@@ -162,7 +187,13 @@ fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>, stops: bool) ->
     let mut failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort();
     for (seed, said) in &failed {
-        println!("{said}run it again: scripts/simulate --seed {seed} --trace\n");
+        let without = what
+            .0
+            .map_or(String::new(), |rule| format!(" --without {}", rule.name()));
+        let case = what
+            .1
+            .map_or(String::new(), |case| format!(" --case {}", case.name()));
+        println!("{said}run it again: scripts/simulate --seed {seed}{without}{case} --trace\n");
     }
     println!("{seeds} seeds from {from}: {} failed", failed.len());
     match failed.is_empty() {
@@ -172,12 +203,13 @@ fn many(from: u64, seeds: u64, jobs: u64, without: Option<Rule>, stops: bool) ->
 }
 
 /// What a seed said, if it failed.
-fn fails(seed: u64, without: Option<Rule>) -> Option<String> {
+fn fails(seed: u64, (without, case): What) -> Option<String> {
     let trace = false;
     let asked = Asked {
         seed,
         trace,
         without,
+        case,
     };
     let ran = begin(asked, Stdio::piped()).and_then(std::process::Child::wait_with_output);
     match ran {

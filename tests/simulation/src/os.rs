@@ -39,6 +39,7 @@ thread_local! {
 unsafe extern "C" {
     fn syscall(number: c_long, ...) -> c_long;
     fn personality(persona: u64) -> c_int;
+    fn alarm(seconds: c_uint) -> c_uint;
 }
 
 /// Seconds and nanoseconds, as the C library has them.
@@ -71,6 +72,12 @@ pub fn now() -> u64 {
 pub fn fix_addresses() -> bool {
     // SAFETY: takes a number, and changes nothing of the present process' memory.
     unsafe { personality(FIXED_ADDRESSES) >= 0 }
+}
+
+/// Ends this process by a signal when it is still there after so long: something in it goes round in circles.
+pub fn end_after(seconds: u32) {
+    // SAFETY: takes a number, and nobody here has asked for another alarm.
+    let _none_before = unsafe { alarm(seconds) };
 }
 
 /// Takes the place of the C library's function of this name.

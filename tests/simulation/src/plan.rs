@@ -2,6 +2,7 @@
 
 use coven_cluster::leases::Attach;
 
+use crate::case::{self, Case};
 use crate::process::Role;
 use crate::rng::Rng;
 use crate::rule::Rule;
@@ -82,11 +83,11 @@ impl Shape {
         self.roles().count() as u64
     }
 
-    fn node(self, rng: &mut Rng) -> usize {
+    pub(crate) fn node(self, rng: &mut Rng) -> usize {
         rng.range(0, self.nodes as u64) as usize
     }
 
-    fn front(self, rng: &mut Rng) -> usize {
+    pub(crate) fn front(self, rng: &mut Rng) -> usize {
         self.nodes + rng.range(0, self.fronts as u64) as usize
     }
 }
@@ -161,10 +162,44 @@ impl Plan {
         if harsh {
             plan.last_words(rng, settled + length + SECOND);
         }
-        plan.steps.sort_by_key(|(at, _)| *at);
-        let ends = plan.steps.iter().map(|(at, step)| at + step.lasts());
-        plan.calm = ends.max().unwrap_or_default().max(settled + length);
-        plan
+        plan.finished(settled + length)
+    }
+
+    /// The plan of a directed case.
+    #[must_use]
+    pub fn case(rng: &mut Rng, case: Case) -> Self {
+        let shape = Shape {
+            nodes: 2,
+            fronts: 2,
+            upstreams: rng.range(1, 3) as usize,
+            attach: Attach::Spread,
+            workers: 1,
+        };
+        let mut plan = Self {
+            shape,
+            users: 4,
+            rooms: 3,
+            steps: Vec::new(),
+            calm: 0,
+        };
+        plan.entering(rng, GATHERED);
+        let settled = GATHERED + SETTLED;
+        for at in (settled..settled + case::LASTS).step_by(150_000) {
+            let user = rng.range(0, plan.users as u64) as usize;
+            let room = rng.range(0, plan.rooms as u64) as usize;
+            plan.add(at, Step::Say(user, room));
+        }
+        for (at, fault) in case.faults(shape, rng) {
+            plan.add(settled + case::BEGINS + at, Step::Fault(fault));
+        }
+        plan.finished(settled + case::LASTS)
+    }
+
+    fn finished(mut self, talked: u64) -> Self {
+        self.steps.sort_by_key(|(at, _)| *at);
+        let ends = self.steps.iter().map(|(at, step)| at + step.lasts());
+        self.calm = ends.max().unwrap_or_default().max(talked);
+        self
     }
 
     /// The owner enters each room first. Rooms are persistent.
@@ -220,13 +255,8 @@ impl Plan {
         }
     }
 
-    /// Of a cluster. A loss by the store is survived as long as the owner lives and reaches it: it comes alone.
+    /// Of a cluster. A loss by the store is a directed case only ([`crate::case`]).
     fn cluster_faults(&mut self, rng: &mut Rng, from: u64, length: u64, without: Option<Rule>) {
-        if without.is_none() && rng.percent(10) {
-            let at = rng.range(from, from + length);
-            let (since, away) = (rng.range(0, SECOND), rng.range(0, 8 * SECOND));
-            return self.add(at, Step::Fault(Fault::Loss(since, away)));
-        }
         let count = match without {
             Some(_) => 5,
             None => rng.range(0, 5),
@@ -291,17 +321,15 @@ impl Rule {
         let long = rng.range(6 * SECOND, 12 * SECOND);
         let (node, front) = (shape.node(rng), shape.front(rng));
         match self {
-            Self::Epoch | Self::Sequence => Some(match rng.percent(60) {
-                true => Fault::StoreAway(node, long),
-                false => Fault::Pause(node, long),
-            }),
+            Self::Epoch => Some(Fault::StoreAway(node, long)),
+            Self::Sequence => Some(Fault::StoreFails(node, long / 4)),
             Self::Operation => Some(Fault::Crash(node, SECOND)),
             Self::Roster => Some(Fault::Crash(front, SECOND)),
             Self::Filter => Some(match rng.percent(50) {
                 true => Fault::Crash(node, SECOND),
                 false => Fault::LinkCut(node, front, long),
             }),
-            Self::Wait => Some(match rng.percent(50) {
+            Self::Wait | Self::Nothing => Some(match rng.percent(50) {
                 true => Fault::StoreAway(front, long),
                 false => Fault::Pause(front, long / 2),
             }),

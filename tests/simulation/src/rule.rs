@@ -12,7 +12,7 @@ pub enum Rule {
     Unsent,
     /// The check of the epoch (I1). Here the store takes commits of whoever owned the shard.
     Epoch,
-    /// The check of the expected sequence. Here the store appends wherever the channel stands.
+    /// The check of the commit's number and of the expected sequences (I3). Here the store appends wherever they stand.
     Sequence,
     /// The check whether an operation was done already (I4). Here the store knows no outcomes.
     Operation,
@@ -20,15 +20,18 @@ pub enum Rule {
     Roster,
     /// The filter by (sequence, first epoch) at the front-end (I3). Here each event comes as one that it has not seen.
     Filter,
-    /// The wait before an unplanned change of view. Here a front-end that is late with its session counts as dead.
+    /// The wait before an unplanned change of view. Here a front-end that is late with its session counts as dead, and the
+    /// server takes two streams of one domain.
     Wait,
+    /// No rule: the faults and the server of [`Rule::Wait`], with all rules in force.
+    Nothing,
     /// Acknowledgements wait for a ping barrier (I3). Here what was written counts as taken in.
     Barrier,
 }
 
 impl Rule {
     /// All, with the names they have on the command line.
-    pub const ALL: [(&str, Self); 9] = [
+    pub const ALL: [(&str, Self); 10] = [
         ("gate", Self::Gate),
         ("epoch", Self::Epoch),
         ("sequence", Self::Sequence),
@@ -36,6 +39,7 @@ impl Rule {
         ("roster", Self::Roster),
         ("filter", Self::Filter),
         ("wait", Self::Wait),
+        ("nothing", Self::Nothing),
         ("unsent", Self::Unsent),
         ("barrier", Self::Barrier),
     ];

@@ -33,6 +33,8 @@ pub struct Server {
     nodes: Vec<Node>,
     dialled: Arc<Mutex<Dialled>>,
     streams: StreamNo,
+    /// A second stream of a domain does not end the first for so long (ejabberd takes both); 0: it does (Prosody).
+    keeps: u64,
     rng: Rng,
 }
 
@@ -130,8 +132,14 @@ impl Server {
             nodes: (0..nodes).map(|_| Node::default()).collect(),
             dialled: Arc::new(Mutex::new(dialled)),
             streams: 0,
+            keeps: 0,
             rng,
         }
+    }
+
+    /// Second streams of a domain do not end first ones for so long.
+    pub fn keep_both(&mut self, micros: u64) {
+        self.keeps = micros;
     }
 
     /// The way to it.
@@ -219,10 +227,12 @@ impl Server {
         };
         let before = self.nodes[node].stream.replace(stream);
         if let Some(before) = before {
-            conflict(&before);
+            if self.keeps == 0 {
+                conflict(&before);
+            }
             did.push(Did::Down(before.no));
             if before.place != place && before.phase == Phase::Ready {
-                let until = now + self.rng.skewed(20_000, 100_000);
+                let until = now + self.keeps.max(self.rng.skewed(20_000, 100_000));
                 self.nodes[node].lingering.push((until, before));
             }
         }
@@ -238,7 +248,9 @@ impl Server {
             while let Ok(Some(frame)) = stream.framer.next(&mut rest) {
                 if let Frame::Stanza(xml) = frame {
                     let xml = String::from_utf8_lossy(&xml).into_owned();
-                    if attribute(&xml, "to") != Some(DOMAIN) {
+                    if attribute(&xml, "to") == Some(DOMAIN) {
+                        stream.wire.give(xml.as_bytes());
+                    } else {
                         did.push(Did::Took(node, stream.no, xml));
                     }
                 }

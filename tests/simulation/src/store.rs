@@ -5,10 +5,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coven_store::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
-    DirectoryQuery, Epoch, Error, Listing, Loaded, MemoryStore, Owner, Ownership, Pending,
-    ProcessId, Receipts, Retention, Sent, Sequence, ShardId, Snapshot, Store, StoreId, Timestamp,
-    UnknownChannel, UnknownPlace,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, CommitNumber,
+    DirectoryPage, DirectoryQuery, Epoch, Error, Listing, Loaded, MemoryStore, Owner, Ownership,
+    Pending, ProcessId, Receipts, Retention, Sent, Sequence, ShardId, Snapshot, Store, StoreId,
+    Timestamp, UnknownChannel, UnknownPlace,
 };
 use smol_str::SmolStr;
 
@@ -86,14 +86,22 @@ impl Disk {
             shown = owner.map_or(epoch, |owner| owner.epoch);
         }
         let mut done = self.model.commit(shard, shown, commit.clone()).wait();
-        if without == Some(Rule::Sequence) {
-            while let Err(Error::Sequence { key, stored, .. }) = &done {
-                renumber(&mut commit, key, *stored);
-                done = self.model.commit(shard, shown, commit.clone()).wait();
+        while without == Some(Rule::Sequence) {
+            match &done {
+                Err(Error::Sequence { key, stored, .. }) => renumber(&mut commit, key, *stored),
+                Err(Error::Diverged { stored, .. }) => commit.number = CommitNumber(stored.0 + 1),
+                _ => break,
             }
+            done = self.model.commit(shard, shown, commit.clone()).wait();
         }
         done?;
-        self.truth().commit(&commit);
+        let owner = self.model.owner(shard).wait()?;
+        let mut truth = self.truth();
+        if owner.is_none_or(|owner| owner.epoch != epoch) {
+            let wrong = format!("I1: commit of epoch {epoch} of shard {shard}, owned by {owner:?}");
+            truth.wrong.push(wrong);
+        }
+        truth.commit(&commit);
         Ok(())
     }
 }

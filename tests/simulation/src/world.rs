@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::case::Case;
 use crate::check::{self, Found};
 use crate::history::{History, What};
 use crate::machines::Machines;
@@ -47,16 +48,20 @@ pub struct Outcome {
     pub copies: usize,
 }
 
-/// Runs a seed to its end, all rules in force but one. `trace`: everything is printed as it happens.
+/// Runs a seed to its end, all rules in force but one; or one of a directed case. `trace`: everything is printed as it happens.
 #[must_use]
-pub fn run(seed: u64, trace: bool, without: Option<Rule>) -> Outcome {
+pub fn run(seed: u64, trace: bool, without: Option<Rule>, case: Option<Case>) -> Outcome {
     let mut rng = Rng::new(seed);
     os::steer(rng.draw());
     let is_cluster = match without {
         Some(rule) => rule.is_of_a_cluster(),
         None => seed.is_multiple_of(2),
     };
-    let plan = Plan::of(&mut rng.split(), is_cluster, without);
+    let mut own = rng.split();
+    let plan = match case {
+        Some(case) => Plan::case(&mut own, case),
+        None => Plan::of(&mut own, is_cluster, without),
+    };
     let mut world = World::new(plan, rng, without);
     world.history.is_traced = trace;
     if trace {
@@ -68,7 +73,10 @@ pub fn run(seed: u64, trace: bool, without: Option<Rule>) -> Outcome {
 
 impl World {
     fn new(plan: Plan, mut rng: Rng, without: Option<Rule>) -> Self {
-        let server = Server::new(plan.shape.upstreams, rng.split());
+        let mut server = Server::new(plan.shape.upstreams, rng.split());
+        if matches!(without, Some(Rule::Wait | Rule::Nothing)) {
+            server.keep_both(10 * SECOND);
+        }
         let machines = Machines::new(plan.shape, server.network(), rng.split(), without);
         Self {
             now: 0,

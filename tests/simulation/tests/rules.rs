@@ -30,3 +30,28 @@ fn i3_without_the_replay_of_unsent_output_a_seed_is_red() {
 fn i3_without_barriers_before_acknowledgements_a_seed_is_red() {
     assert!(without("barrier").contains("violation: I3"));
 }
+
+#[test]
+fn i1_without_the_check_of_the_epoch_a_seed_is_red() {
+    assert!(without("epoch").contains("violation: I1"));
+}
+
+#[test]
+fn i3_without_the_check_of_number_and_sequence_a_seed_is_red() {
+    assert!(without("sequence").contains("violation: I"));
+}
+
+#[test]
+fn i4_without_outcomes_of_operations_a_seed_is_red() {
+    assert!(without("operation").contains("violation: I4"));
+}
+
+#[test]
+fn i3_without_the_catch_up_roster_a_seed_is_red() {
+    assert!(without("roster").contains("violation: I3"));
+}
+
+#[test]
+fn i3_without_the_filter_by_sequence_and_first_epoch_a_seed_is_red() {
+    assert!(without("filter").contains("violation: I3"));
+}

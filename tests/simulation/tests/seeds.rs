@@ -33,7 +33,7 @@ fn the_same_seed_gives_the_same_history() {
 
 #[test]
 fn i1_to_i7_hold_in_the_fixed_seeds_of_one_process_and_of_a_cluster() {
-    let (said, well) = simulate(&["--seeds", "40", "--from", "1"]);
+    let (said, well) = simulate(&["--seeds", "24", "--from", "1"]);
     assert!(well, "{said}");
 }
 
