@@ -233,6 +233,25 @@ async fn il_31_nothing_is_done_with_another_store() {
     assert!(node.handle.health().borrow().reasons().is_empty());
 }
 
+/// What makes a new store in an emptied Redis is the same yes of an operator: the agent has not seen that one yet.
+#[tokio::test(start_paused = true)]
+async fn il_31_an_empty_redis_is_accepted_with_what_is_made_there() {
+    let cluster = Cluster::new().await;
+    let node = cluster.node(1).await;
+    until(|| node.control.serves().len() == all()).await;
+    cluster.registry.replace(None);
+    until(|| node.handle.health().borrow().is_replaced()).await;
+    node.handle.accept_store().await.unwrap();
+    sleep(A_WHILE).await;
+    assert!(node.handle.health().borrow().is_replaced());
+    cluster.registry.replace(Some(StoreId(77)));
+    until(|| node.control.serves().len() == all()).await;
+    assert!(node.handle.health().borrow().reasons().is_empty());
+    // It was said once: another one is not meant.
+    cluster.registry.replace(Some(StoreId(78)));
+    until(|| node.handle.health().borrow().is_replaced()).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn il_31_the_right_store_is_taken_up_again() {
     let cluster = Cluster::new().await;
