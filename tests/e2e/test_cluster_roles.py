@@ -223,10 +223,15 @@ async def test_administrators_see_and_move_what_there_is(start_cluster: StartClu
         if owner is None or shards[place["shard"]]["owner"] != place["owner"]:
             return False
         code, there = await cluster.admin(owner, "where", ROOM)
-        return code == 0 and there["loaded"] is True and there["sequence"] > 3 and there["epoch"] > 0
+        if code != 0 or there["loaded"] is not True or there["sequence"] <= 3 or there["epoch"] <= 0:
+            return False
+        # Whoever is asked knows the same, but for what only the owner can know.
+        return {**await say("where", ROOM), "loaded": True} == there
 
     await until(is_where_it_is_said_to_be)
     place = await say("where", ROOM)
+    nowhere = await say("where", "nobody-is-here@chat.localhost")
+    assert nowhere["sequence"] is None, nowhere
 
     async def until_elsewhere(*than: str) -> None:
         async with asyncio.timeout(DEADLINE):

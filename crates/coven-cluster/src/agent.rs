@@ -98,6 +98,8 @@ pub struct Health {
     pub draining: bool,
     /// And has given up all of it.
     pub drained: bool,
+    /// The format of the store, which this process does not read (I7).
+    pub outdated: Option<u32>,
     /// Living nodes without a link to this front-end.
     pub unlinked: Vec<ProcessId>,
 }
@@ -117,6 +119,9 @@ impl Health {
             reasons.push(format!("the registry does not answer: {why}"));
         }
         let suspended = match self.suspended {
+            Some(Suspended::Replaced) if self.outdated.is_some() => {
+                Some("the store is of a newer format")
+            }
             Some(Suspended::Replaced) => Some("the store is another one than before"),
             Some(Suspended::Starting) => Some("no session with the store yet"),
             Some(_) => Some("the session with the store is over"),

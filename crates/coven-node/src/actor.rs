@@ -304,6 +304,11 @@ impl Room {
             Err(error) if error.is_temporary() => {
                 warn!(channel = %self.channel, %error, "the channel could not be loaded yet");
             }
+            // Whoever reads it will have the shard soon; this node asks again with each operation until then.
+            Err(error) if error.is_newer() && self.shared.is_cluster => {
+                warn!(channel = %self.channel, %error, "the channel cannot be loaded here");
+                self.shared.formats.met_newer(self.channel.shard());
+            }
             Err(error) => {
                 error!(event = "quarantined", channel = %self.channel, %error, "the channel cannot be loaded");
                 self.quarantine();

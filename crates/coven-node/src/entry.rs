@@ -2,13 +2,13 @@
 
 use crate::convert;
 use coven_core::{Epoch, Event, Record, Sequence};
-use coven_proto::{decode_event, encode_event};
+use coven_proto::{decode_event, encode_event_in};
 use coven_store::{ArchiveMeta, Entry, Life};
 use std::sync::Arc;
 
-/// The journal entry of a record.
-pub(crate) fn encode(record: &Record) -> Entry {
-    let (kind, bytes) = encode_event(&record.event);
+/// The journal entry of a record, in a format that is finalized.
+pub(crate) fn encode(record: &Record, format: u32) -> Entry {
+    let (kind, bytes) = encode_event_in(&record.event, format);
     Entry {
         sequence: convert::sequence(record.sequence),
         first_epoch: coven_store::Epoch(record.first_epoch.0),

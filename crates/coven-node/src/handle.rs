@@ -7,6 +7,7 @@ use crate::shared::{Health, Shared};
 use coven_cluster::{Channel, FrontLink, ProcessId, ShardId, ToFront};
 use coven_core::Epoch;
 use coven_store::{Error, SessionId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -104,6 +105,18 @@ impl Handle {
     #[must_use]
     pub fn place(&self, channel: &Channel) -> Where {
         self.shared.place(channel)
+    }
+
+    /// Records may be written in this format from now on (I7). Before this is said they are in the first one.
+    pub fn finalized(&self, format: u32) {
+        self.shared.formats.finalized(format);
+    }
+
+    /// The shards in which something of a newer version was met since this was asked last: a node that reads it has to go
+    /// on with them (I7).
+    #[must_use]
+    pub fn beyond(&self) -> BTreeSet<ShardId> {
+        self.shared.formats.take_beyond()
     }
 
     /// A front-end's session ended more than ten minutes ago: outcomes of its operations are forgotten (design §5.6).

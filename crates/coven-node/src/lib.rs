@@ -15,6 +15,7 @@ mod commit;
 mod convert;
 mod directory;
 mod entry;
+mod formats;
 mod fronts;
 mod handle;
 mod holding;

@@ -32,6 +32,11 @@ impl Error {
         };
         error.is_temporary() || matches!(error, coven_store::Error::Unknown(_))
     }
+
+    /// Whether a newer version has to go on (I7).
+    pub(crate) const fn is_newer(&self) -> bool {
+        matches!(self, Self::Format(coven_proto::Error::Newer))
+    }
 }
 
 /// A channel as the store has it.
@@ -105,7 +110,7 @@ mod tests {
             stamp: Timestamp(i64::try_from(sequence).unwrap() * 10),
             event: Event::Unlocked,
         };
-        let mut entry = entry::encode(&record);
+        let mut entry = entry::encode(&record, 1);
         if !event.is_empty() {
             entry.record = event.to_vec().into();
         }

@@ -3,6 +3,7 @@
 use crate::actor::Message;
 use crate::commit::Committer;
 use crate::directory::Directory;
+use crate::formats::Formats;
 use crate::fronts::Fronts;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
@@ -63,6 +64,8 @@ impl Service {
     ) -> Result<(Handle, Arc<Seat>, Self), Error> {
         let session = SessionId(random_u128());
         let (handle, service) = Self::begin(Arc::clone(&store), options, false);
+        // Nobody else reads the store.
+        handle.finalized(coven_proto::format::newest());
         let seat = handle.seat(ProcessId(0), front, true);
         let takes = all_shards(&*store, handle.shared.options.shards).await?;
         for (_, answer) in handle.take(takes, session).await {
@@ -87,6 +90,7 @@ impl Service {
             health: Health::default(),
             unstored: Unstored::default(),
             sweeps: Sweeps::default(),
+            formats: Formats::default(),
             sessions: Sessions::default(),
             events: broadcast::Sender::new(EVENTS),
             taken: Notify::new(),

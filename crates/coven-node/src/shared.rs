@@ -2,6 +2,7 @@
 
 use crate::commit::{Control, Request};
 use crate::directory::Directory;
+use crate::formats::Formats;
 use crate::fronts::{Fronts, SeatState, Seats};
 use crate::options::Options;
 use crate::ownership::NodeEvent;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
+    pub(crate) formats: Formats,
     pub(crate) health: Health,
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,

@@ -204,7 +204,8 @@ impl Room {
             now,
             self.shared.epoch(self.channel.shard()),
         );
-        let entries: Vec<Entry> = records.iter().map(|r| entry::encode(r)).collect();
+        let format = self.shared.formats.written();
+        let entries: Vec<Entry> = records.iter().map(|r| entry::encode(r, format)).collect();
         if entries.iter().map(|e| e.record.len()).sum::<usize>() > MOST_BYTES {
             return self.failed(operation, Condition::ResourceConstraint).await;
         }

@@ -32,12 +32,20 @@ pub fn encode_event(event: &Event) -> (Kind, Bytes) {
     (kind, wire.encode_to_vec().into())
 }
 
+/// The record of an event in a format that is finalized (I7), and its kind.
+#[must_use]
+pub fn encode_event_in(event: &Event, format: u32) -> (Kind, Bytes) {
+    let (kind, record) = encode_event(event);
+    (kind, crate::format::written(event, record, format))
+}
+
 /// The event of a record: [`Event::Unknown`] for a kind that this version does not know and may pass over.
 pub fn decode_event(record: Bytes) -> Result<Event, Error> {
-    let wire = wire::Event::decode(record).map_err(|source| Error::Format {
-        what: "journal record",
-        source,
-    })?;
+    let wire =
+        wire::Event::decode(crate::format::read(record)).map_err(|source| Error::Format {
+            what: "journal record",
+            source,
+        })?;
     match wire.body {
         Some(body) => body_from(body),
         None if wire.ignorable => Ok(Event::Unknown),

@@ -1,10 +1,12 @@
 //! Journal records and snapshots as bytes: what `proto/` generates, and the conversions from and to the core's types.
 //!
-//! Owns the formats (design §2, I7): [`encode_event`] and [`decode_event`], [`encode_snapshot`] and [`decode_snapshot`].
+//! Owns the formats (design §2, I7): [`encode_event`] and [`decode_event`], [`encode_snapshot`] and [`decode_snapshot`];
+//! which of them may be written is a number, see [`format`].
 //! Knows nothing of where the bytes are kept. What links between processes carry of the core's types
 //! converts in [`link`]; the messages around it in `coven-link`.
 
 mod event;
+pub mod format;
 pub mod link;
 mod outcome;
 mod people;
@@ -21,7 +23,7 @@ pub mod wire {
     }
 }
 
-pub use event::{Kind, decode_event, encode_event};
+pub use event::{Kind, decode_event, encode_event, encode_event_in};
 pub use outcome::{Outcome, decode_outcome, encode_outcome};
 pub use snapshot::{State, decode_snapshot, encode_snapshot};
 

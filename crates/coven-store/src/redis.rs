@@ -72,6 +72,10 @@ pub struct Options {
     pub archive_bytes: Option<u64>,
     /// How long something may wait for a connection before it is refused (design §5.12: 5 s).
     pub patience: Duration,
+    /// The newest format of records that the process reads: a store in a later one is refused (I7).
+    pub format: u32,
+    /// No other process uses the store: that format is finalized when it is opened.
+    pub alone: bool,
 }
 
 /// When something counts as durable (design §5.5).
@@ -96,6 +100,8 @@ impl Options {
             must_exist: false,
             archive_bytes: None,
             patience: Duration::from_secs(5),
+            format: 1,
+            alone: false,
         }
     }
 }
@@ -111,6 +117,8 @@ impl fmt::Debug for Options {
             .field("must_exist", &self.must_exist)
             .field("archive_bytes", &self.archive_bytes)
             .field("patience", &self.patience)
+            .field("format", &self.format)
+            .field("alone", &self.alone)
             .finish()
     }
 }

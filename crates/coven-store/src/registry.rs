@@ -38,7 +38,7 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
     /// Replaces what a session says of its process. Answers whether the session is there. Works when the store is full.
     fn tell(&self, session: SessionId, member: Member) -> Pending<bool>;
 
-    /// Ends a session. One that is not there is passed over.
+    /// Ends a session, with what operators have asked of its process: that is done. One that is not there is passed over.
     fn close(&self, session: SessionId) -> Pending<()>;
 
     /// Everything that is known, in one round trip; before it, where asked for, a session is made to last for `ttl` from
@@ -64,6 +64,11 @@ pub trait Registry: fmt::Debug + Send + Sync + 'static {
 
     /// Keeps what an operator asks for; all processes see it with their next poll.
     fn request(&self, request: Request) -> Pending<()>;
+
+    /// From now on records of this format may be written to the store of this identity (I7); all processes see it with
+    /// their next poll. A lower format than the store's changes nothing. Whether every process can read it is the caller's
+    /// to know. Answers whether that is the store that is there.
+    fn finalize(&self, store: StoreId, format: u32) -> Pending<bool>;
 }
 
 /// What a process is.
@@ -90,7 +95,7 @@ pub struct Member {
     pub draining: bool,
     /// Its version, for people.
     pub version: SmolStr,
-    /// The newest formats of records that it can read, as one number (I7).
+    /// The newest format of records that it reads, and can write (I7).
     pub formats: u32,
     /// The shards that it believes to own. A hint, for who looks for shards without an owner; the store's token decides.
     pub owned: ShardSet,
@@ -173,6 +178,8 @@ pub struct Requests {
 pub struct Sight {
     /// The store's identity; `None` where there is no store: it was emptied (design §5.15).
     pub store: Option<StoreId>,
+    /// The format of records that is finalized: up to it processes may write (I7).
+    pub format: u32,
     /// Which server answered: another name, another primary, or the same one after a restart.
     pub server: SmolStr,
     /// How long this registry has been connected, without a break, to that server. Whoever was cut off at the beginning
@@ -188,6 +195,22 @@ pub struct Sight {
     pub leases: Vec<Lease>,
     /// What operators have asked for.
     pub requests: Requests,
+}
+
+/// Why a store is not for a program that reads formats up to `known` (I7).
+#[must_use]
+pub fn beyond(format: u32, known: u32) -> String {
+    format!(
+        "its records are of format {format}, this program reads formats up to {known}: start a newer one"
+    )
+}
+
+impl Requests {
+    /// What was asked of a process is over with it.
+    pub(crate) fn forget(&mut self, process: ProcessId) {
+        self.draining.remove(&process);
+        self.moved.retain(|_, to| *to != process);
+    }
 }
 
 impl Sight {

@@ -69,6 +69,9 @@ pub struct Options {
     pub log_limit: u64,
     /// Bytes that the file may have; `None` for as many as the disk takes.
     pub max_bytes: Option<u64>,
+    /// The newest format of records that the process reads and writes: a file in a later one is refused, and one in an
+    /// earlier one is in this one from then on (I7).
+    pub format: u32,
     /// Threads that read archives and directories. One more loads channels.
     pub readers: usize,
 }
@@ -117,6 +120,7 @@ impl Options {
             must_exist: false,
             log_limit: fail::log_limit(64 << 20),
             max_bytes: None,
+            format: 1,
             readers: 2,
         }
     }

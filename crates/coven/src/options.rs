@@ -29,9 +29,9 @@ pub enum Store {
     Redis(redis::Options),
 }
 
-/// How the store is opened.
+/// How the store is opened; `alone`: by one process that does all.
 #[must_use]
-pub fn store(config: &config::Store) -> Store {
+pub fn store(config: &config::Store, alone: bool) -> Store {
     match &config.place {
         config::Place::Sqlite { path, interval } => Store::Sqlite(sqlite::Options {
             durability: match interval {
@@ -39,6 +39,7 @@ pub fn store(config: &config::Store) -> Store {
                 true => sqlite::Durability::Interval(FLUSH),
             },
             shards: config.shards,
+            format: coven_proto::format::newest(),
             ..sqlite::Options::new(path)
         }),
         config::Place::Redis(place) => Store::Redis(redis::Options {
@@ -47,6 +48,8 @@ pub fn store(config: &config::Store) -> Store {
             shards: config.shards,
             must_exist: place.must_exist,
             archive_bytes: place.archive_bytes,
+            format: coven_proto::format::newest(),
+            alone,
             ..redis::Options::new(place.url.expose_secret())
         }),
     }
@@ -255,7 +258,7 @@ mod tests {
         let config = load(&format!(
             "{text}[archive]\nmax-age = 'forever'\nmax-count = 9"
         ));
-        let Store::Sqlite(store) = store(&config.store) else {
+        let Store::Sqlite(store) = store(&config.store, true) else {
             panic!("not in a file")
         };
         assert_eq!((store.path.to_str(), store.shards), (Some("/etc/x.db"), 8));
@@ -277,7 +280,7 @@ mod tests {
     #[test]
     fn a_store_in_redis_is_as_configured() {
         let text = "[[domain]]\nname = 'a'\n[[upstream]]\naddress = 'a:1'\ndomains = ['a']\nsecret = 's'\n[store]\n";
-        let of = |more: &str| match store(&load(&format!("{text}{more}")).store) {
+        let of = |more: &str| match store(&load(&format!("{text}{more}")).store, true) {
             Store::Redis(options) => options,
             Store::Sqlite(options) => panic!("{options:?}"),
         };

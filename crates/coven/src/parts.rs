@@ -80,7 +80,7 @@ impl Parts {
                 Node::start(config, store, health, metrics, admin).await?,
             )),
             Role::Front => Self::Front(Box::new(
-                Front::start(config, &*store, health, metrics, admin).await?,
+                Front::start(config, store, health, metrics, admin).await?,
             )),
         })
     }
@@ -178,8 +178,14 @@ impl Node {
         })?;
         metrics.attach_node(node.service.health());
         metrics.attach_owner(node.handle.clone());
-        let own = Some((node.handle.clone(), Arc::clone(&watched)));
-        admin.attach(asked(&cluster, &node.agent, own, config));
+        let own = Some(node.handle.clone());
+        admin.attach(asked(
+            &cluster,
+            &node.agent,
+            Arc::clone(&watched),
+            own,
+            config,
+        ));
         let watch = Watch::new(health.clone())
             .node(watched, node.service.health())
             .cluster(node.agent.health(), None);
@@ -212,19 +218,19 @@ impl Node {
 impl Front {
     async fn start(
         config: &Config,
-        store: &dyn Store,
+        store: Arc<dyn Store>,
         health: &Health,
         metrics: &Metrics,
         admin: &Admin,
     ) -> Result<Self, Failure> {
-        let cluster = join(config, store, health, metrics).await?;
+        let cluster = join(config, &*store, health, metrics).await?;
         // The store itself is the nodes' business.
         health.part(crate::stores::STORE).up();
         let attach = options::attach(config);
         let started = cluster::front::start(&cluster, options::front(config), attach);
         let front = started.map_err(front_failed)?;
         metrics.attach_front(front.handle.clone());
-        admin.attach(asked(&cluster, &front.agent, None, config));
+        admin.attach(asked(&cluster, &front.agent, store, None, config));
         let status = front.handle.status();
         let watch = Watch::new(health.clone())
             .front(status.clone())
@@ -258,12 +264,14 @@ impl Front {
 fn asked(
     cluster: &Cluster,
     agent: &coven_cluster::agent::Handle,
-    node: Option<(coven_node::Handle, Arc<dyn Store>)>,
+    store: Arc<dyn Store>,
+    node: Option<coven_node::Handle>,
     config: &Config,
 ) -> Asked {
     Asked {
         registry: Arc::clone(&cluster.registry),
         agent: agent.clone(),
+        store: (store, cluster.identity),
         node,
         config: config.clone(),
     }

@@ -78,12 +78,12 @@ async fn start(
     // A file is asked for first: a second process on it is told of that. A Redis may be waited for, in the sight of probes.
     let (store, http) = match &config.store.place {
         Place::Sqlite { .. } => {
-            let store = open_store(&config.store, health).await?;
+            let store = open_store(config, health).await?;
             (store, start_http(config, health, &metrics, &admin)?)
         }
         Place::Redis(_) => {
             let http = start_http(config, health, &metrics, &admin)?;
-            (open_store(&config.store, health).await?, http)
+            (open_store(config, health).await?, http)
         }
     };
     let parts = Parts::start(config, store, health, &metrics, &admin).await?;

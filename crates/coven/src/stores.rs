@@ -8,7 +8,7 @@ use coven_store::{
 };
 use tracing::error;
 
-use crate::config;
+use crate::config::{self, Config, Role};
 use crate::failure::Failure;
 use crate::health::{Health, Part};
 use crate::options;
@@ -22,11 +22,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Opens the store that the configuration names. A Redis that cannot be reached is waited for, and `health` says so.
 ///
 /// Errors: in use by another process, of another make, or broken.
-pub async fn open_store(
-    config: &config::Store,
-    health: &Health,
-) -> Result<Arc<dyn Store>, Failure> {
-    match options::store(config) {
+pub async fn open_store(config: &Config, health: &Health) -> Result<Arc<dyn Store>, Failure> {
+    let (alone, config) = (config.role == Role::All, &config.store);
+    match options::store(config, alone) {
         options::Store::Sqlite(options) => open_sqlite(config, options).await,
         options::Store::Redis(options) => open_redis(config, options, &health.part(STORE)).await,
     }
@@ -78,7 +76,7 @@ pub async fn open_registry(
     config: &config::Store,
     health: &Health,
 ) -> Result<RedisRegistry, Failure> {
-    let options::Store::Redis(options) = options::store(config) else {
+    let options::Store::Redis(options) = options::store(config, false) else {
         return Err(Failure::StoreUnfit {
             store: config.to_string(),
             why: "processes of a cluster meet in a Redis".to_owned(),
@@ -134,7 +132,7 @@ pub const DAMAGE_ADVICE: &str =
 ///
 /// Errors: in use by another process, of another make, or not in a file.
 pub fn check_store(config: &config::Store) -> Result<Vec<String>, Failure> {
-    match options::store(config) {
+    match options::store(config, true) {
         options::Store::Sqlite(options) => {
             SqliteStore::check(options).map_err(|error| store_failure(config, error))
         }

@@ -30,22 +30,26 @@ class Cluster:
         self.fronts: list[Coven] = []
         #: The files of links by role; without them links are plain.
         self.links: dict[str, dict[str, str]] = {}
-        self.token = folder / "admin-token"
+        #: The file with the token of `coven admin`; without one that is off.
+        self.token: pathlib.Path | None = folder / "admin-token"
         self.token.write_text("a token for administrators\n")
 
     def config(self, role: str) -> Config:
         config = Config.for_server(self.prosody)
         config.role = role
         config.store = {"url": self.redis.url, "shards": self.shards}
-        config.more["http"] = {"admin-token-file": str(self.token)}
+        if self.token is not None:
+            config.more["http"] = {"admin-token-file": str(self.token)}
         config.more["cluster"] = dict(self.links.get(role, {}))
         if role == "node":
             config.more["cluster"]["listen"] = f"127.0.0.1:{free_ports(1)[0]}"
         return config
 
-    async def add(self, role: str) -> Coven:
+    async def add(self, role: str, other: pathlib.Path | None = None) -> Coven:
+        """Starts one more; of another binary than the usual one, if that is given."""
         these = self.nodes if role == "node" else self.fronts
         these.append(Coven(self.folder / f"{role}{len(these)}", self.config(role)))
+        these[-1].binary = other
         await these[-1].start(ready=False)
         return these[-1]
 
@@ -77,8 +81,9 @@ class Cluster:
 
     async def admin(self, process: Coven, *command: str, token: pathlib.Path | None = None) -> tuple[int, Any]:
         """`coven admin --json`, asked of this process: exit code, and what it says."""
+        assert token or self.token
         url = f"http://127.0.0.1:{process.config.http_port}"
-        argv = [binary(), "admin", "--url", url, "--token-file", token or self.token, "--json", *command]
+        argv = [binary(), "admin", "--url", url, "--token-file", str(token or self.token), "--json", *command]
         asked = await asyncio.to_thread(subprocess.run, argv, capture_output=True, text=True, check=False, timeout=90)
         return asked.returncode, json.loads(asked.stdout) if asked.stdout else asked.stderr
 

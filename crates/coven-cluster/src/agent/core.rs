@@ -133,6 +133,9 @@ impl Core {
         if let (true, Some(found)) = (self.accepts_next, sight.store) {
             self.options.store = found;
         }
+        if self.is_outdated(sight) {
+            return self.session.replaced();
+        }
         if sight.store == Some(self.options.store) {
             self.accepts_next = false;
             self.session.accepted();
@@ -148,6 +151,18 @@ impl Core {
             self.say(Event::StoreReplaced(found));
         }
         self.session.replaced()
+    }
+
+    /// Whether a format is finalized that this process does not read (I7): then it does nothing any more.
+    fn is_outdated(&mut self, sight: &Sight) -> bool {
+        let (finalized, known) = (sight.format, self.options.member.formats);
+        let is_outdated = sight.store == Some(self.options.store) && finalized > known;
+        if is_outdated && self.health.outdated.is_none() {
+            let why = coven_store::registry::beyond(finalized, known);
+            error!("the store cannot be used: {why}");
+        }
+        self.health.outdated = is_outdated.then_some(finalized);
+        is_outdated
     }
 
     fn reached(&mut self, error: Option<Error>) {

@@ -5,16 +5,17 @@ use std::future::Future;
 use std::sync::Arc;
 
 use coven_core::Epoch;
-use coven_store::registry::Sight;
+use coven_store::registry::{Request, Role, Sight};
 use coven_store::{Error, SessionId, Store};
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::core::Core;
 use super::{Event, Handle, Options, Take};
-use crate::claims::{Claims, Plan, View};
+use crate::claims::{Claims, Plan, View, candidates};
 use crate::judge::{self, Departed};
 use crate::leases::Unreached;
+use crate::rendezvous::{Thing, ranking};
 use crate::session::Change;
 use crate::{ProcessId, ShardId};
 
@@ -42,6 +43,16 @@ pub trait NodeControl: Send + Sync + 'static {
     /// Front-ends whose link is up.
     fn linked(&self) -> BTreeSet<ProcessId>;
 
+    /// Records may be written in this format (I7). Said with each poll.
+    fn finalized(&self, format: u32) {
+        let _ = format;
+    }
+
+    /// The shards in which something of a newer version was met since this was asked last (I7).
+    fn beyond(&self) -> BTreeSet<ShardId> {
+        BTreeSet::new()
+    }
+
     /// A process' session ended long ago, and it has no link: what is kept for it goes.
     fn forget_process(&self, process: ProcessId) -> impl Future<Output = ()> + Send;
 }
@@ -62,6 +73,8 @@ pub struct NodeAgent<C> {
     busy: BTreeSet<ShardId>,
     /// A session is being taken up: nothing else is claimed.
     resuming: bool,
+    /// Which shard was handed over to which newer node.
+    handed_over: BTreeSet<(ShardId, ProcessId)>,
     tasks: JoinSet<Done>,
 }
 
@@ -71,6 +84,8 @@ enum Done {
     Resumed(SessionId),
     Claimed(Claimed),
     GaveUp(Vec<ShardId>),
+    /// It was asked for, or could not be.
+    HandedOver(ShardId, ProcessId, bool),
     Told,
 }
 
@@ -104,6 +119,7 @@ impl<C: NodeControl> NodeAgent<C> {
             epochs: BTreeMap::new(),
             busy: BTreeSet::new(),
             resuming: false,
+            handed_over: BTreeSet::new(),
             tasks: JoinSet::new(),
         };
         (agent, handle)
@@ -204,6 +220,33 @@ impl<C: NodeControl> NodeAgent<C> {
         self.begin(plan, session, &sight);
         self.ask_for_leases(&sight);
         self.forget_departed(&sight);
+        self.control.finalized(sight.format);
+        self.hand_over(&sight);
+    }
+
+    /// Has shards that this node cannot read moved to a node that can, once for each such node: it stays there as long as
+    /// that is there, so that nothing goes back and forth (I7).
+    fn hand_over(&mut self, sight: &Sight) {
+        let me = &self.core.options.member;
+        for shard in self.control.beyond() {
+            let Some(newer) = newer_node(shard, me.formats, sight) else {
+                error!(
+                    shard = shard.0,
+                    "what a newer version has written cannot be read here, and no newer node is there"
+                );
+                continue;
+            };
+            if !self.handed_over.insert((shard, newer)) {
+                continue;
+            }
+            warn!(shard = shard.0, to = %format!("{:032x}", newer.0), "a newer version has to go on");
+            let registry = Arc::clone(&self.core.options.registry);
+            let request = Request::Move(coven_store::ShardId(shard.0), Some(newer));
+            self.tasks.spawn(async move {
+                let answer = registry.request(request).await;
+                Done::HandedOver(shard, newer, answer.is_ok())
+            });
+        }
     }
 
     fn begin(&mut self, plan: Plan, session: SessionId, sight: &Arc<Sight>) {
@@ -276,7 +319,10 @@ impl<C: NodeControl> NodeAgent<C> {
                     self.core.say(Event::GaveUp(shard));
                 }
             }
-            Ok(Done::Told) => {}
+            Ok(Done::HandedOver(shard, newer, false)) => {
+                self.handed_over.remove(&(shard, newer));
+            }
+            Ok(Done::HandedOver(..) | Done::Told) => {}
             // A fault of ours that ends the task ends the agent too, and with it the process.
             Err(error) => {
                 if let Ok(panic) = error.try_into_panic() {
@@ -344,6 +390,18 @@ impl<C: NodeControl> NodeAgent<C> {
             members.any(|member| member.draining && !member.owned.is_empty())
         })
     }
+}
+
+/// The node that reads more than this one and has the best claim to a shard.
+fn newer_node(shard: ShardId, formats: u32, sight: &Sight) -> Option<ProcessId> {
+    let mut nodes = candidates(sight, Role::Node);
+    nodes.retain(|node| {
+        sight
+            .of(node.process)
+            .is_some_and(|seen| seen.member.formats > formats)
+    });
+    let ranks = ranking(Thing::number(shard.0), &nodes);
+    ranks.first().copied()
 }
 
 /// Reads the tokens of shards; answers what is to be taken of them.

@@ -70,7 +70,13 @@ impl Cluster {
     }
 
     pub(crate) async fn node(&self, number: u128) -> Process<Node> {
-        let (registry, options) = self.options(number, Role::Node).await;
+        self.node_reading(number, 1).await
+    }
+
+    /// A node that reads formats up to this one.
+    pub(crate) async fn node_reading(&self, number: u128, formats: u32) -> Process<Node> {
+        let (registry, mut options) = self.options(number, Role::Node).await;
+        options.member.formats = formats;
         let fence = options.fence.clone();
         let (handle, control, run) = start(Arc::new(self.store.clone()), options);
         Process {
@@ -161,6 +167,7 @@ struct State {
     lost: Vec<ShardId>,
     linked: BTreeSet<ProcessId>,
     forgotten: Vec<ProcessId>,
+    beyond: BTreeSet<ShardId>,
     /// Each time it stopped or went on speaking.
     turns: Vec<bool>,
 }
@@ -193,6 +200,11 @@ impl Node {
 
     pub(crate) fn unlink(&self, front: u128) {
         self.state.lock().unwrap().linked.remove(&ProcessId(front));
+    }
+
+    /// It meets something of a newer version.
+    pub(crate) fn meet_newer(&self, shard: ShardId) {
+        self.state.lock().unwrap().beyond.insert(shard);
     }
 
     pub(crate) fn forgotten(&self) -> Vec<ProcessId> {
@@ -233,6 +245,10 @@ impl NodeControl for Control<Node> {
             let stored = coven_store::ShardId(shard.0);
             self.0.store.release(stored, owner.epoch).await.unwrap();
         }
+    }
+
+    fn beyond(&self) -> BTreeSet<ShardId> {
+        std::mem::take(&mut self.0.state.lock().unwrap().beyond)
     }
 
     fn suspend(&self) {

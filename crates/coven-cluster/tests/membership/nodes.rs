@@ -128,6 +128,49 @@ async fn an_operator_moves_a_shard() {
     assert!(two.control.serves().contains(&shard), "it stays there");
 }
 
+#[tokio::test(start_paused = true)]
+async fn i7_what_a_node_cannot_read_goes_to_a_newer_one_and_stays() {
+    let cluster = Cluster::new().await;
+    let [one, two, three] = three(&cluster).await;
+    let shard = *one.control.serves().first().unwrap();
+    one.control.meet_newer(shard);
+    sleep(A_WHILE).await;
+    assert!(one.control.serves().contains(&shard), "nobody reads more");
+    let newer = cluster.node_reading(4, 2).await;
+    sleep(A_WHILE).await;
+    let owner = *[&one, &two, &three]
+        .iter()
+        .find(|node| node.control.serves().contains(&shard))
+        .unwrap_or(&&newer);
+    owner.control.meet_newer(shard);
+    until(|| newer.control.serves().contains(&shard)).await;
+    sleep(A_WHILE).await;
+    assert!(newer.control.serves().contains(&shard), "it stays there");
+    assert_eq!(served(&[&one, &two, &three, &newer]), all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn i7_il_32_who_cannot_read_what_is_finalized_does_nothing_more() {
+    let cluster = Cluster::new().await;
+    let (older, newer) = (cluster.node(1).await, cluster.node_reading(2, 2).await);
+    sleep(A_WHILE).await;
+    assert!(!older.control.serves().is_empty());
+    let store = cluster.store.identity().await.unwrap();
+    assert!(cluster.registry.finalize(store, 2).await.unwrap());
+    until(|| newer.control.serves().len() == all()).await;
+    let health = older.handle.health().borrow().clone();
+    assert_eq!((health.session, health.outdated), (None, Some(2)));
+    assert!(
+        health
+            .reasons()
+            .contains(&"the store is of a newer format".to_owned())
+    );
+    older.handle.accept_store().await.unwrap();
+    sleep(A_WHILE).await;
+    assert!(older.control.serves().is_empty(), "it cannot be accepted");
+    assert_eq!(newer.handle.health().borrow().outdated, None);
+}
+
 /// SIGSTOP, or a cut from the store alone: it speaks for nothing past its deadline, and drops what others have by then.
 #[tokio::test(start_paused = true)]
 async fn a_node_cut_from_the_store_is_suspended_before_another_claims() {

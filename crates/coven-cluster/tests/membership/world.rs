@@ -18,6 +18,7 @@ pub(crate) fn at(seconds: f64) -> Moment {
 pub(crate) fn nobody() -> Sight {
     Sight {
         store: Some(StoreId(1)),
+        format: 1,
         server: "one".into(),
         unbroken: Duration::from_secs(1000),
         now: Timestamp(1_000_000),

@@ -23,7 +23,9 @@ use super::{Options, refused, thread};
 use crate::registry::{
     Lease, Member, Registry, Request, Sight, TakeLease, write_member, write_way,
 };
-use crate::{ConnectionId, Error, LeaseNumber, Pending, ProcessId, Reply, SessionId, ShardId};
+use crate::{
+    ConnectionId, Error, LeaseNumber, Pending, ProcessId, Reply, SessionId, ShardId, StoreId,
+};
 
 /// Requests that wait; more are `Busy`.
 const QUEUE: usize = 1024;
@@ -47,6 +49,7 @@ enum Job {
     Told(Ask, Reply<bool>),
     Poll(Option<(SessionId, Duration)>, Reply<Sight>),
     Take(Box<TakeLease>, Reply<Result<LeaseNumber, Box<Lease>>>),
+    Finalize(StoreId, u32, Reply<bool>),
 }
 
 /// Commands, and whether a barrier confirms them.
@@ -101,7 +104,7 @@ impl Registry for RedisRegistry {
     }
 
     fn close(&self, session: SessionId) -> Pending<()> {
-        self.job(|keys, reply| Job::Done(Ask::of(keys.close(session)), reply))
+        self.job(|keys, reply| Job::Done(Ask::of(vec![keys.close(session)]), reply))
     }
 
     fn poll(&self, renew: Option<(SessionId, Duration)>) -> Pending<Sight> {
@@ -127,6 +130,10 @@ impl Registry for RedisRegistry {
 
     fn request(&self, request: Request) -> Pending<()> {
         self.done(true, |keys| keys.request(request))
+    }
+
+    fn finalize(&self, store: StoreId, format: u32) -> Pending<bool> {
+        self.job(|_, reply| Job::Finalize(store, format, reply))
     }
 }
 
@@ -182,6 +189,7 @@ impl Desk {
                 }
                 Job::Poll(renew, reply) => reply.send(self.poll(renew).await),
                 Job::Take(take, reply) => reply.send(self.take(&take).await),
+                Job::Finalize(id, format, reply) => reply.send(self.finalize(id, format).await),
             }
         }
     }
@@ -194,6 +202,16 @@ impl Desk {
         let answer = self.ask(ask).await?.unwrap_or(Value::Nil);
         answer::taken(&answer, &take.connection)
             .ok_or_else(|| Error::Corrupt(format!("the lease of {}", take.connection.0)))
+    }
+
+    /// Confirmed by a barrier, as commits are: what is written under the format must not outlive the word of it.
+    async fn finalize(&self, id: StoreId, format: u32) -> Result<bool, Error> {
+        let is_there = self.server.finalize(id, format).await?;
+        let confirm = Ask {
+            commands: vec![self.server.mark()],
+            durable: true,
+        };
+        self.ask(confirm).await.map(|_| is_there)
     }
 
     async fn poll(&mut self, renew: Option<(SessionId, Duration)>) -> Result<Sight, Error> {
@@ -303,12 +321,15 @@ impl Keys {
         cmd
     }
 
-    fn close(&self, session: SessionId) -> Vec<Cmd> {
-        let mut record = redis::cmd("HDEL");
-        record.arg(self.of("sessions")).arg(hex(session));
-        let mut key = redis::cmd("DEL");
-        key.arg(self.session(session));
-        vec![record, key]
+    fn close(&self, session: SessionId) -> Cmd {
+        let keys = [
+            self.of("sessions"),
+            self.session(session),
+            self.of("requests"),
+        ];
+        let mut cmd = script(scripts::CLOSE, &keys);
+        cmd.arg(hex(session));
+        cmd
     }
 
     /// Works when the memory is full, unlike `SET` with a time to live (design §5.14).

@@ -28,7 +28,7 @@ use tracing::warn;
 
 use self::link::{Link, Way};
 
-pub(super) use self::identity::{hex as store_hex, identity_of};
+pub(super) use self::identity::{hex as store_hex, marked};
 pub(super) use self::look::Info;
 pub(super) use self::target::Target;
 pub(super) use self::trouble::{Trouble, is_elsewhere, is_passing, refusal};

@@ -25,6 +25,7 @@ pub struct MemoryRegistry {
 struct Content {
     began: Instant,
     identity: Option<StoreId>,
+    format: u32,
     /// Counts primaries.
     server: u64,
     sessions: BTreeMap<SessionId, (Member, Instant)>,
@@ -47,6 +48,7 @@ impl MemoryRegistry {
         Self::over(Arc::new(Mutex::new(Content {
             began: Instant::now(),
             identity: Some(identity),
+            format: 1,
             server: 1,
             sessions: BTreeMap::new(),
             leases: BTreeMap::new(),
@@ -91,6 +93,7 @@ impl MemoryRegistry {
         let mut content = lock(&self.content);
         content.server += 1;
         content.identity = identity;
+        content.format = 1;
         content.sessions.clear();
         content.leases.clear();
         content.requests = Requests::default();
@@ -164,6 +167,7 @@ impl Content {
         sessions.sort_by_key(|seen| (seen.member.process, seen.session));
         Sight {
             store: self.identity,
+            format: self.format,
             server: server_name(self.server),
             unbroken,
             now: self.now(),
@@ -237,7 +241,9 @@ impl Registry for MemoryRegistry {
 
     fn close(&self, session: SessionId) -> Pending<()> {
         self.with(|content| {
-            content.sessions.remove(&session);
+            if let Some((member, _)) = content.sessions.remove(&session) {
+                content.requests.forget(member.process);
+            }
         })
     }
 
@@ -277,6 +283,16 @@ impl Registry for MemoryRegistry {
 
     fn request(&self, request: Request) -> Pending<()> {
         self.with(|content| content.request(request))
+    }
+
+    fn finalize(&self, store: StoreId, format: u32) -> Pending<bool> {
+        self.with(|content| {
+            let is_there = content.identity == Some(store);
+            if is_there {
+                content.format = content.format.max(format);
+            }
+            is_there
+        })
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{Error, StoreId, random};
 const APPLICATION_ID: i32 = 0x636f_566e;
 /// Raised when the tables change.
 const SCHEMA: i32 = 2;
+/// `user_version` is the version of the tables, and above it the format of records, less one: a program that knows no
+/// formats takes the whole for a version that it does not know, as it should (I7).
+const FORMATS: i32 = 1 << 16;
 
 const TABLES: &str = "
 CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
@@ -113,9 +116,24 @@ fn pragmas(db: &Connection, cache_kib: i64) -> Result<(), Error> {
 /// Checks that the tables are ours and of this version, or makes them in an empty file.
 ///
 /// Errors: `Unfit` for a file of something else, of a newer version, or with another number of shards.
-pub(super) fn prepare(db: &Connection, shards: u16) -> Result<Meta, Error> {
+pub(super) fn prepare(db: &Connection, shards: u16, format: u32) -> Result<Meta, Error> {
+    let meta = open(db, shards, format)?;
+    // One process: what it can write it may write at once.
+    db.pragma_update(None, "user_version", version(format))
+        .map_err(failed)?;
+    Ok(meta)
+}
+
+/// `user_version` of a file in a format.
+fn version(format: u32) -> i32 {
+    let above = i32::try_from(format.saturating_sub(1)).unwrap_or(i32::MAX);
+    SCHEMA.saturating_add(above.saturating_mul(FORMATS))
+}
+
+fn open(db: &Connection, shards: u16, format: u32) -> Result<Meta, Error> {
     let application: i32 = pragma(db, "application_id")?;
-    let schema: i32 = pragma(db, "user_version")?;
+    let version: i32 = pragma(db, "user_version")?;
+    let (schema, stored) = (version % FORMATS, version / FORMATS + 1);
     let tables: i64 = db
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
@@ -126,6 +144,10 @@ pub(super) fn prepare(db: &Connection, shards: u16) -> Result<Meta, Error> {
         return Err(Error::Unfit(
             "the file is a database of something else".to_owned(),
         ));
+    }
+    let stored = u32::try_from(stored).unwrap_or(u32::MAX);
+    if stored > format {
+        return Err(Error::Unfit(crate::registry::beyond(stored, format)));
     }
     if schema == 1 {
         upgrade(db)?;

@@ -51,7 +51,7 @@ impl Threads {
         let lock = lock::take(&options)?;
         lock::create(&options)?;
         let db = schema::open_writer(&options.path, options.must_exist)?;
-        let meta = schema::prepare(&db, options.shards)?;
+        let meta = schema::prepare(&db, options.shards, options.format)?;
         let token = schema::take_over(&db)?;
         let index = replay::index(&db, &meta)?;
         configure(&db, &options)?;

@@ -23,8 +23,13 @@ pub(super) fn file(options: Options) -> Result<Vec<String>, Error> {
 fn check(options: &Options, findings: &mut Vec<String>) -> Result<(), Error> {
     let _lock = lock::take(options)?;
     let db = schema::open_writer(&options.path, true)?;
+    // First: a file of an earlier version has not all tables.
+    let prepared = match schema::prepare(&db, options.shards, options.format) {
+        Err(error) if !matches!(error, Error::Corrupt(_)) => return Err(error),
+        prepared => prepared,
+    };
     findings.extend(verify(&db)?);
-    let meta = schema::prepare(&db, options.shards)?;
+    let meta = prepared?;
     match replay::index(&db, &meta) {
         // What does not fit together; a row that is damaged was found before.
         Err(Error::Corrupt(what)) if findings.iter().all(|found| !found.contains(&what)) => {

@@ -53,7 +53,7 @@ impl Desk {
         options.durability = Durability::Interval(std::time::Duration::from_secs(3600));
         let db = schema::open_writer(&options.path, false).unwrap();
         db.pragma_update(None, "synchronous", "off").unwrap();
-        let meta = schema::prepare(&db, options.shards).unwrap();
+        let meta = schema::prepare(&db, options.shards, options.format).unwrap();
         let token = schema::take_over(&db).unwrap();
         let shared = Arc::new(Shared::new(options, replay::index(&db, &meta).unwrap()));
         let queue = Arc::new(Queue::new(1, 1));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coven_store::registry::{Request, Sight};
-use coven_store::{LeaseNumber, ProcessId, SessionId, ShardId};
+use coven_store::{LeaseNumber, ProcessId, SessionId, ShardId, StoreId};
 use tokio::time::Instant;
 
 use super::world::{LONG, SHORT, World, c1, node, wish};
@@ -144,6 +144,31 @@ pub(crate) async fn operators_ask_and_take_back(world: World) {
     request(Request::Undrain(process)).await.unwrap();
     request(Request::Move(shard, None)).await.unwrap();
     assert_eq!(world.sight().await.requests, Default::default());
+}
+
+pub(crate) async fn what_was_asked_of_a_process_ends_with_it(world: World) {
+    let (ends, stays) = (world.open(1, LONG).await, world.open(2, LONG).await);
+    let request = |request| world.one.request(request);
+    for process in [ProcessId(1), ProcessId(2)] {
+        request(Request::Drain(process)).await.unwrap();
+        let shard = ShardId(u16::try_from(process.0).unwrap());
+        request(Request::Move(shard, Some(process))).await.unwrap();
+    }
+    world.two.close(ends).await.unwrap();
+    let sight = world.sight().await;
+    assert!(sight.has(stays) && !sight.has(ends));
+    assert_eq!(sight.requests.draining, [ProcessId(2)].into());
+    assert_eq!(sight.requests.moved, [(ShardId(2), ProcessId(2))].into());
+}
+
+pub(crate) async fn i7_a_format_is_finalized_for_all(world: World) {
+    assert_eq!(world.sight().await.format, 1);
+    assert!(world.one.finalize(world.store, 3).await.unwrap());
+    assert!(world.two.finalize(world.store, 2).await.unwrap());
+    let sight = world.two.poll(None).await.unwrap();
+    assert_eq!((sight.format, sight.store), (3, Some(world.store)));
+    assert!(!world.one.finalize(StoreId(77), 4).await.unwrap());
+    assert_eq!(world.sight().await.format, 3, "of another store");
 }
 
 pub(crate) async fn il_31_the_store_is_named(world: World) {

@@ -47,6 +47,8 @@ suite! {
     only_the_lease_of_this_number_is_released,
     il_14_a_lease_is_asked_to_be_given_up,
     operators_ask_and_take_back,
+    what_was_asked_of_a_process_ends_with_it,
+    i7_a_format_is_finalized_for_all,
     il_31_the_store_is_named,
     unbroken_counts_from_the_first_poll,
 }

@@ -66,6 +66,8 @@ enum Command {
     },
     /// The store that this process finds is the right one, though it is another than before.
     AcceptStore,
+    /// The newest format is written from now on: no older version can be started again. Refused while one is there.
+    FinalizeUpgrade,
 }
 
 impl Command {
@@ -81,6 +83,7 @@ impl Command {
                 ("POST", format!("move-shard/{shard}/{}", escaped(node)))
             }
             Self::AcceptStore => ("POST", "accept-store".to_owned()),
+            Self::FinalizeUpgrade => ("POST", "finalize-upgrade".to_owned()),
         }
     }
 }

@@ -24,6 +24,7 @@ pub fn routes(admin: Admin, token: SecretString) -> Router {
         .route("/admin/undrain/{process}", post(undrain))
         .route("/admin/move-shard/{shard}/{node}", post(move_shard))
         .route("/admin/accept-store", post(accept_store))
+        .route("/admin/finalize-upgrade", post(finalize_upgrade))
         .with_state(admin)
         .layer(from_fn_with_state(Arc::new(token), only_with_token))
 }
@@ -83,6 +84,10 @@ async fn move_shard(
 
 async fn accept_store(State(admin): State<Admin>) -> Response {
     shown(admin.accept_store().await)
+}
+
+async fn finalize_upgrade(State(admin): State<Admin>) -> Response {
+    shown(admin.finalize_upgrade().await)
 }
 
 fn shown(answer: Answer) -> Response {

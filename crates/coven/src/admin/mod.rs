@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use coven_cluster::{Channel, agent};
 use coven_core::ChannelName;
-use coven_store::registry::{Registry, Request, Role, Seen, Sight};
-use coven_store::{ProcessId, ShardId, Store};
+use coven_store::registry::{Member, Registry, Request, Role, Seen, Sight};
+use coven_store::{ChannelKey, ProcessId, ShardId, Store, StoreId};
 use jid::Jid;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -29,8 +29,10 @@ pub struct Asked {
     pub registry: Arc<dyn Registry>,
     /// How this process stands.
     pub agent: agent::Handle,
-    /// The node in this process, and its store.
-    pub node: Option<(coven_node::Handle, Arc<dyn Store>)>,
+    /// The store, and which it is.
+    pub store: (Arc<dyn Store>, StoreId),
+    /// The node in this process.
+    pub node: Option<coven_node::Handle>,
     /// For the spaces of domains, and the number of shards.
     pub config: Config,
 }
@@ -98,28 +100,28 @@ impl Admin {
         Ok((0..asked.config.store.shards).map(shown).collect())
     }
 
-    /// Where a channel is. `epoch` is the store's word, which a front-end does not have; `sequence` and `loaded` only its
-    /// owner knows.
+    /// Where a channel is. `epoch` is the store's word; so is `sequence` where this process does not own the channel.
+    /// Whether it is in memory only its owner knows.
     pub async fn place(&self, channel: &str) -> Answer {
         let (asked, sight) = (self.asked()?, self.sight()?);
         let channel = asked.channel(channel)?;
         let shard = ShardId(channel.shard().0);
         let owner = owner(&sight, shard);
-        let (mut epoch, mut here) = (None, None);
-        if let Some((node, store)) = &asked.node {
-            let token = store.owner(shard).await;
-            let token = token.map_err(|error| Refused::NotNow(error.to_string()))?;
-            epoch = token.map(|token| token.epoch.0);
-            here = Some(node.place(&channel)).filter(|place| place.epoch.is_some());
-        }
+        let token = asked.store.0.owner(shard).await.map_err(not_now)?;
+        let here = asked.node.as_ref().map(|node| node.place(&channel));
+        let here = here.filter(|place| place.epoch.is_some());
+        let sequence = match here.as_ref().and_then(|place| place.sequence) {
+            Some(known) => Some(known.0),
+            None => asked.stored_sequence(&channel).await?,
+        };
         Ok(json!({
             "channel": channel.name().local.as_str(),
             "space": channel.name().space.as_str(),
             "shard": shard.0,
-            "epoch": epoch,
+            "epoch": token.map(|token| token.epoch.0),
             "owner": owner.map(|seen| id(seen.member.process)),
             "address": owner.map(|seen| seen.member.address.as_str()),
-            "sequence": here.as_ref().and_then(|place| place.sequence).map(|sequence| sequence.0),
+            "sequence": sequence,
             "loaded": here.as_ref().map(|place| place.loaded),
         }))
     }
@@ -151,22 +153,71 @@ impl Admin {
     /// The store that is there now is the right one (design §5.15). For this process only: each is asked.
     pub async fn accept_store(&self) -> Answer {
         let asked = self.asked()?;
-        if let Some((_, store)) = &asked.node {
-            let accepted = store.accept().await;
-            accepted.map_err(|error| Refused::NotNow(error.to_string()))?;
+        if asked.node.is_some() {
+            asked.store.0.accept().await.map_err(not_now)?;
         }
         let ended = |_| Refused::NotNow("this process ends".to_owned());
         asked.agent.accept_store().await.map_err(ended)?;
         Ok(json!({ "accepted": true }))
     }
 
+    /// From now on the newest format is written that this version knows, which ends the time in which an older version can
+    /// be started again (I7). Refused while somebody is there who cannot read it.
+    pub async fn finalize_upgrade(&self) -> Answer {
+        let asked = self.asked()?;
+        let format = coven_proto::format::newest();
+        let sight = asked.registry.poll(None).await.map_err(not_now)?;
+        if let Some(older) = sight.sessions.iter().find(|it| it.member.formats < format) {
+            return Err(Refused::NotNow(older_version(older, format)));
+        }
+        let is_there = asked.registry.finalize(asked.store.1, format).await;
+        if !is_there.map_err(not_now)? {
+            let why = "another store is there than this process knows";
+            return Err(Refused::NotNow(why.to_owned()));
+        }
+        Ok(json!({ "format": format.max(sight.format), "before": sight.format }))
+    }
+
     async fn request(&self, request: Request) -> Result<(), Refused> {
         let done = self.asked()?.registry.request(request).await;
-        done.map_err(|error| Refused::NotNow(error.to_string()))
+        done.map_err(not_now)
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_now(error: coven_store::Error) -> Refused {
+    Refused::NotNow(error.to_string())
+}
+
+fn older_version(older: &Seen, format: u32) -> String {
+    let Member {
+        process,
+        role,
+        version,
+        formats,
+        ..
+    } = &older.member;
+    let role = match role {
+        Role::Node => "node",
+        Role::Front => "front-end",
+    };
+    format!(
+        "{role} {} of version {version} reads formats up to {formats}, not {format}: upgrade it first",
+        id(*process)
+    )
+}
+
 impl Asked {
+    /// The newest sequence in the store; `None` for a channel that is not there.
+    async fn stored_sequence(&self, channel: &Channel) -> Result<Option<u64>, Refused> {
+        let name = channel.name();
+        let key = ChannelKey::new(name.space.clone(), name.local.clone());
+        let shard = ShardId(channel.shard().0);
+        let loaded = self.store.0.load(shard, &key).await.map_err(not_now)?;
+        let is_there = loaded.filter(|loaded| !loaded.dead);
+        Ok(is_there.map(|loaded| loaded.head.0))
+    }
+
     /// The channel with this address.
     fn channel(&self, address: &str) -> Result<Channel, Refused> {
         let wrong =
@@ -216,6 +267,7 @@ fn shown_node(node: &Seen, sight: &Sight) -> Value {
         "process": id(member.process),
         "address": member.address.as_str(),
         "version": member.version.as_str(),
+        "formats": member.formats,
         "shards": member.owned.len(),
         "draining": is_draining(node, sight),
     })
@@ -230,6 +282,7 @@ fn shown_front(front: &Seen, sight: &Sight) -> Value {
     json!({
         "process": id(front.member.process),
         "version": front.member.version.as_str(),
+        "formats": front.member.formats,
         "connections": held,
         "draining": is_draining(front, sight),
     })

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use coven_cluster::agent;
 use coven_cluster::{BootClock, ProcessId};
 use coven_link::{Limits, Me, Role, Security, Stats};
+use coven_proto::format;
 use coven_store::registry::{Member, Registry, ShardSet};
 use coven_store::{StoreId, registry};
 use smol_str::SmolStr;
@@ -31,9 +32,6 @@ pub struct Cluster {
     /// What links do.
     pub stats: Stats,
 }
-
-/// The newest format of records that this version reads (I7).
-const FORMAT: u32 = 1;
 
 impl Cluster {
     /// This process, under an id that is drawn now (design §5.1).
@@ -62,7 +60,7 @@ impl Cluster {
             process: self.process,
             role,
             versions: coven_link::hello::VERSIONS,
-            formats: 1..=FORMAT,
+            formats: format::FIRST..=format::newest(),
             cluster: format!("{:032x}", self.identity.0),
             shards: self.shards,
         }
@@ -76,7 +74,7 @@ impl Cluster {
             weight: 1,
             draining: false,
             version: env!("CARGO_PKG_VERSION").into(),
-            formats: FORMAT,
+            formats: format::newest(),
             owned: ShardSet::default(),
         };
         let registry = Arc::clone(&self.registry);

@@ -120,6 +120,14 @@ impl NodeControl for Control {
             .clone()
     }
 
+    fn finalized(&self, format: u32) {
+        self.node.finalized(format);
+    }
+
+    fn beyond(&self) -> BTreeSet<ShardId> {
+        self.node.beyond()
+    }
+
     async fn forget_process(&self, process: ProcessId) {
         self.node.forget_process(process).await;
     }

@@ -84,7 +84,7 @@ fn is_of_kubernetes(rest: &str) -> bool {
 }
 
 fn is_of_crash_tests(rest: &str) -> bool {
-    cfg!(feature = "fail-points") && matches!(rest, "FAILPOINT" | "BARRIER_TRACE")
+    cfg!(feature = "fail-points") && matches!(rest, "FAILPOINT" | "BARRIER_TRACE" | "FORMAT")
 }
 
 fn step(text: &str) -> Step {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{RedisResult, Value};
 use smol_str::SmolStr;
 
-use super::super::server::{identity_of, refusal};
+use super::super::server::{marked, refusal};
 use super::super::value::{fields, list, parse, session, text};
 use crate::registry::{Lease, Requests, Seen, Sight, read_lease, read_member};
 use crate::{ConnectionId, Error, LeaseNumber, ProcessId, ShardId, StoreId, Timestamp};
@@ -13,7 +13,7 @@ use crate::{ConnectionId, Error, LeaseNumber, ProcessId, ShardId, StoreId, Times
 /// A poll's answer.
 #[derive(Debug)]
 pub(super) struct Polled {
-    store: Option<StoreId>,
+    store: Option<(StoreId, u32)>,
     renewed: Option<bool>,
     parts: Vec<Value>,
 }
@@ -28,7 +28,7 @@ impl Polled {
         let mut all = all.map_err(|error| refusal(&error))?.into_iter();
         let renewed = with_renewal.then(|| all.next() == Some(Value::Int(1)));
         let parts = all.next().map(list).unwrap_or_default();
-        let store = all.next().and_then(|mark| identity_of(&text(&mark)));
+        let store = all.next().and_then(|mark| marked(&text(&mark)));
         if parts.len() != 5 {
             return Err(Error::Io(
                 "redis answers a poll with something else".to_owned(),
@@ -57,7 +57,8 @@ impl Polled {
             .collect();
         leases.sort_by(|a, b| a.connection.cmp(&b.connection));
         Sight {
-            store: self.store,
+            store: self.store.map(|(id, _)| id),
+            format: self.store.map_or(1, |(_, format)| format),
             server,
             unbroken,
             now: Timestamp(parse(self.parts.first().map(text).as_ref())),

@@ -36,6 +36,21 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 ";
 
+/// `KEYS`: sessions, the session's key, requests. `ARGV`: session. Ends it, with what was asked of its process.
+pub(super) const CLOSE: &str = r"#!lua flags=allow-oom
+local record = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('DEL', KEYS[2])
+local process = string.match(record or '', '^%x+')
+if not process then return 1 end
+redis.call('HDEL', KEYS[3], 'drain:' .. process)
+local all = redis.call('HGETALL', KEYS[3])
+for at = 1, #all, 2 do
+  if string.match(all[at + 1], '^%x+') == process and string.match(all[at], '^move:') then redis.call('HDEL', KEYS[3], all[at]) end
+end
+return 1
+";
+
 /// `KEYS`: sessions, leases, requests. `ARGV`: what keys of sessions begin with. Answers `{time in ms, run id, {session,
 /// record, remaining ms, ...}, leases, requests}`.
 pub(super) const POLL: &str = r"#!lua flags=no-writes,allow-oom

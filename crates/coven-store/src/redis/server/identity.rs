@@ -1,6 +1,7 @@
 //! Whose store this is: the mark of the store, and the mark of each shard.
 //!
-//! The store's own key, `PREFIX:store`, holds `coven1:ID:SHARDS`, the id being random. Each shard's owner hash holds the
+//! The store's own key, `PREFIX:store`, holds `coven1:ID:SHARDS`, the id being random; once a later format of records than
+//! the first is finalized also `:format=N`, which keeps every program away that does not know it (I7). Each shard's owner hash holds the
 //! same id: a claim compares it in the same step, and one emptied member of a cluster is noticed although the store's own
 //! key lies on another. While the shards are being marked the value ends in `:new`; whoever finds it so marks them too.
 //! Source: design §5.15.
@@ -15,6 +16,10 @@ use crate::{Error, ShardId, StoreId};
 const FORMAT: &str = "coven1";
 /// What it ends in while the shards are being marked.
 const NEW: &str = "new";
+/// What stands before the format, where that is not the first.
+const RECORDS: &str = "format=";
+/// The format of stores that name none.
+const FIRST: u32 = 1;
 
 /// The store's own mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub(super) struct Mark {
     pub(super) id: StoreId,
     shards: u16,
     is_new: bool,
+    /// The format of records that may be written.
+    format: u32,
 }
 
 impl Mark {
@@ -36,11 +43,16 @@ impl Mark {
             .next()
             .and_then(|id| u128::from_str_radix(id, 16).ok());
         let shards = parts.next().and_then(|shards| shards.parse().ok());
-        let is_new = match parts.next() {
-            None => false,
-            Some(NEW) => true,
-            Some(_) => return Err(unknown()),
-        };
+        let (mut is_new, mut format) = (false, FIRST);
+        match (parts.next(), parts.next()) {
+            (None, _) => {}
+            (Some(NEW), None) => is_new = true,
+            (Some(part), None) => {
+                let number = part.strip_prefix(RECORDS).and_then(|it| it.parse().ok());
+                format = number.ok_or_else(unknown)?;
+            }
+            _ => return Err(unknown()),
+        }
         let (Some(id), Some(shards)) = (id, shards) else {
             return Err(unknown());
         };
@@ -48,6 +60,7 @@ impl Mark {
             id: StoreId(id),
             shards,
             is_new,
+            format,
         })
     }
 
@@ -55,15 +68,23 @@ impl Mark {
         let plain = format!("{FORMAT}:{}:{}", hex(self.id), self.shards);
         match self.is_new {
             true => format!("{plain}:{NEW}"),
+            false if self.format > FIRST => format!("{plain}:{RECORDS}{}", self.format),
             false => plain,
         }
     }
 }
 
-/// Whose store a mark is; `None` for what is no mark.
-pub(in crate::redis) fn identity_of(mark: &str) -> Option<StoreId> {
-    Mark::parse(mark).ok().map(|mark| mark.id)
+/// Whose store a mark is, and the format that is finalized; `None` for what is no mark.
+pub(in crate::redis) fn marked(mark: &str) -> Option<(StoreId, u32)> {
+    Mark::parse(mark).ok().map(|mark| (mark.id, mark.format))
 }
+
+/// `KEYS`: the store's own key. `ARGV`: what it has to hold, and what then is put in its place. Answers 1 when it was.
+const SWAP: &str = r"#!lua flags=allow-oom
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+";
 
 /// An id as marks have it.
 pub(in crate::redis) fn hex(id: StoreId) -> String {
@@ -71,7 +92,7 @@ pub(in crate::redis) fn hex(id: StoreId) -> String {
 }
 
 impl Server {
-    /// The command that reads the store's mark, see [`identity_of`].
+    /// The command that reads the store's mark, see [`marked`].
     pub(in crate::redis) fn mark(&self) -> Cmd {
         let mut get = redis::cmd("GET");
         get.arg(self.own_key());
@@ -105,6 +126,10 @@ impl Server {
             let why = format!("it was made with {made_with} shards, not {asked}");
             return Err(Error::Unfit(why));
         }
+        let format = self.options().format;
+        if mark.format > format {
+            return Err(Error::Unfit(crate::registry::beyond(mark.format, format)));
+        }
         if mark.is_new {
             self.mark_all(mark.id).await?;
             let done = Mark {
@@ -115,7 +140,41 @@ impl Server {
             set.arg(self.own_key()).arg(done.written());
             link.one(set).await?;
         }
+        if self.options().alone && !self.finalize(mark.id, format).await? {
+            return Err(Error::Io("the mark of the store does not stay".to_owned()));
+        }
         Ok(mark.id)
+    }
+
+    /// From now on records of this format may be written. Nothing is written where a later one is finalized already. Answers
+    /// whether the store of this id is there. A mark that changes meanwhile is looked at again.
+    pub(in crate::redis) async fn finalize(&self, id: StoreId, format: u32) -> Result<bool, Error> {
+        let link = self.link().await?.1;
+        while let Some(mark) = self.read_mark(&link).await.map_err(unfit)? {
+            if mark.id != id || mark.format >= format {
+                return Ok(mark.id == id);
+            }
+            let done = Mark {
+                is_new: false,
+                format,
+                ..mark
+            };
+            let mut swap = redis::cmd("EVAL");
+            swap.arg(SWAP).arg(1).arg(self.own_key());
+            swap.arg(mark.written()).arg(done.written());
+            // Where writes go, so that a barrier behind it covers it.
+            let batch = Batch {
+                shard: ShardId(0),
+                commands: vec![swap],
+            };
+            let answers = self.run(&[batch]).await.pop().unwrap_or(Ok(Vec::new()));
+            let answer = answers.map_err(Trouble::of_reading)?.pop();
+            let answer = answer.transpose().map_err(|error| super::refusal(&error))?;
+            if answer == Some(Value::Int(1)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn missing(&self) -> String {
@@ -128,6 +187,7 @@ impl Server {
             id: crate::random::store_id(),
             shards: self.options().shards,
             is_new: true,
+            format: FIRST,
         };
         let mut set = redis::cmd("SET");
         set.arg(self.own_key()).arg(fresh.written()).arg("NX");
@@ -214,14 +274,22 @@ mod tests {
 
     #[test]
     fn marks_are_read_as_they_are_written() {
-        for is_new in [true, false] {
+        for (is_new, format) in [(true, 1), (false, 1), (false, 2)] {
             let mark = Mark {
                 id: StoreId(255),
                 shards: 1024,
                 is_new,
+                format,
             };
             assert_eq!(Mark::parse(&mark.written()), Ok(mark));
         }
+    }
+
+    #[test]
+    fn i7_the_first_format_is_marked_as_it_always_was() {
+        let mark = Mark::parse("coven1:ff:8").unwrap();
+        assert_eq!(mark.format, FIRST);
+        assert!(mark.written().ends_with("ff:8"));
     }
 
     #[test]
@@ -232,6 +300,8 @@ mod tests {
             "coven1:xx:8",
             "coven1:ff",
             "coven1:ff:8:old",
+            "coven1:ff:8:format=",
+            "coven1:ff:8:format=2:new",
         ] {
             assert!(Mark::parse(value).unwrap_err().contains(value));
         }
