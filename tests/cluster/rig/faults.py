@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
+import pathlib
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -33,6 +35,8 @@ class Scene:
     upstream: Upstream
     redis: Redis | None = None
     proxy: Proxy | None = None
+    #: The binary of an older version.
+    older: pathlib.Path | None = None
 
     def nodes(self, number: int) -> Coven:
         """The node whose turn it is."""
@@ -119,9 +123,13 @@ async def stop_for_a_while(process: Coven, seconds: float) -> None:
 
 async def roll(process: Coven) -> None:
     """SIGTERM, which it obeys in good order, and a new start."""
+    await _end(process)
+    await process.start()
+
+
+async def _end(process: Coven) -> None:
     code = await process.terminate()
     assert code == 0, f"it ended with {code} after SIGTERM"
-    await process.start()
 
 
 async def _kill_node(scene: Scene, number: int) -> None:
@@ -141,6 +149,19 @@ async def _stop(scene: Scene, number: int) -> None:
 async def _roll_all(scene: Scene, number: int) -> None:
     for process in dict.fromkeys([*scene.service.nodes, *scene.service.fronts]):
         await roll(process)
+
+
+async def _upgrade(scene: Scene, number: int) -> None:
+    """All processes one after the other, nodes and front-ends in turns: to this version, and back to the older one."""
+    assert scene.older is not None, "there is no older version"
+    nodes, fronts = list(scene.service.nodes), list(scene.service.fronts)
+    pairs = itertools.zip_longest(nodes, fronts)
+    for process in (one for pair in pairs for one in pair if one is not None):
+        is_old = process.binary is not None
+        process.binary = scene.older if number % 2 else None
+        # How an older version ends is past mending.
+        await (process.terminate() if is_old else _end(process))
+        await process.start()
 
 
 async def _cut_redis(scene: Scene, number: int) -> None:
@@ -228,6 +249,9 @@ STOP = Fault("stop", _stop, may_duplicate=True, may_vanish=True)
 CUT_REDIS = Fault("cut-redis", _cut_redis)
 CUT_FRONT = Fault("cut-front", _cut_front, may_duplicate=True)
 ROLL = Fault("roll", _roll_all, p99_ms=500.0)
+# With both versions in place, to the newer one and back. Copies: older front-ends close streams behind barriers that they
+# did not wait for to the end, and what these had not acknowledged is sent again.
+UPGRADE = Fault("upgrade", _upgrade, may_duplicate=True)
 #: Of the server.
 CUT_STREAM = Fault("cut-stream", _cut_stream, may_duplicate=True, may_vanish=True)
 STALL_STREAM = Fault("stall-stream", _stall_stream, may_duplicate=True, may_vanish=True)

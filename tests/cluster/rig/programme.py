@@ -21,7 +21,7 @@ from typing import Any
 
 from . import faults, findings
 from .faults import Fault, Scene, Struck, strike
-from .site import Site, no_cluster, sentinel_url
+from .site import Site, no_cluster, older, sentinel_url
 from .upstream import CROWD
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -40,6 +40,12 @@ async def _single_with_sentinel(site: Site) -> Scene:
 async def _cluster(site: Site, sentinels: int = 0) -> Scene:
     upstream, redis, proxy = await site.upstream(CROWD), await site.redis(sentinels), await site.proxy()
     return Scene(await site.cluster(upstream, redis, proxy), upstream, redis, proxy)
+
+
+async def _older_cluster(site: Site) -> Scene:
+    upstream, redis, proxy = await site.upstream(CROWD), await site.redis(), await site.proxy()
+    cluster = await site.cluster(upstream, redis, proxy, binary=older())
+    return Scene(cluster, upstream, redis, proxy, older())
 
 
 async def _cluster_with_sentinel(site: Site) -> Scene:
@@ -65,6 +71,7 @@ PARTS = (
     Part(faults.CUT_FRONT, 10),
     Part(faults.FAIL_OVER, 6, _cluster_with_sentinel),
     Part(faults.ROLL, 6),
+    Part(faults.UPGRADE, 4, _older_cluster),
     Part(faults.REDIS_AWAY, 1, always=False),
     Part(faults.CUT_STREAM, 6, always=False),
     Part(faults.STALL_STREAM, 3, always=False),
@@ -195,6 +202,9 @@ async def main() -> int:
     if any(p.make in (_cluster, _cluster_with_sentinel) for p in parts) and (why := no_cluster()) is not None:
         print(why, file=sys.stderr)
         return 2
+    if older() is None:
+        # `scripts/faults` has said why.
+        parts = [p for p in parts if p.make is not _older_cluster]
     results, key = Results(arguments.results), commit()
     number = results.last_run(key) + (0 if arguments.resume and results.last_run(key) else 1)
     done = results.parts(key, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -55,9 +56,12 @@ class Site:
         await redis.start()
         return redis
 
-    async def coven(self, name: str, config: Config, ready: bool = True) -> Coven:
-        """One process of coven."""
+    async def coven(
+        self, name: str, config: Config, ready: bool = True, binary: pathlib.Path | None = None
+    ) -> Coven:
+        """One process of coven; of another binary than the usual one, if that is given."""
         coven = Coven(self.folder / name, config)
+        coven.binary = binary
         self._ends.push_async_callback(coven.stop)
         await coven.start(ready)
         return coven
@@ -66,7 +70,15 @@ class Site:
         """One process that does all."""
         return Single(await self.coven("coven", _config(upstream, "all", store)))
 
-    async def cluster(self, upstream: Upstream, redis: Redis, proxy: Proxy, nodes: int = 3, fronts: int = 2) -> Cluster:
+    async def cluster(
+        self,
+        upstream: Upstream,
+        redis: Redis,
+        proxy: Proxy,
+        nodes: int = 3,
+        fronts: int = 2,
+        binary: pathlib.Path | None = None,
+    ) -> Cluster:
         """Nodes and front-ends. Everything goes by the proxy: `node0-redis` and `links-node0` are names of ways; Sentinels
         name addresses themselves, so with them nodes go to Redis directly."""
         made: dict[str, list[Coven]] = {"node": [], "front": []}
@@ -79,7 +91,7 @@ class Site:
                 (port,) = free_ports(1)
                 link = await proxy.open(f"links-{name}", port)
                 config.more["cluster"] = {"listen": f"127.0.0.1:{port}", "advertise": f"127.0.0.1:{link}"}
-                made[role].append(await self.coven(name, config, ready=False))
+                made[role].append(await self.coven(name, config, ready=False, binary=binary))
         cluster = Cluster(made["node"], made["front"])
         await cluster.ready()
         return cluster
@@ -93,6 +105,12 @@ def sentinel_url(redis: Redis) -> str:
 def _config(upstream: Upstream, role: str, store: str) -> Config:
     attached = [Attached(f"127.0.0.1:{port}", [DOMAIN], upstream.secret(DOMAIN)) for port in upstream.ports()]
     return Config(attached, [Domain(DOMAIN)], role=role, store={"url": store})
+
+
+def older() -> pathlib.Path | None:
+    """The binary of an older version, from which stories upgrade; None where there is none (`scripts/lib/older.sh`)."""
+    path = os.environ.get("COVEN_OLDER_BIN")
+    return pathlib.Path(path) if path else None
 
 
 @functools.cache
