@@ -217,7 +217,8 @@ async def test_administrators_see_and_move_what_there_is(start_cluster: StartClu
     assert {s["address"] for s in shards} - {None} == {n["address"] for n in nodes}
 
     async def is_where_it_is_said_to_be() -> bool:
-        """Shards may still be on their way to the second node."""
+        """Shards may still be on their way to the second node, which loads a channel when somebody speaks in it."""
+        await people.talk_on()
         place, shards = await say("where", ROOM), await say("shards")
         owner = next((n for n in cluster.nodes if n.config.more["cluster"]["listen"] == place["address"]), None)
         if owner is None or shards[place["shard"]]["owner"] != place["owner"]:
@@ -278,6 +279,39 @@ def _sign(folder: pathlib.Path, role: str) -> dict[str, str]:
     signing = ("-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", "2", "-extfile", names)
     openssl("x509", "-req", "-in", request, *signing, "-out", cert)
     return {"ca": str(ca), "cert": str(cert), "key": str(key)}
+
+
+async def test_i10_operators_put_a_channel_into_quarantine_and_lift_it(start_cluster: StartCluster) -> None:
+    cluster = await start_cluster(2, 1)
+    people = People(cluster)
+    await people.gather(2)
+    await people.talk()
+    front, who = cluster.fronts[0], people.all[0]
+    assert await cluster.admin(front, "quarantine", "list") == (0, [])
+    shown = {"channel": "coven", "space": "chat.localhost"}
+    assert await cluster.admin(front, "quarantine", "set", ROOM) == (0, {**shown, "quarantined": True})
+
+    async def until_refused() -> None:
+        """Nodes are told with their next look, and while nobody has the channel the error is another one."""
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                id_ = await who.say("is this refused?")
+                answer = await who.client.expect(lambda s, id_=id_: s.kind == "message" and s.id == id_, DEADLINE)
+                if answer.type == "error" and answer.has("client:error/stanzas:internal-server-error"):
+                    return
+
+    await until_refused()
+    assert await cluster.admin(front, "quarantine", "list") == (0, [{**shown, "by": "operator"}])
+    # Whoever takes it over does as it is told as well.
+    place = (await cluster.admin(front, "where", ROOM))[1]
+    owner = next(n for n in cluster.nodes if n.config.more["cluster"]["listen"] == place["address"])
+    await owner.kill()
+    await until_refused()
+    assert await cluster.admin(front, "quarantine", "lift", ROOM) == (0, {**shown, "quarantined": False})
+    await people.talk_on()
+    await people.nobody_moved()
+    assert (await cluster.admin(front, "quarantine", "set", "room@elsewhere"))[0] == 1
+    await people.close()
 
 
 async def test_links_by_certificates_carry_a_room_and_refuse_others(

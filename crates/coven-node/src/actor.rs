@@ -57,6 +57,8 @@ pub(crate) enum Message {
     /// Nobody has asked for a while, or the node ends: leave memory if nothing is owed. The sender is dropped when that is
     /// done or not to be done.
     Idle(Option<oneshot::Sender<()>>),
+    /// An operator's word about quarantine has changed.
+    Quarantine,
     /// A deadline has passed.
     Timer,
 }
@@ -205,6 +207,7 @@ impl ChannelActor {
             } => Box::pin(room.reset(generation, base_lost)).await,
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
+            Message::Quarantine => Box::pin(room.obey()).await,
             Message::Idle(_) | Message::Leave { .. } => {}
         }
         if let Some(mailbox) = mailbox {
@@ -299,6 +302,10 @@ impl Room {
 
     /// Loads the channel; what was not acknowledged when the last process ended is sent again.
     pub(crate) async fn load(&mut self) {
+        if self.shared.quarantine.is_asked(&self.channel) {
+            self.condition = Soundness::Quarantined;
+            return;
+        }
         match load::load(&self.shared, &self.channel).await {
             Ok(stored) => self.take(stored).await,
             Err(error) if error.is_temporary() => {
@@ -405,8 +412,30 @@ impl Room {
         }
     }
 
+    /// Goes into quarantine because an operator wants it, or comes out of it: what is decided is made durable before, and is
+    /// loaded anew afterwards.
+    async fn obey(&mut self) {
+        let is_asked = self.shared.quarantine.is_asked(&self.channel);
+        match self.condition {
+            Soundness::Sound(_) if is_asked => {
+                self.settle().await;
+                error!(event = "quarantined", channel = %self.channel, "an operator has asked for it");
+                self.condition = Soundness::Quarantined;
+            }
+            Soundness::Quarantined if !is_asked => {
+                self.panics = 0;
+                self.snapshot = None;
+                self.waived = false;
+                self.condition = Soundness::Unloaded;
+                self.load().await;
+            }
+            _ => {}
+        }
+    }
+
     pub(crate) fn quarantine(&mut self) {
         self.shared.health.quarantined();
+        self.shared.quarantine.found(&self.channel);
         self.condition = Soundness::Quarantined;
     }
 

@@ -1,12 +1,13 @@
 //! What a node is asked from outside: to attach front-ends, to take shards and give them up, and how it is.
 
+use crate::actor::Message;
 use crate::ownership::{self, NodeEvent, Take, Where};
 use crate::receipts;
 use crate::seat::Seat;
 use crate::shared::{Health, Shared};
 use coven_cluster::{Channel, FrontLink, ProcessId, ShardId, ToFront};
-use coven_core::Epoch;
-use coven_store::{Error, SessionId};
+use coven_core::{ChannelName, Epoch};
+use coven_store::{ChannelKey, Error, SessionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -117,6 +118,41 @@ impl Handle {
     #[must_use]
     pub fn beyond(&self) -> BTreeSet<ShardId> {
         self.shared.formats.take_beyond()
+    }
+
+    /// These channels are in quarantine, and no others by an operator's word: all that is asked of them is answered with an
+    /// error, here and after each take-over, until they are left out (I10).
+    pub fn quarantined(&self, channels: &BTreeSet<ChannelKey>) {
+        for key in self.shared.quarantine.ask(channels) {
+            self.tell_quarantine(&self.channel(key));
+        }
+    }
+
+    /// A channel that this node has put there by itself is tried again.
+    pub fn lift(&self, channel: &Channel) {
+        self.shared.quarantine.lifted(channel);
+        self.tell_quarantine(channel);
+    }
+
+    /// The channels that this node has put there by itself: damaged, or panicking.
+    #[must_use]
+    pub fn in_quarantine(&self) -> Vec<Channel> {
+        let found = self.shared.quarantine.all_found().into_iter();
+        let found = found.map(|key| self.channel(key));
+        found
+            .filter(|channel| self.shared.shards.owns(channel.shard()))
+            .collect()
+    }
+
+    fn channel(&self, key: ChannelKey) -> Channel {
+        let ChannelKey { space, local } = key;
+        Channel::new(ChannelName { space, local }, self.shared.options.shards)
+    }
+
+    fn tell_quarantine(&self, channel: &Channel) {
+        if let Some(mailbox) = self.shared.table.get(channel) {
+            mailbox.tell(Message::Quarantine);
+        }
     }
 
     /// A front-end's session ended more than ten minutes ago: outcomes of its operations are forgotten (design §5.6).

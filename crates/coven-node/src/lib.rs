@@ -23,6 +23,7 @@ mod load;
 mod operations;
 mod options;
 mod ownership;
+mod quarantine;
 mod quota;
 mod receipts;
 mod reconcile;

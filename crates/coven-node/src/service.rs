@@ -8,6 +8,7 @@ use crate::fronts::Fronts;
 use crate::handle::Handle;
 use crate::options::{Error, Options};
 use crate::ownership::Take;
+use crate::quarantine::Quarantine;
 use crate::receipts::Unstored;
 use crate::seat::Seat;
 use crate::sessions::Sessions;
@@ -91,6 +92,7 @@ impl Service {
             unstored: Unstored::default(),
             sweeps: Sweeps::default(),
             formats: Formats::default(),
+            quarantine: Quarantine::default(),
             sessions: Sessions::default(),
             events: broadcast::Sender::new(EVENTS),
             taken: Notify::new(),

@@ -6,6 +6,7 @@ use crate::formats::Formats;
 use crate::fronts::{Fronts, SeatState, Seats};
 use crate::options::Options;
 use crate::ownership::NodeEvent;
+use crate::quarantine::Quarantine;
 use crate::receipts::Unstored;
 use crate::responsible::asked;
 use crate::sessions::Sessions;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
     pub(crate) formats: Formats,
+    pub(crate) quarantine: Quarantine,
     pub(crate) health: Health,
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,

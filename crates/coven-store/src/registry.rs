@@ -20,7 +20,8 @@ use smol_str::SmolStr;
 pub use self::memory::MemoryRegistry;
 pub use self::shards::ShardSet;
 use crate::{
-    ConnectionId, LeaseNumber, Pending, ProcessId, SessionId, ShardId, StoreId, Timestamp,
+    ChannelKey, ConnectionId, LeaseNumber, Pending, ProcessId, SessionId, ShardId, StoreId,
+    Timestamp,
 };
 
 pub(crate) use self::record::{read_lease, read_member, write_member, write_way};
@@ -154,7 +155,7 @@ pub struct TakeLease {
 }
 
 /// What an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// The process gives up what it has, and takes nothing any more.
     Drain(ProcessId),
@@ -162,6 +163,10 @@ pub enum Request {
     Undrain(ProcessId),
     /// The shard belongs to this process, whatever the weights say, as long as it is there; `None`: to the preferred one.
     Move(ShardId, Option<ProcessId>),
+    /// Everything that is asked of the channel is answered with an error, whoever has it (I10).
+    Quarantine(ChannelKey),
+    /// The channel is worked with again.
+    Lift(ChannelKey),
 }
 
 /// What operators have asked for and not taken back.
@@ -171,6 +176,8 @@ pub struct Requests {
     pub draining: BTreeSet<ProcessId>,
     /// Shards that have been moved.
     pub moved: BTreeMap<ShardId, ProcessId>,
+    /// Channels that are in quarantine.
+    pub quarantined: BTreeSet<ChannelKey>,
 }
 
 /// Everything that is known, as of one moment.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use coven_core::Epoch;
 use coven_store::registry::{Request, Role, Sight};
-use coven_store::{Error, SessionId, Store};
+use coven_store::{ChannelKey, Error, SessionId, Store};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -46,6 +46,11 @@ pub trait NodeControl: Send + Sync + 'static {
     /// Records may be written in this format (I7). Said with each poll.
     fn finalized(&self, format: u32) {
         let _ = format;
+    }
+
+    /// The channels that operators have put in quarantine (I10). Said with each poll.
+    fn quarantined(&self, channels: &BTreeSet<ChannelKey>) {
+        let _ = channels;
     }
 
     /// The shards in which something of a newer version was met since this was asked last (I7).
@@ -221,6 +226,7 @@ impl<C: NodeControl> NodeAgent<C> {
         self.ask_for_leases(&sight);
         self.forget_departed(&sight);
         self.control.finalized(sight.format);
+        self.control.quarantined(&sight.requests.quarantined);
         self.hand_over(&sight);
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use self::answer::Polled;
+use super::keys::name;
 use super::server::{Batch, Server, Target, refusal};
 use super::value::hex;
 use super::verdict::has_replica;
@@ -379,6 +380,9 @@ impl Keys {
                 .arg(format!("move:{}", shard.0))
                 .arg(format!("{:032x} ", to.0)),
             Request::Move(shard, None) => cmd.arg(format!("move:{}", shard.0)),
+            // A moment far away: no version forgets it for its age.
+            Request::Quarantine(key) => cmd.arg(format!("quarantine:{}", name(&key))).arg("- 9"),
+            Request::Lift(key) => cmd.arg(format!("quarantine:{}", name(&key))),
         };
         cmd
     }

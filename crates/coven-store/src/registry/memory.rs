@@ -220,6 +220,12 @@ impl Content {
             Request::Move(shard, None) => {
                 self.requests.moved.remove(&shard);
             }
+            Request::Quarantine(key) => {
+                self.requests.quarantined.insert(key);
+            }
+            Request::Lift(key) => {
+                self.requests.quarantined.remove(&key);
+            }
         }
     }
 }

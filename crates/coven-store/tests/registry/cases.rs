@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coven_store::registry::{Request, Sight};
-use coven_store::{LeaseNumber, ProcessId, SessionId, ShardId, StoreId};
+use coven_store::{ChannelKey, LeaseNumber, ProcessId, SessionId, ShardId, StoreId};
 use tokio::time::Instant;
 
 use super::world::{LONG, SHORT, World, c1, node, wish};
@@ -141,6 +141,11 @@ pub(crate) async fn operators_ask_and_take_back(world: World) {
     let requests = world.sight().await.requests;
     assert!(requests.draining.contains(&process));
     assert_eq!(requests.moved.get(&shard), Some(&process));
+    let room = ChannelKey::new("chat.example", "a b:c");
+    request(Request::Quarantine(room.clone())).await.unwrap();
+    let requests = world.sight().await.requests;
+    assert_eq!(requests.quarantined, [room.clone()].into());
+    request(Request::Lift(room)).await.unwrap();
     request(Request::Undrain(process)).await.unwrap();
     request(Request::Move(shard, None)).await.unwrap();
     assert_eq!(world.sight().await.requests, Default::default());

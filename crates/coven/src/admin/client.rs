@@ -66,8 +66,29 @@ enum Command {
     },
     /// The store that this process finds is the right one, though it is another than before.
     AcceptStore,
+    /// Channels in which nothing is done: everything is answered with an error.
+    Quarantine {
+        #[command(subcommand)]
+        what: Quarantine,
+    },
     /// The newest format is written from now on: no older version can be started again. Refused while one is there.
     FinalizeUpgrade,
+}
+
+#[derive(Debug, Subcommand)]
+enum Quarantine {
+    /// Those that operators have put there, and those that the node which is asked has.
+    List,
+    /// A channel goes there.
+    Set {
+        /// Its address.
+        channel: String,
+    },
+    /// A channel comes back, from what is stored of it.
+    Lift {
+        /// Its address.
+        channel: String,
+    },
 }
 
 impl Command {
@@ -83,6 +104,11 @@ impl Command {
                 ("POST", format!("move-shard/{shard}/{}", escaped(node)))
             }
             Self::AcceptStore => ("POST", "accept-store".to_owned()),
+            Self::Quarantine { what } => match what {
+                Quarantine::List => ("GET", "quarantine".to_owned()),
+                Quarantine::Set { channel } => ("POST", format!("quarantine/{}", escaped(channel))),
+                Quarantine::Lift { channel } => ("POST", format!("lift/{}", escaped(channel))),
+            },
             Self::FinalizeUpgrade => ("POST", "finalize-upgrade".to_owned()),
         }
     }

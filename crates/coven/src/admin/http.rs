@@ -23,6 +23,9 @@ pub fn routes(admin: Admin, token: SecretString) -> Router {
         .route("/admin/drain/{process}", post(drain))
         .route("/admin/undrain/{process}", post(undrain))
         .route("/admin/move-shard/{shard}/{node}", post(move_shard))
+        .route("/admin/quarantine", get(quarantined))
+        .route("/admin/quarantine/{channel}", post(quarantine))
+        .route("/admin/lift/{channel}", post(lift))
         .route("/admin/accept-store", post(accept_store))
         .route("/admin/finalize-upgrade", post(finalize_upgrade))
         .with_state(admin)
@@ -80,6 +83,18 @@ async fn move_shard(
     Path((shard, node)): Path<(u16, String)>,
 ) -> Response {
     shown(admin.move_shard(shard, &node).await)
+}
+
+async fn quarantined(State(admin): State<Admin>) -> Response {
+    shown(admin.quarantined().await)
+}
+
+async fn quarantine(State(admin): State<Admin>, Path(channel): Path<String>) -> Response {
+    shown(admin.quarantine(&channel, true).await)
+}
+
+async fn lift(State(admin): State<Admin>, Path(channel): Path<String>) -> Response {
+    shown(admin.quarantine(&channel, false).await)
 }
 
 async fn accept_store(State(admin): State<Admin>) -> Response {

@@ -178,6 +178,42 @@ impl Admin {
         Ok(json!({ "format": format.max(sight.format), "before": sight.format }))
     }
 
+    /// Channels in quarantine: those that operators have put there, and those that this node has.
+    pub async fn quarantined(&self) -> Answer {
+        let asked = self.asked()?;
+        let sight = asked.registry.poll(None).await.map_err(not_now)?;
+        let by_operators = sight.requests.quarantined.iter();
+        let mut all: Vec<Value> = by_operators
+            .map(|key| json!({ "channel": key.local.as_str(), "space": key.space.as_str(), "by": "operator" }))
+            .collect();
+        for channel in asked
+            .node
+            .iter()
+            .flat_map(coven_node::Handle::in_quarantine)
+        {
+            let name = channel.name();
+            all.push(json!({ "channel": name.local.as_str(), "space": name.space.as_str(), "by": "node" }));
+        }
+        Ok(Value::Array(all))
+    }
+
+    /// Puts a channel into quarantine, or takes it out.
+    pub async fn quarantine(&self, channel: &str, is_in: bool) -> Answer {
+        let asked = self.asked()?;
+        let channel = asked.channel(channel)?;
+        let name = channel.name();
+        let key = ChannelKey::new(name.space.clone(), name.local.clone());
+        if is_in {
+            self.request(Request::Quarantine(key)).await?;
+        } else {
+            self.request(Request::Lift(key)).await?;
+            asked.node.iter().for_each(|node| node.lift(&channel));
+        }
+        Ok(
+            json!({ "channel": name.local.as_str(), "space": name.space.as_str(), "quarantined": is_in }),
+        )
+    }
+
     async fn request(&self, request: Request) -> Result<(), Refused> {
         let done = self.asked()?.registry.request(request).await;
         done.map_err(not_now)

@@ -9,7 +9,7 @@ use coven_cluster::{NodeLink, ProcessId, ShardId, ToNode};
 use coven_core::Epoch;
 use coven_link::{Broken, Fronts, Limits, Peer, Role, Server, ServerOptions, ToFrontEnd};
 use coven_node::{Handle, Seat, Service};
-use coven_store::{Error, SessionId, Store, registry};
+use coven_store::{ChannelKey, Error, SessionId, Store, registry};
 use smol_str::{SmolStr, ToSmolStr};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -122,6 +122,10 @@ impl NodeControl for Control {
 
     fn finalized(&self, format: u32) {
         self.node.finalized(format);
+    }
+
+    fn quarantined(&self, channels: &BTreeSet<ChannelKey>) {
+        self.node.quarantined(channels);
     }
 
     fn beyond(&self) -> BTreeSet<ShardId> {

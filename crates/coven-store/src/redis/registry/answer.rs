@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{RedisResult, Value};
 use smol_str::SmolStr;
 
+use super::super::keys::channel as channel_named;
 use super::super::server::{marked, refusal};
 use super::super::value::{fields, list, parse, session, text};
 use crate::registry::{Lease, Requests, Seen, Sight, read_lease, read_member};
@@ -103,6 +104,10 @@ fn requests(fields: &[String]) -> Requests {
         let [field, value] = pair else { continue };
         if let Some(drained) = field.strip_prefix("drain:").and_then(process) {
             requests.draining.insert(drained);
+        }
+        let channel = field.strip_prefix("quarantine:");
+        if let Some(channel) = channel.and_then(|name| channel_named(name.as_bytes())) {
+            requests.quarantined.insert(channel);
         }
         let shard = field.strip_prefix("move:").and_then(|it| it.parse().ok());
         let to = value.split(' ').next().and_then(process);

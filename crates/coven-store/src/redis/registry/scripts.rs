@@ -2,7 +2,7 @@
 //!
 //! `sessions`: hash, session -> record of its process. `session:<it>`: there as long as the session is, with its time to
 //! live. `leases`: hash, connection -> number, holder, who asked for it, where it leads. `requests`: hash, `drain:<process>`
-//! -> when it was asked for; `move:<shard>` -> the process, and when. Sessions are named in hex everywhere, nobody by `-`.
+//! -> when it was asked for; `move:<shard>` -> the process, and when; `quarantine:<channel>`. Sessions are named in hex everywhere, nobody by `-`.
 
 /// `KEYS`: sessions, the session's key, requests. `ARGV`: session, record, time to live in ms, what keys of sessions begin
 /// with, how long requests for processes that are not there are kept, in ms. Begins a session, and forgets what is over.
