@@ -151,4 +151,8 @@ impl Registry for SimRegistry {
     fn request(&self, request: Request) -> Pending<()> {
         self.call(move |model| model.request(request))
     }
+
+    fn finalize(&self, store: StoreId, format: u32) -> Pending<bool> {
+        self.call(move |model| model.finalize(store, format))
+    }
 }
