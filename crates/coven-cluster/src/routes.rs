@@ -210,8 +210,10 @@ mod tests {
     }
 
     fn routes(all: &[Made]) -> Routes {
-        let place = |(index, made): (usize, &'_ Made)| (index, made.name.clone(), made);
-        let all: Vec<_> = all.iter().enumerate().map(place).collect();
+        let all = all.iter().enumerate();
+        let all: Vec<_> = all
+            .map(|(index, made)| (index, made.name.clone(), made))
+            .collect();
         Routes::new(all.iter().map(|(index, name, made)| Place {
             index: *index,
             name,
