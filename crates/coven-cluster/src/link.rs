@@ -293,6 +293,8 @@ pub enum Delivery {
         origin: Arc<Origin>,
         /// What.
         answer: Box<Answer>,
+        /// The operation, if it is a command that came by a remote link: what is answered again is written once.
+        operation: Option<(ProcessId, u64)>,
     },
     /// The command was refused.
     Refused {
@@ -308,6 +310,8 @@ pub enum Delivery {
     NotJoined {
         /// To whom.
         origin: Arc<Origin>,
+        /// As in an answer.
+        operation: Option<(ProcessId, u64)>,
     },
     /// Ask a session whether it is still there (MUC-LEAVE-12). Needs no roster.
     Probe(Probe),

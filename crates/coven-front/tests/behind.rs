@@ -26,6 +26,7 @@ async fn i5_answers_and_refusals_go_on_while_events_are_left_out() {
     let answer = Delivery::Answer {
         origin: origin("<query xmlns='http://jabber.org/protocol/muc#owner'/>"),
         answer: Box::new(Answer::Form(Arc::new(Config::default()))),
+        operation: None,
     };
     slow.bench
         .send(&slow.room, vec![answer, refused("no")])

@@ -208,6 +208,7 @@ async fn the_directory_answers_through_the_group_that_asked() {
         deliveries: vec![Delivery::Answer {
             origin: Arc::new(origin),
             answer: Box::new(Answer::Listing(Box::new(listing))),
+            operation: None,
         }],
         trace: None,
     };
@@ -379,6 +380,7 @@ fn answered(room: &str, payload: &'static str, answer: Answer) -> Delivery {
     Delivery::Answer {
         origin: origin(room, payload),
         answer: Box::new(answer),
+        operation: None,
     }
 }
 

@@ -59,6 +59,15 @@ pub(crate) struct Owed {
     pub(crate) group: SmolStr,
 }
 
+impl Owed {
+    /// What a stored outcome says to its sender alone.
+    pub(crate) fn of(stored: &StoredOutcome) -> Option<Self> {
+        let to = stored.outcome.addressee.as_ref()?;
+        let (commit, group) = (stored.commit.0, to.0.clone());
+        Some(Self { commit, group })
+    }
+}
+
 impl Acks {
     /// The channel was loaded. `commit`: the newest of its shard.
     pub(crate) fn load(
@@ -93,10 +102,8 @@ impl Acks {
         self.waiting.clear();
         let floor = self.floor.commit;
         for it in outcomes.iter().filter(|it| it.commit.0 > floor) {
-            if let Some(to) = &it.outcome.addressee {
-                let (commit, group) = (it.commit.0, to.0.clone());
-                let (process, n) = (it.outcome.process.0, it.outcome.n);
-                self.waits(process, n, Some(Owed { commit, group }));
+            if let Some(owed) = Owed::of(it) {
+                self.waits(it.outcome.process.0, it.outcome.n, Some(owed));
             }
         }
     }
@@ -227,7 +234,7 @@ impl Acks {
 
     /// Whether none of a group's connections can be said to have taken something in. One that the group does not have goes by
     /// any.
-    fn is_owed(&self, owed: &Owed, connections: &[SmolStr]) -> bool {
+    pub(crate) fn is_owed(&self, owed: &Owed, connections: &[SmolStr]) -> bool {
         let is_of = |name: &&SmolStr| {
             let rest = name.strip_prefix(owed.group.as_str());
             rest.is_some_and(|rest| rest.starts_with('/'))

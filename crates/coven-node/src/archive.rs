@@ -66,6 +66,7 @@ pub(crate) async fn spawn_read(
             Ok(answer) => Delivery::Answer {
                 origin,
                 answer: Box::new(answer),
+                operation: None,
             },
             Err(refusal) => Delivery::Refused {
                 origin,

@@ -1,7 +1,7 @@
 //! Who hears a channel: which front-ends hold its roster, and what leaves when one of them needs it anew.
 //!
 //! A front-end that begins to hold a connection of the space gets the roster with the next event; if the channel owes
-//! anything, at once: base and journal, and the refusals that nobody has acknowledged (design §5.7, 5.8; IL-10). Nothing is
+//! anything, at once: base and journal, and the refusals and answers that nobody has acknowledged (design §5.7, 5.8; IL-10). Nothing is
 //! sent to one that lacks what it builds on.
 
 use crate::actor::{Room, Soundness};
@@ -9,10 +9,11 @@ use crate::commit::Request;
 use crate::fronts::{Seats, View};
 use crate::holding::SeatNo;
 use crate::load;
+use crate::operations;
 use crate::table::lock;
-use coven_cluster::{Delivery, ProcessId};
+use coven_cluster::Delivery;
 use coven_core::{Record, Roster, Sequence};
-use coven_proto::{Outcome, decode_outcome};
+use coven_proto::decode_outcome;
 use coven_store::StoredOutcome;
 use smol_str::SmolStr;
 use std::sync::Arc;
@@ -215,13 +216,13 @@ impl Room {
         }
     }
 
-    /// Base roster, journal and refusals, in pages: between two of them a front-end can look after other channels.
+    /// Base roster, journal, refusals and answers, in pages: between two of them a front-end can look after other channels.
     pub(crate) async fn send_again(&mut self, owed: Owed, to: Seats) {
-        let mut refusals = self.owed_refusals(&owed.outcomes).into_iter().peekable();
+        let mut replies = self.owed_replies(&owed.outcomes).into_iter().peekable();
         let mut page = base(owed.base, owed.acknowledged);
         for record in owed.journal {
-            while let Some((_, refused)) = refusals.next_if(|(after, _)| *after < record.sequence) {
-                page.push(refused);
+            while let Some((_, reply)) = replies.next_if(|(after, _)| *after < record.sequence) {
+                page.push(reply);
             }
             if page.len() >= PAGE {
                 let page = std::mem::take(&mut page);
@@ -230,7 +231,7 @@ impl Room {
             let history = self.history_of(&record).await;
             page.push(Delivery::Event { record, history });
         }
-        page.extend(refusals.map(|(_, refused)| refused));
+        page.extend(replies.map(|(_, reply)| reply));
         self.page(&to, page, false).await;
     }
 
@@ -242,32 +243,26 @@ impl Room {
         .await;
     }
 
-    /// The stored refusals that are not acknowledged, each with the place that it stands behind.
-    fn owed_refusals(&self, outcomes: &[StoredOutcome]) -> Vec<(Sequence, Delivery)> {
+    /// The stored refusals and answers that the connections of their group have not acknowledged, each with the place that it
+    /// stands behind.
+    fn owed_replies(&self, outcomes: &[StoredOutcome]) -> Vec<(Sequence, Delivery)> {
         let view = self.view();
         let acks = lock(&self.acks);
-        let least = acks.least(&view.connections).commit;
-        let mut owed: Vec<&StoredOutcome> = outcomes
-            .iter()
-            .filter(|it| it.outcome.addressee.is_some() && it.commit.0 > least)
-            .collect();
-        owed.sort_by_key(|it| (it.commit, it.outcome.after));
-        let refusal = |it: &&StoredOutcome| match decode_outcome(it.outcome.result.clone()).ok()? {
-            Outcome::Refused(refused) => {
-                let after = Sequence(it.outcome.after.0);
-                let (origin, refusal) = *refused;
-                let (origin, refusal) = (Arc::new(origin), Box::new(refusal));
-                let operation = Some((ProcessId(it.outcome.process.0), it.outcome.n));
-                let refused = Delivery::Refused {
-                    origin,
-                    refusal,
-                    operation,
-                };
-                Some((after, refused))
-            }
-            Outcome::Done => None,
+        let is_owed = |it: &&StoredOutcome| {
+            let owed = crate::acks::Owed::of(it);
+            owed.is_some_and(|owed| acks.is_owed(&owed, &view.connections))
         };
-        owed.iter().filter_map(refusal).collect()
+        let mut owed: Vec<&StoredOutcome> = outcomes.iter().filter(is_owed).collect();
+        owed.sort_by_key(|it| (it.commit, it.outcome.after));
+        let reply = |it: &&StoredOutcome| {
+            let outcome = decode_outcome(it.outcome.result.clone()).ok()?;
+            let name = (it.outcome.process.0, it.outcome.n);
+            Some((
+                Sequence(it.outcome.after.0),
+                operations::again(outcome, name)?,
+            ))
+        };
+        owed.iter().filter_map(reply).collect()
     }
 
     /// Rosters are not needed any more.

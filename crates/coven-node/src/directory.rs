@@ -113,6 +113,7 @@ pub(crate) fn spawn_answer(
             Ok(listing) => Delivery::Answer {
                 origin,
                 answer: Box::new(Answer::Listing(Box::new(listing))),
+                operation: None,
             },
             Err(refusal) => Delivery::Refused {
                 origin,

@@ -2,11 +2,16 @@
 //!
 //! The in-process link never sends again: its operations have no name, and nothing here is done for them.
 
-use coven_cluster::{Operation, OperationId};
-use coven_core::Sequence;
-use coven_proto::{Outcome, decode_outcome, encode_outcome};
+use bytes::Bytes;
+use coven_cluster::{Delivery, Operation, OperationId};
+use coven_core::{Answer, Origin, Sequence};
+use coven_proto::{Outcome, Reply, decode_outcome, encode_outcome};
 use coven_store::{self as store, ProcessId, StoredOutcome};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Bytes of a request that are kept with its answer, which may repeat parts of it.
+const MOST_PAYLOAD: usize = 8 * 1024;
 
 /// What is known of operations on one channel.
 #[derive(Debug, Default)]
@@ -18,7 +23,7 @@ pub(crate) struct Outcomes {
 struct Known {
     last: u64,
     base: u64,
-    kept: BTreeMap<u64, bytes::Bytes>,
+    kept: BTreeMap<u64, Bytes>,
 }
 
 /// Whether an operation is to be done.
@@ -62,22 +67,22 @@ impl Outcomes {
     pub(crate) fn note(
         &mut self,
         operation: Option<&Operation>,
-        outcome: &Outcome,
         after: Sequence,
+        outcome: impl FnOnce() -> Outcome,
     ) -> Vec<store::Outcome> {
-        let chained = operation.filter(|operation| !operation.is_passing());
-        let Some((operation, id)) = chained.and_then(|o| Some((o, o.id?))) else {
+        let Some((operation, id)) = operation.and_then(|it| Some((it, chained(it)?))) else {
             return Vec::new();
         };
-        let refused = matches!(outcome, Outcome::Refused(_));
+        let outcome = outcome();
+        let is_told = !matches!(outcome, Outcome::Done);
         let connection = store::ConnectionId(operation.origin.group.0.clone());
         let outcome = store::Outcome {
             process: ProcessId(id.process),
             n: id.n,
             base: id.base,
             after: crate::convert::sequence(after),
-            addressee: refused.then_some(connection),
-            result: encode_outcome(outcome),
+            addressee: is_told.then_some(connection),
+            result: encode_outcome(&outcome),
         };
         self.keep(&outcome);
         vec![outcome]
@@ -95,4 +100,60 @@ impl Outcomes {
         known.kept.insert(outcome.n, outcome.result.clone());
         known.kept = known.kept.split_off(&(known.base + 1));
     }
+}
+
+/// The name of an operation whose outcome is stored.
+pub(crate) fn chained(operation: &Operation) -> Option<OperationId> {
+    operation.id.filter(|_| !operation.is_passing())
+}
+
+/// What is stored of an operation that was done, by what leaves with it: what its sender is told alone comes again from there,
+/// as an event does from the journal (I4, I5).
+pub(crate) fn done(deliveries: &[Delivery]) -> Outcome {
+    let reply = deliveries.iter().find_map(reply);
+    let reply = reply.filter(|(origin, _)| origin.payload.len() <= MOST_PAYLOAD);
+    reply.map_or(Outcome::Done, |reply| Outcome::Answered(Box::new(reply)))
+}
+
+fn reply(delivery: &Delivery) -> Option<(Origin, Reply)> {
+    match delivery {
+        Delivery::Answer { origin, answer, .. } => {
+            let mut origin = (**origin).clone();
+            if matches!(**answer, Answer::Done) {
+                // Says nothing of what was asked.
+                origin.payload = Bytes::new();
+            }
+            Some((origin, Reply::Answer((**answer).clone())))
+        }
+        Delivery::NotJoined { origin, .. } => Some(((**origin).clone(), Reply::NotJoined)),
+        _ => None,
+    }
+}
+
+/// What an operation's sender is told again of its outcome.
+pub(crate) fn again(outcome: Outcome, (process, n): (u128, u64)) -> Option<Delivery> {
+    let operation = Some((coven_cluster::ProcessId(process), n));
+    Some(match outcome {
+        Outcome::Done => return None,
+        Outcome::Refused(refused) => {
+            let (origin, refusal) = *refused;
+            Delivery::Refused {
+                origin: Arc::new(origin),
+                refusal: Box::new(refusal),
+                operation,
+            }
+        }
+        Outcome::Answered(answered) => {
+            let (origin, reply) = *answered;
+            let origin = Arc::new(origin);
+            match reply {
+                Reply::NotJoined => Delivery::NotJoined { origin, operation },
+                Reply::Answer(answer) => Delivery::Answer {
+                    origin,
+                    answer: Box::new(answer),
+                    operation,
+                },
+            }
+        }
+    })
 }

@@ -6,12 +6,12 @@ use crate::commit::{Request, wait};
 use crate::directory::{self, Listed};
 use crate::entry;
 use crate::fronts::Seats;
-use crate::operations::Verdict;
+use crate::operations::{self, Verdict};
 use crate::quota::{self, Owner};
 use crate::shards::Way;
 use crate::shared;
 use crate::table::lock;
-use coven_cluster::{Delivery, Operation, Request as Asked, ToFront};
+use coven_cluster::{Delivery, Operation, OperationId, Request as Asked, ToFront};
 use coven_core::channel::{Decision, Facts, Output};
 use coven_core::command::{Command, Resolved};
 use coven_core::content::history;
@@ -44,8 +44,7 @@ impl Room {
             Asked::Command(command) => command,
             Asked::Query(query) => return self.query(operation, query).await,
         };
-        let chained = operation.id.filter(|_| !operation.is_passing());
-        match self.outcomes.check(chained) {
+        match self.outcomes.check(operations::chained(operation)) {
             Verdict::New => {}
             Verdict::Repeat(outcome) => return self.repeat(operation, outcome).await,
             Verdict::Early(after) => return self.missing(operation, after),
@@ -218,10 +217,13 @@ impl Room {
         let Some(owners) = self.apply(&records, &mut deliveries).await else {
             return self.failed(operation, Condition::InternalServerError).await;
         };
+        let name = operation.and_then(operations::chained);
         for output in decision.outputs {
-            deliveries.extend(self.delivery(output, origin).await);
+            deliveries.extend(self.delivery(output, origin, name).await);
         }
-        let outcomes = self.outcomes.note(operation, &Outcome::Done, self.head());
+        let head = self.head();
+        let outcome = || operations::done(&deliveries);
+        let outcomes = self.outcomes.note(operation, head, outcome);
         if entries.is_empty() && outcomes.is_empty() && deliveries.is_empty() {
             if let Some(id) = operation.and_then(|operation| operation.id) {
                 self.shared.passed(&self.channel, id);
@@ -290,12 +292,19 @@ impl Room {
         Some(owners)
     }
 
-    async fn delivery(&mut self, output: Output, origin: Option<&Arc<Origin>>) -> Option<Delivery> {
+    async fn delivery(
+        &mut self,
+        output: Output,
+        origin: Option<&Arc<Origin>>,
+        id: Option<OperationId>,
+    ) -> Option<Delivery> {
         let origin = || origin.cloned();
+        let operation = id.map(|id| id.name());
         Some(match output {
             Output::Answer(answer) => Delivery::Answer {
                 origin: origin()?,
                 answer: Box::new(answer),
+                operation,
             },
             Output::Sync {
                 session,
@@ -316,7 +325,10 @@ impl Room {
             Output::PresenceDump { to } => Delivery::PresenceDump { to },
             Output::Passing(message) => Delivery::Passing(message),
             Output::Relay(relayed) => Delivery::Relay(relayed),
-            Output::NotJoined => Delivery::NotJoined { origin: origin()? },
+            Output::NotJoined => Delivery::NotJoined {
+                origin: origin()?,
+                operation,
+            },
             Output::Probe(probe) => Delivery::Probe(probe),
         })
     }
@@ -376,12 +388,13 @@ impl Room {
     /// its being taken in can be said of the channel.
     pub(crate) async fn refused(&mut self, operation: &Operation, refusal: Refusal) {
         let origin = Arc::clone(&operation.origin);
-        let outcome = Outcome::Refused(Box::new(((*origin).clone(), refusal.clone())));
         let usable = matches!(self.condition, Soundness::Sound(_));
-        if !usable || operation.id.is_none() || operation.is_passing() {
+        if !usable || operations::chained(operation).is_none() {
             return self.refused_plainly(operation, refusal).await;
         }
-        let outcomes = self.outcomes.note(Some(operation), &outcome, self.head());
+        let (head, refused) = (self.head(), ((*origin).clone(), refusal.clone()));
+        let outcome = || Outcome::Refused(Box::new(refused));
+        let outcomes = self.outcomes.note(Some(operation), head, outcome);
         let refusal = Box::new(refusal);
         let deliveries = match origin.is_answerable() {
             true => vec![Delivery::Refused {
@@ -421,8 +434,8 @@ impl Room {
         self.send(self.word(operation, delivery)).await;
     }
 
-    /// A repeated operation: what made events is sent from the journal, and only a refusal that may not have been heard is
-    /// said again (IL-02, design §3.6). When all of that is acknowledged, the link hears that it is done.
+    /// A repeated operation: what made events is sent from the journal, and only what its sender alone is told, and may not have
+    /// heard, is said again (IL-02, design §3.6). When all of that is acknowledged, the link hears that it is done.
     async fn repeat(&mut self, operation: &Operation, outcome: Option<Outcome>) {
         let Some(id) = operation.id else { return };
         if !lock(&self.acks).waits_for(id.process, id.n) {
@@ -442,13 +455,8 @@ impl Room {
             n: id.n,
         };
         self.shared.fronts.tell(id.process, word);
-        if let Some(Outcome::Refused(refused)) = outcome {
-            let refusal = Box::new(refused.1);
-            let delivery = Delivery::Refused {
-                origin: Arc::clone(&operation.origin),
-                refusal,
-                operation: operation.id.map(|id| id.name()),
-            };
+        let again = |outcome| operations::again(outcome, (id.process, id.n));
+        if let Some(delivery) = outcome.and_then(again) {
             // It says nothing new: it is not done with this, and nobody waits for this alone.
             self.send(Request {
                 operation: None,
@@ -541,6 +549,7 @@ pub(crate) fn answered(origin: &Arc<Origin>, answer: Answer) -> Delivery {
         answer => Delivery::Answer {
             origin: Arc::clone(origin),
             answer: Box::new(answer),
+            operation: None,
         },
     }
 }

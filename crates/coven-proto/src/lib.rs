@@ -24,7 +24,7 @@ pub mod wire {
 }
 
 pub use event::{Kind, decode_event, encode_event, encode_event_in};
-pub use outcome::{Outcome, decode_outcome, encode_outcome};
+pub use outcome::{Outcome, Reply, decode_outcome, encode_outcome};
 pub use snapshot::{State, decode_snapshot, encode_snapshot};
 
 /// Why bytes could not be understood.

@@ -164,7 +164,9 @@ impl Projection {
                     _ => Cursor::is_current,
                 };
                 let stored = match &other {
-                    Delivery::Refused { operation, .. } => *operation,
+                    Delivery::Answer { operation, .. }
+                    | Delivery::Refused { operation, .. }
+                    | Delivery::NotJoined { operation, .. } => *operation,
                     _ => None,
                 };
                 self.open(stage, wants);
@@ -451,8 +453,8 @@ impl Projection {
         }
     }
 
-    /// Shuts the gates behind a stored refusal: the node keeps it until it is acknowledged, so it is noted like an event, and
-    /// comes again where it was not written (I5, IL-10).
+    /// Shuts the gates behind a stored refusal or answer: the node keeps it until it is acknowledged, so it is noted like an
+    /// event, and comes again where it was not written (I5, IL-10).
     fn shut_behind(&mut self, channel: &Channel, refusal: (ProcessId, u64), stage: &mut Stage) {
         for seat in &mut self.seats {
             let (gate, touched) = stage.shut(seat.connection);

@@ -9,13 +9,19 @@ use super::stage::Fanout;
 /// Answers and refusals: they need no roster.
 pub(crate) fn reply(delivery: Delivery, sink: &mut Fanout<'_>) {
     match delivery {
-        Delivery::Answer { origin, answer } => answered(&origin, &answer, sink),
+        Delivery::Answer {
+            origin,
+            answer,
+            operation,
+        } => once(operation, sink, |sink| answered(&origin, &answer, sink)),
         Delivery::Refused {
             origin,
             refusal,
             operation,
-        } => refused_once(&origin, &refusal, operation, sink),
-        Delivery::NotJoined { origin } => render::not_joined(&origin, sink),
+        } => once(operation, sink, |sink| refused(&origin, &refusal, sink)),
+        Delivery::NotJoined { origin, operation } => {
+            once(operation, sink, |sink| render::not_joined(&origin, sink));
+        }
         _ => sink.without_roster(),
     }
 }
@@ -30,17 +36,16 @@ fn answered(origin: &Origin, answer: &Answer, sink: &mut Fanout<'_>) {
     }
 }
 
-/// A refusal of a remote link may come again: it is written once (design §3.6).
-fn refused_once(
-    origin: &Origin,
-    refusal: &Refusal,
+/// What is told to the sender of an operation of a remote link may come again: it is written once (design §3.6).
+fn once<'a>(
     operation: Option<(ProcessId, u64)>,
-    sink: &mut Fanout<'_>,
+    sink: &mut Fanout<'a>,
+    render: impl FnOnce(&mut Fanout<'a>),
 ) {
     if let Some(operation) = operation {
         sink.refuses(operation);
     }
-    refused(origin, refusal, sink);
+    render(sink);
     sink.has_refused();
 }
 

@@ -166,9 +166,14 @@ fn delivery_to(delivery: &Delivery) -> wire::Delivery {
         Delivery::PresenceDump { to } => Thing::PresenceDump(wire::PresenceDump { to: to.0 }),
         Delivery::Passing(message) => Thing::Passing(passing_to(message)),
         Delivery::Relay(relayed) => Thing::Relay(relayed_to(relayed)),
-        Delivery::Answer { origin, answer } => Thing::Answer(wire::Answered {
+        Delivery::Answer {
+            origin,
+            answer,
+            operation,
+        } => Thing::Answer(wire::Answered {
             origin: Some(origin_to(origin)),
             answer: Some(answer_to(answer)),
+            operation: operation.map(name_to),
         }),
         Delivery::Refused {
             origin,
@@ -179,8 +184,9 @@ fn delivery_to(delivery: &Delivery) -> wire::Delivery {
             refusal: Some(refusal_to(refusal)),
             operation: operation.map(name_to),
         }),
-        Delivery::NotJoined { origin } => Thing::NotJoined(wire::NotJoined {
+        Delivery::NotJoined { origin, operation } => Thing::NotJoined(wire::NotJoined {
             origin: Some(origin_to(origin)),
+            operation: operation.map(name_to),
         }),
         Delivery::Probe(probe) => Thing::Probe(probe_to(probe)),
         Delivery::Forget => Thing::Forget(wire::Forget {}),
@@ -213,6 +219,7 @@ fn delivery_from(delivery: wire::Delivery) -> Result<Delivery, Error> {
         Thing::Answer(answered) => Delivery::Answer {
             origin: Arc::new(origin_from(answered.origin)?),
             answer: Box::new(answer_from(answered.answer)?),
+            operation: answered.operation.map(name_from).transpose()?,
         },
         Thing::Refused(refused) => Delivery::Refused {
             origin: Arc::new(origin_from(refused.origin)?),
@@ -221,6 +228,7 @@ fn delivery_from(delivery: wire::Delivery) -> Result<Delivery, Error> {
         },
         Thing::NotJoined(not) => Delivery::NotJoined {
             origin: Arc::new(origin_from(not.origin)?),
+            operation: not.operation.map(name_from).transpose()?,
         },
         Thing::Probe(probe) => Delivery::Probe(probe_from(probe)?),
         Thing::Forget(_) => Delivery::Forget,

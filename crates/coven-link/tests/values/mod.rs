@@ -159,6 +159,7 @@ fn deliveries(r: &mut Random) -> Vec<Delivery> {
         },
         Delivery::NotJoined {
             origin: Arc::new(core::origin(r)),
+            operation: r.maybe(|r| (process(r), r.next())),
         },
         Delivery::Probe(Probe {
             session: core::session(r),
@@ -176,6 +177,7 @@ fn deliveries(r: &mut Random) -> Vec<Delivery> {
         all.push(Delivery::Answer {
             origin: Arc::new(core::origin(r)),
             answer: Box::new(answer),
+            operation: r.maybe(|r| (process(r), r.next())),
         });
     }
     all

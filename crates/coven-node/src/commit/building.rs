@@ -91,7 +91,7 @@ impl Building {
 /// overtake it.
 fn told(delivery: &Delivery) -> Option<SmolStr> {
     match delivery {
-        Delivery::Answer { origin, .. } | Delivery::NotJoined { origin } => {
+        Delivery::Answer { origin, .. } | Delivery::NotJoined { origin, .. } => {
             Some(origin.group.0.clone())
         }
         _ => None,
