@@ -3,7 +3,8 @@
 //! A plan from what is seen; safety is the store's epoch check alone, so that a plan may be wrong. Nodes tell which shards
 //! they own; one that no living node names is free, and its preferred node claims it at once. The next in rank waits, so
 //! that they do not race, and does it if the first does not: the preference is never trusted. A shard that an operator has
-//! moved prefers its new node.
+//! moved prefers its new node. A node that has just come cannot judge anybody dead ([`crate::judge`]): nobody waits for it to
+//! claim what a dead one has left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Limits {
     pub calm: Duration,
     /// Shards given up for balance per second.
     pub per_second: u32,
+    /// How long a node has to be there until it may judge others dead: the life of a session.
+    pub ripe: Duration,
     /// Shards claimed at a time.
     pub claims: usize,
     /// Shards given up at a time: few, since each is without an owner until all of them are released.
@@ -38,7 +41,8 @@ impl Default for Limits {
             retry: Duration::from_secs(1),
             calm: Duration::from_secs(10),
             per_second: 16,
-            claims: 128,
+            ripe: Duration::from_secs(6),
+            claims: 512,
             releases: 16,
         }
     }
@@ -78,6 +82,10 @@ pub struct Claims {
     free: BTreeMap<ShardId, Moment>,
     /// Until when a shard is left alone.
     refused: BTreeMap<ShardId, Moment>,
+    /// Who was last seen to have a shard, if not this node.
+    owners: BTreeMap<ShardId, ProcessId>,
+    /// Since when a node is there.
+    known: BTreeMap<ProcessId, Moment>,
     candidates: Vec<Candidate>,
     /// When nodes came or went last.
     changed: Moment,
@@ -95,6 +103,8 @@ impl Claims {
             limits,
             free: BTreeMap::new(),
             refused: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            known: BTreeMap::new(),
             candidates: Vec::new(),
             changed: Moment::default(),
             balanced: Moment::default(),
@@ -180,12 +190,26 @@ impl Claims {
         if self.refused.contains_key(&shard) {
             return false;
         }
-        let ranks = self.rank_of(shard, view.sight);
+        let mut ranks = self.rank_of(shard, view.sight);
+        if self.is_of_dead(shard, view.sight) {
+            ranks.sort_by_key(|process| !self.is_ripe(*process, view.now));
+        }
         let Some(rank) = ranks.iter().position(|process| *process == self.me) else {
             return false;
         };
         let delay = self.limits.rank_delay * u32::try_from(rank).unwrap_or(u32::MAX);
         view.now.since(since) >= delay
+    }
+
+    /// Whether its last owner has not released it, but is gone.
+    fn is_of_dead(&self, shard: ShardId, sight: &Sight) -> bool {
+        let owner = self.owners.get(&shard);
+        owner.is_some_and(|owner| sight.of(*owner).is_none())
+    }
+
+    fn is_ripe(&self, process: ProcessId, now: Moment) -> bool {
+        let since = self.known.get(&process);
+        since.is_some_and(|since| now.since(*since) >= self.limits.ripe)
     }
 
     /// Takes in what is seen.
@@ -195,11 +219,20 @@ impl Claims {
             self.candidates = candidates;
             self.changed = view.now;
         }
+        self.known
+            .retain(|process, _| view.sight.of(*process).is_some());
+        for candidate in &self.candidates {
+            self.known.entry(candidate.process).or_insert(view.now);
+        }
         self.refused.retain(|_, until| *until > view.now);
         let mut taken = ShardSet::default();
         for seen in &view.sight.sessions {
             if seen.member.process != self.me {
                 taken.extend(&seen.member.owned);
+                let owned = seen.member.owned.iter();
+                let owner = seen.member.process;
+                self.owners
+                    .extend(owned.map(|shard| (ShardId(shard.0), owner)));
             }
         }
         for shard in (0..self.shards).map(ShardId) {

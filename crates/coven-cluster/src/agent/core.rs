@@ -302,12 +302,18 @@ impl Core {
     pub(super) fn publish(&mut self, has_something: bool, unlinked: Vec<crate::ProcessId>) {
         let draining = self.is_draining();
         let drained = draining && !has_something;
+        // Where the process ends with it, that is logged by who ends it.
+        let is_alone = self.stop.is_none();
         if draining && !self.health.draining {
-            info!(event = "draining", "this process gives up what it has");
+            if is_alone {
+                info!(event = "draining", "this process gives up what it has");
+            }
             self.say(Event::Draining);
         }
         if drained && !self.health.drained {
-            info!(event = "drained", "this process has given up what it had");
+            if is_alone {
+                info!(event = "drained", "this process has given up what it had");
+            }
             self.say(Event::Drained);
         }
         self.health.session = self.valid();

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coven_core::Epoch;
 use coven_store::registry::{Request, Role, Sight};
 use coven_store::{ChannelKey, Error, SessionId, Store};
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::core::Core;
 use super::{Event, Handle, Options, Take};
@@ -18,6 +19,9 @@ use crate::leases::Unreached;
 use crate::rendezvous::{Thing, ranking};
 use crate::session::Change;
 use crate::{ProcessId, ShardId};
+
+/// A session that ends so soon unless it is renewed is looked at more often: others wait for what its process has.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 /// What an agent does with a node; `coven-node`'s handle has it all.
 pub trait NodeControl: Send + Sync + 'static {
@@ -88,7 +92,7 @@ pub struct NodeAgent<C> {
 enum Done {
     Resumed(SessionId),
     Claimed(Claimed),
-    GaveUp(Vec<ShardId>),
+    GaveUp(ShardId),
     /// It was asked for, or could not be.
     HandedOver(ShardId, ProcessId, bool),
     Told,
@@ -148,7 +152,7 @@ impl<C: NodeControl> NodeAgent<C> {
             if self.core.is_over(has_something) {
                 break;
             }
-            let hurry = !self.tasks.is_empty() || self.is_draining_somewhere();
+            let hurry = !self.tasks.is_empty() || self.is_anybody_leaving();
             self.rest(hurry).await;
         }
         self.control.suspend();
@@ -156,17 +160,22 @@ impl<C: NodeControl> NodeAgent<C> {
         self.core.end().await;
     }
 
-    /// Waits until the next poll is due. A drain goes on meanwhile: as shards are given up, others follow, or a node of a
-    /// thousand shards would take that many polls.
+    /// Waits until the next poll is due. What is done meanwhile is told at once, since others wait for it, and more is begun: a
+    /// drain of a thousand shards would else take that many polls.
     async fn rest(&mut self, hurry: bool) {
         let due = self.core.due(hurry);
         loop {
-            let draining = self.core.is_draining();
             tokio::select! {
                 _asked = self.core.pause_until(due) => return,
-                Some(done) = self.tasks.join_next(), if draining => {
-                    self.done(done);
-                    self.act();
+                Some(done) = self.tasks.join_next() => {
+                    let mut is_news = self.done(done);
+                    while let Some(done) = self.tasks.try_join_next() {
+                        is_news |= self.done(done);
+                    }
+                    if is_news {
+                        self.tell().await;
+                        self.act();
+                    }
                 }
             }
         }
@@ -274,11 +283,12 @@ impl<C: NodeControl> NodeAgent<C> {
                 Done::Claimed(claimed)
             });
         }
-        if !give_up.is_empty() {
+        // Each for itself: it is told of as soon as it is released.
+        for shard in give_up {
             let control = Arc::clone(&self.control);
             self.tasks.spawn(async move {
-                control.give_up(give_up.clone()).await;
-                Done::GaveUp(give_up)
+                control.give_up(vec![shard]).await;
+                Done::GaveUp(shard)
             });
         }
     }
@@ -314,16 +324,16 @@ impl<C: NodeControl> NodeAgent<C> {
         }
     }
 
-    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    /// Takes in what a task has done. Tells whether more may follow from it: what was only said is said again with a poll.
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) -> bool {
+        let is_news = !matches!(done, Ok(Done::Told | Done::HandedOver(..)));
         match done {
             Ok(Done::Resumed(session)) => self.resumed(session),
             Ok(Done::Claimed(claimed)) => self.claimed(claimed),
-            Ok(Done::GaveUp(shards)) => {
-                info!(count = shards.len(), "shards are given up");
-                for shard in shards {
-                    self.busy.remove(&shard);
-                    self.core.say(Event::GaveUp(shard));
-                }
+            Ok(Done::GaveUp(shard)) => {
+                info!(shard = shard.0, "a shard is given up");
+                self.busy.remove(&shard);
+                self.core.say(Event::GaveUp(shard));
             }
             Ok(Done::HandedOver(shard, newer, false)) => {
                 self.handed_over.remove(&(shard, newer));
@@ -336,6 +346,7 @@ impl<C: NodeControl> NodeAgent<C> {
                 }
             }
         }
+        is_news
     }
 
     /// A session is taken up. If there is another by now, that one is next.
@@ -358,6 +369,10 @@ impl<C: NodeControl> NodeAgent<C> {
                     info!(event = "shard-claimed", shard = shard.0, epoch = epoch.0);
                     self.heard(*shard, *epoch);
                     self.core.say(Event::Claimed(*shard));
+                }
+                // Another node was first.
+                Err(error @ Error::Held { .. }) => {
+                    debug!(shard = shard.0, %error, "a claim was refused");
                 }
                 Err(error) => warn!(shard = shard.0, %error, "a claim was refused"),
             }
@@ -389,11 +404,14 @@ impl<C: NodeControl> NodeAgent<C> {
         !self.busy.is_empty() || !self.control.owned().is_empty()
     }
 
-    /// Somebody gives shards up, which others are to take soon.
-    fn is_draining_somewhere(&self) -> bool {
+    /// Somebody gives shards up, or may be dead: others are to take them soon.
+    fn is_anybody_leaving(&self) -> bool {
         self.core.sight.as_ref().is_some_and(|sight| {
-            let mut members = sight.sessions.iter().map(|seen| &seen.member);
-            members.any(|member| member.draining && !member.owned.is_empty())
+            let mut others = sight
+                .sessions
+                .iter()
+                .filter(|it| !it.member.owned.is_empty());
+            others.any(|it| it.member.draining || it.remaining < OVERDUE)
         })
     }
 }

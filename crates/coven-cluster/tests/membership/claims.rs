@@ -91,6 +91,32 @@ fn what_a_living_node_names_is_not_claimed() {
 }
 
 #[test]
+fn nobody_waits_for_a_node_that_cannot_judge_to_claim_what_a_dead_one_has_left() {
+    let all: Vec<u16> = (0..SHARDS).collect();
+    let mut node = Node::new(1);
+    node.plan(at(0.0), &nodes(&[(1, &[]), (2, &all)]));
+    // Node 2 was killed, and node 3 has come in its place.
+    node.plan(at(7.0), &nodes(&[(1, &[]), (2, &all), (3, &[])]));
+    let gone = nodes(&[(1, &[]), (3, &[])]);
+    let claim = node.plan(at(10.0), &gone).claim;
+    assert_eq!(
+        claim.len(),
+        usize::from(SHARDS),
+        "node 3 has watched for 3 s only"
+    );
+    // Where it was released, node 3 takes its part as well.
+    let mut node = Node::new(1);
+    node.plan(at(0.0), &nodes(&[(1, &[]), (2, &all)]));
+    let released = nodes(&[(1, &[]), (2, &[]), (3, &[])]);
+    assert_eq!(node.plan(at(7.0), &released).claim, ranked(1, 0, 3));
+    // After a while it is as good as any.
+    let mut node = Node::new(1);
+    node.plan(at(0.0), &nodes(&[(1, &[]), (2, &all), (3, &[])]));
+    let claim = node.plan(at(7.0), &gone).claim;
+    assert!(claim.len() < usize::from(SHARDS), "{claim:?}");
+}
+
+#[test]
 fn what_is_under_way_is_not_planned_again() {
     let sight = nodes(&[(1, &[])]);
     let mut node = Node::new(1);
