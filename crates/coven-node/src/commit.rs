@@ -9,38 +9,32 @@
 //! The one task of the pipeline waits for nobody: front-ends that are slow wait in `commit/gate.rs`, a store that refuses
 //! is tried again by `commit/mend.rs`. In a cluster a commit of which nothing is known is held instead (`commit/held.rs`).
 
+mod answers;
 mod building;
+mod claims;
 mod gate;
 mod held;
 mod mend;
+mod request;
 mod tail;
 
 use crate::acks::Owed;
-use crate::actor::Room;
 use crate::convert;
-use crate::directory::Listed;
-use crate::fronts::Seats;
-use crate::holding::SeatNo;
-use crate::quota::{self, Owner};
+use crate::quota;
 use crate::shared::Shared;
-use crate::table::ChannelAcks;
+use answers::{Answer, Awaited, InFlight, answered};
 use building::{Building, ToEnd};
 use coven_cluster::trace::Span;
-use coven_cluster::{Channel, Delivery, OperationId, Output, ShardId};
-use coven_core::{Condition, ErrorType, Origin, Refusal, Sequence};
-use coven_store::{
-    Commit, CommitNumber, Entry, Epoch, Error, Outcome, Ownership, Pending, Receipts, SessionId,
-    TimerChange, fail,
-};
+use coven_cluster::{Channel, Delivery, Output, ShardId};
+use coven_core::{Condition, ErrorType, Refusal, Sequence};
+use coven_store::{Commit, CommitNumber, Epoch, Error, Receipts, SessionId, fail};
 use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
-use smol_str::SmolStr;
+use request::Part;
+pub(crate) use request::{Progress, Request};
 use std::collections::{BTreeSet, VecDeque};
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -54,127 +48,6 @@ const MOST_IN_FLIGHT: usize = 16 * IN_FLIGHT;
 const SLOW: Duration = Duration::from_millis(500);
 /// Requests taken at a time.
 const BATCH: usize = 512;
-
-/// What a channel wants to have committed, and sent after that.
-#[derive(Debug)]
-pub(crate) struct Request {
-    pub(crate) channel: Channel,
-    /// Under which it is said.
-    pub(crate) epoch: coven_core::Epoch,
-    /// Of the shard, when the actor was made: what one of an earlier ownership wants is void.
-    pub(crate) tenure: u64,
-    /// Counts the states of the actor: those before the latest reset are void.
-    pub(crate) generation: u32,
-    /// The sequence before the first entry.
-    pub(crate) expected: Sequence,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) outcomes: Vec<Outcome>,
-    pub(crate) timer: TimerChange,
-    pub(crate) deliveries: Vec<Delivery>,
-    /// To whom they go.
-    pub(crate) to: Seats,
-    /// The roster that goes before them, to those of them that lack it.
-    pub(crate) base: Option<(Box<Delivery>, Vec<SeatNo>)>,
-    /// What is acknowledged of the channel.
-    pub(crate) acks: ChannelAcks,
-    /// The operation of a remote link that this came of.
-    pub(crate) operation: Option<OperationId>,
-    /// It is a read or a passing command: done when its answer leaves.
-    pub(crate) is_passing: bool,
-    /// What the directory says of the channel once this is durable.
-    pub(crate) listing: Option<Box<Listed>>,
-    /// Who owns the channel then, or no longer.
-    pub(crate) owners: Vec<Owner>,
-    /// The commit ends with another output of the channel: that one, not this, is what its acknowledgement stands for.
-    pub(crate) more_follows: bool,
-    /// Who is to be told when it could not be done.
-    pub(crate) origin: Option<Arc<Origin>>,
-    /// Answered when all before it is durable and sent.
-    pub(crate) barrier: Option<oneshot::Sender<()>>,
-    /// How far the operation is that it comes from.
-    pub(crate) progress: Progress,
-}
-
-/// How far an operation is on its way; for telemetry only.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// When the node took it.
-    pub(crate) taken: Option<Instant>,
-    /// From its decision until it is durable.
-    pub(crate) span: Option<Span>,
-}
-
-impl Request {
-    /// Only deliveries, behind all that came before.
-    pub(crate) fn output(room: &Room, to: Seats, deliveries: Vec<Delivery>) -> Self {
-        Self {
-            channel: room.channel.clone(),
-            epoch: room.epoch,
-            tenure: room.tenure,
-            generation: room.generation,
-            to,
-            base: None,
-            acks: Arc::clone(&room.acks),
-            operation: None,
-            is_passing: false,
-            expected: Sequence(0),
-            entries: Vec::new(),
-            outcomes: Vec::new(),
-            timer: TimerChange::Keep,
-            deliveries,
-            listing: None,
-            owners: Vec::new(),
-            more_follows: false,
-            origin: None,
-            barrier: None,
-            progress: Progress::default(),
-        }
-    }
-
-    const fn writes(&self) -> bool {
-        !self.entries.is_empty() || !self.outcomes.is_empty()
-    }
-}
-
-/// What of a request waits for its commit.
-#[derive(Debug)]
-struct Part {
-    channel: Channel,
-    epoch: coven_core::Epoch,
-    generation: u32,
-    deliveries: Vec<Delivery>,
-    to: Seats,
-    base: Option<(Box<Delivery>, Vec<SeatNo>)>,
-    acks: ChannelAcks,
-    operation: Option<OperationId>,
-    is_passing: bool,
-    /// It is part of its commit, and does not only wait for it.
-    writes: bool,
-    /// The group of who is told something that the outcome keeps: its operation is done when that is taken in.
-    addressee: Option<SmolStr>,
-    listing: Option<Box<Listed>>,
-    owners: Vec<Owner>,
-    more_follows: bool,
-    origin: Option<Arc<Origin>>,
-    barrier: Option<oneshot::Sender<()>>,
-    progress: Progress,
-    /// What its records weigh.
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct InFlight {
-    shard: ShardId,
-    /// Under which it was sent: the answer counts only while this is the shard's.
-    epoch: Epoch,
-    number: CommitNumber,
-    sent: Instant,
-    answer: Awaited,
-    events: u64,
-    parts: Vec<Part>,
-    /// As it was sent, where it may have to be sent again.
-    commit: Option<Commit>,
-}
 
 /// A word to the pipeline beside what channels want.
 #[derive(Debug)]
@@ -194,19 +67,6 @@ pub(crate) enum Control {
     Resume(ShardId, oneshot::Sender<()>),
     /// A front-end is detached.
     Detached,
-}
-
-/// What the store is to answer.
-#[derive(Debug)]
-enum Awaited {
-    Commit(Pending<()>),
-    Claim(Pending<Ownership>),
-}
-
-#[derive(Debug)]
-enum Answer {
-    Commit(Result<(), Error>),
-    Claim(Result<Ownership, Error>),
 }
 
 /// A channel whose state was dropped.
@@ -544,62 +404,6 @@ fn last_event(deliveries: &[Delivery]) -> Option<Sequence> {
         _ => None,
     };
     deliveries.iter().rev().find_map(sequence)
-}
-
-impl Part {
-    fn new(request: Request, bytes: usize) -> Self {
-        Self {
-            writes: false,
-            addressee: None,
-            channel: request.channel,
-            epoch: request.epoch,
-            generation: request.generation,
-            deliveries: request.deliveries,
-            to: request.to,
-            base: request.base,
-            acks: request.acks,
-            operation: request.operation,
-            is_passing: request.is_passing,
-            listing: request.listing,
-            owners: request.owners,
-            more_follows: request.more_follows,
-            origin: request.origin,
-            barrier: request.barrier,
-            progress: request.progress,
-            bytes,
-        }
-    }
-
-    fn has_base(&self) -> bool {
-        let is_base = |delivery: &Delivery| matches!(delivery, Delivery::Base { .. });
-        self.base.is_some() || self.deliveries.iter().any(is_base)
-    }
-}
-
-/// Waits for the next answer: of each shard in order, of different shards as they come. Nothing is lost if this is dropped.
-async fn answered(in_flight: &mut VecDeque<InFlight>) -> (usize, Answer) {
-    poll_fn(|context| poll_answers(in_flight, context)).await
-}
-
-fn poll_answers(
-    in_flight: &mut VecDeque<InFlight>,
-    context: &mut Context<'_>,
-) -> Poll<(usize, Answer)> {
-    let mut pending = BTreeSet::new();
-    for (at, it) in in_flight.iter_mut().enumerate() {
-        if pending.contains(&it.shard) {
-            continue;
-        }
-        let answer = match &mut it.answer {
-            Awaited::Commit(answer) => Pin::new(answer).poll(context).map(Answer::Commit),
-            Awaited::Claim(answer) => Pin::new(answer).poll(context).map(Answer::Claim),
-        };
-        match answer {
-            Poll::Ready(answer) => return Poll::Ready((at, answer)),
-            Poll::Pending => pending.insert(it.shard),
-        };
-    }
-    Poll::Pending
 }
 
 async fn due(at: Option<Instant>) {

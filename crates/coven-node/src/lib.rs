@@ -27,6 +27,7 @@ mod quarantine;
 mod quota;
 mod receipts;
 mod reconcile;
+mod reply;
 mod responsible;
 mod seat;
 mod service;

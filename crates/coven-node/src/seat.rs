@@ -170,7 +170,7 @@ async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
         _ => Err(wait()),
     };
     match answer {
-        Ok(answer) => crate::turn::answered(&origin, answer),
+        Ok(answer) => crate::reply::answered(&origin, answer),
         Err(refusal) => Delivery::Refused {
             origin,
             refusal: Box::new(refusal),
