@@ -131,6 +131,12 @@ impl Fence {
         }
     }
 
+    /// Whether the deadline that it was open until has passed without anybody closing it: the process was stopped, or late.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        self.state.until.load(Ordering::Acquire) != 0 && !self.is_open()
+    }
+
     /// The number of the session that it lets through now. What was received under one number may be written under the
     /// same only: a process that was stopped for long has another session before it knows it (IL-23).
     #[must_use]
@@ -156,8 +162,11 @@ mod tests {
         assert!(!fence.is_open());
         fence.set(clock.now() + Duration::from_secs(6));
         assert!(fence.clone().is_open());
+        assert!(!fence.has_passed());
         tokio::time::advance(Duration::from_secs(6)).await;
-        assert!(!fence.is_open());
+        assert!(!fence.is_open() && fence.has_passed());
+        fence.close();
+        assert!(!fence.has_passed(), "that is known");
         assert!(Fence::open().is_open());
     }
 

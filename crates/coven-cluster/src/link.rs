@@ -204,9 +204,9 @@ pub enum ToFront {
         /// The operation's number.
         n: u64,
     },
-    /// All that commands up to `n` led to is acknowledged: they are not sent again (design §3.6). Where `n` is a read or
-    /// a passing command ([`Operation::is_passing`]), this is about it alone, and follows when its answer is on its way;
-    /// no other word is about those.
+    /// Commands up to `n` are done, and not sent again (design §3.6): their events are durable, and owed by the journal; what
+    /// their senders are told alone, refusals and answers, is acknowledged. Where `n` is a read or a passing command
+    /// ([`Operation::is_passing`]), this is about it alone, and follows its answer; no other word is about those.
     Done {
         /// The channel.
         channel: Channel,

@@ -157,11 +157,17 @@ impl Operations {
         }
     }
 
-    /// A node owns shards no more.
+    /// A node owns shards no more. What was sent there and not answered goes to the next owner, also if that is the same node:
+    /// it may have dropped it with the shard.
     pub fn released(&mut self, node: ProcessId, shards: &[(ShardId, Epoch)], now: Instant) {
         for (id, epoch) in shards {
             let shard = self.shards.entry(*id).or_default();
-            shard.disown(node, *epoch, now);
+            if shard.disown(node, *epoch, now) {
+                let entries = shard.lines.values_mut().flatten();
+                for entry in entries.filter(|entry| !entry.operation.is_passing()) {
+                    entry.with.take_if(|with| *with == node);
+                }
+            }
         }
     }
 
@@ -442,13 +448,15 @@ impl Operations {
 }
 
 impl Shard {
-    /// The node says that it does not own it, as of an epoch.
-    fn disown(&mut self, node: ProcessId, epoch: Epoch, now: Instant) {
-        if self.owner == Some(node) && epoch >= self.epoch {
+    /// The node says that it does not own it, as of an epoch. Tells whether that is the newest that is known.
+    fn disown(&mut self, node: ProcessId, epoch: Epoch, now: Instant) -> bool {
+        let is_news = epoch >= self.epoch;
+        if self.owner == Some(node) && is_news {
             self.owner = None;
             self.ownerless = Some(now);
         }
         self.epoch = self.epoch.max(epoch);
+        is_news
     }
 }
 

@@ -192,6 +192,11 @@ impl Acks {
         }
     }
 
+    /// What each connection has acknowledged.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&SmolStr, LeaseNumber, Place)> {
+        self.by.iter().map(|(of, lease, at)| (of, *lease, *at))
+    }
+
     /// Whether output is owed to any connection.
     pub(crate) fn owes(&self, connections: &[SmolStr]) -> bool {
         self.least(connections).commit < self.marked

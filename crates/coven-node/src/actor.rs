@@ -35,6 +35,8 @@ pub(crate) enum Message {
     Resend(SeatNo),
     /// Other front-ends hold connections of the space: those that are owed anything get it.
     Meet,
+    /// What could not be sent again is tried once more.
+    Again,
     /// The shard has a new epoch: what is owed is sent again under it.
     Renew,
     /// The shard is given up, or another's: leave memory. `settle`: when all that was decided is durable.
@@ -197,7 +199,10 @@ impl ChannelActor {
             }
             Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
             Message::Resend(seat) => Box::pin(room.resend(seat)).await,
-            Message::Meet => Box::pin(room.meet()).await,
+            Message::Meet => {
+                Box::pin(room.meet()).await;
+            }
+            Message::Again => Box::pin(room.again()).await,
             Message::Renew => Box::pin(room.renew()).await,
             Message::ForgetProcess(process) => room.outcomes.forget(process),
             Message::Load(done) => Box::pin(room.taken_up(done)).await,

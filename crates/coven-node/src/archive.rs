@@ -62,6 +62,11 @@ pub(crate) async fn spawn_read(
             Ok(()) => read(&shared, &channel, &key, &query, answer).await,
             Err(_) => Err(wait()),
         };
+        // Meanwhile somebody else may own the channel, and have gone on (design §5.1).
+        let answer = answer.and_then(|answer| match shared.shards.is_suspended(channel.shard()) {
+            true => Err(wait()),
+            false => Ok(answer),
+        });
         let delivery = match answer {
             Ok(answer) => Delivery::Answer {
                 origin,

@@ -4,7 +4,7 @@
 //! anything, at once: base and journal, and the refusals and answers that nobody has acknowledged (design §5.7, 5.8; IL-10). Nothing is
 //! sent to one that lacks what it builds on.
 
-use crate::actor::{Room, Soundness};
+use crate::actor::{Message, Room, Soundness};
 use crate::commit::Request;
 use crate::fronts::{Seats, View};
 use crate::holding::SeatNo;
@@ -17,8 +17,12 @@ use coven_proto::decode_outcome;
 use coven_store::StoredOutcome;
 use smol_str::SmolStr;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::warn;
 
+/// What could not be sent again is tried after this, then after twice as long, and so on.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const MOST_PAUSE: Duration = Duration::from_secs(5);
 /// Deliveries in one output when the journal is sent again.
 const PAGE: usize = 200;
 
@@ -38,6 +42,10 @@ pub(crate) struct Audience {
     view: Option<Arc<View>>,
     /// Of these: who has the roster, by number and since when it holds what it holds.
     have: Vec<(SeatNo, u64)>,
+    /// How long was waited before the latest attempt to send again that failed.
+    pause: Duration,
+    /// Another attempt is to come.
+    is_due: bool,
 }
 
 impl Audience {
@@ -132,19 +140,50 @@ impl Room {
         }
     }
 
-    /// Front-ends that are new get what the channel owes.
-    pub(crate) async fn meet(&mut self) {
+    /// Front-ends that are new get what the channel owes. Tells whether that went well: if not, nothing may be said to them that
+    /// builds on it.
+    pub(crate) async fn meet(&mut self) -> bool {
         self.note_epoch();
         let view = self.view();
         if self.audience.is_complete(&view) {
-            return;
+            return true;
         }
         self.audience.see(&view);
         let lacking = self.audience.lacking();
         if lacking.is_empty() || !self.owes() {
+            return true;
+        }
+        self.resend_to(lacking.into()).await
+    }
+
+    /// What could not be sent again is sent now, if anybody still waits for it.
+    pub(crate) async fn again(&mut self) {
+        self.audience.is_due = false;
+        self.note_epoch();
+        let view = self.view();
+        self.audience.see(&view);
+        let lacking = self.audience.lacking();
+        if !lacking.is_empty() {
+            self.resend_to(lacking.into()).await;
+        }
+    }
+
+    /// Tries once more in a while to send again: nobody else asks for it (IL-28).
+    fn try_again(&mut self) {
+        if std::mem::replace(&mut self.audience.is_due, true) {
             return;
         }
-        self.resend_to(lacking.into()).await;
+        let pause = (self.audience.pause * 2).clamp(FIRST_PAUSE, MOST_PAUSE);
+        self.audience.pause = pause;
+        let (shared, channel) = (Arc::clone(&self.shared), self.channel.clone());
+        let acks = Arc::clone(&self.acks);
+        self.shared.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let mailbox = shared.table.get(&channel);
+            if let Some(mailbox) = mailbox.filter(|it| Arc::ptr_eq(&it.acks, &acks)) {
+                mailbox.tell(Message::Again);
+            }
+        });
     }
 
     /// The roster as it is before the events, for those who lack it.
@@ -190,16 +229,17 @@ impl Room {
         }
     }
 
-    async fn resend_to(&mut self, to: Seats) {
+    /// Tells whether the store gave what is to be sent; if not, it is tried again.
+    async fn resend_to(&mut self, to: Seats) -> bool {
         self.settle().await;
         self.note_epoch();
         let view = self.view();
         self.audience.see(&view);
         if matches!(self.condition, Soundness::Quarantined) {
             // There is nothing to send; but errors go out only to connections that do not wait for anything.
-            return self
-                .page(&to, base(Roster::default(), Vec::new()), false)
-                .await;
+            let nothing = base(Roster::default(), Vec::new());
+            self.page(&to, nothing, false).await;
+            return true;
         }
         match load::load(&self.shared, &self.channel).await {
             Ok(stored) => {
@@ -211,8 +251,15 @@ impl Room {
                     outcomes: stored.outcomes,
                 };
                 self.send_again(owed, to).await;
+                self.audience.pause = Duration::ZERO;
+                true
             }
-            Err(error) => warn!(channel = %self.channel, %error, "cannot send again yet"),
+            Err(error) => {
+                warn!(channel = %self.channel, %error, "cannot send again yet");
+                self.audience.lack(&to);
+                self.try_again();
+                false
+            }
         }
     }
 
@@ -279,6 +326,12 @@ impl Room {
 }
 
 impl Audience {
+    /// These lack it.
+    fn lack(&mut self, seats: &Seats) {
+        self.have
+            .retain(|(no, _)| !seats.iter().any(|seat| seat.no == *no));
+    }
+
     /// These have it from now on.
     fn now_have(&mut self, seats: &Seats) {
         let Some(view) = self.view.clone() else {

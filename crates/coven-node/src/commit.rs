@@ -28,6 +28,7 @@ use coven_cluster::trace::Span;
 use coven_cluster::{Channel, Delivery, Output, ShardId};
 use coven_core::{Condition, ErrorType, Refusal, Sequence};
 use coven_store::{Commit, CommitNumber, Epoch, Error, Receipts, SessionId, fail};
+pub(crate) use gate::weight;
 use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;

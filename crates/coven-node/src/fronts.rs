@@ -24,6 +24,8 @@ use tracing::warn;
 const WORDS: usize = 4096;
 /// Words that may wait for one front-end: two for each of the operations that its table holds (`coven_cluster::operations`).
 const MOST_WORDS: usize = 2 * coven_cluster::operations::OPERATIONS;
+/// About so many bytes of answers may wait for one front-end.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// A [`FrontLink`] behind a pointer.
 pub(crate) trait Front: std::fmt::Debug + Send + Sync {
@@ -65,20 +67,23 @@ struct Words {
     waiting: Mutex<VecDeque<ToFront>>,
     /// How many of them carry output.
     outputs: AtomicUsize,
+    /// About what these weigh.
+    bytes: AtomicUsize,
     some: Notify,
 }
 
 impl Words {
     /// Puts a word behind the others; tells whether more wait than may.
     fn push(&self, word: ToFront) -> bool {
-        let is_output = usize::from(matches!(word, ToFront::Output(_)));
+        let (is_output, weight) = weight(&word);
         let outputs = self.outputs.fetch_add(is_output, Ordering::Relaxed) + is_output;
+        let bytes = self.bytes.fetch_add(weight, Ordering::Relaxed) + weight;
         let mut waiting = self.lock();
         waiting.push_back(word);
         let count = waiting.len();
         drop(waiting);
         self.some.notify_one();
-        outputs > WORDS || count > MOST_WORDS
+        outputs > WORDS || count > MOST_WORDS || bytes > MOST_BYTES
     }
 
     async fn next(&self) -> ToFront {
@@ -86,8 +91,9 @@ impl Words {
             let word = self.lock().pop_front();
             match word {
                 Some(word) => {
-                    let is_output = usize::from(matches!(word, ToFront::Output(_)));
+                    let (is_output, weight) = weight(&word);
                     self.outputs.fetch_sub(is_output, Ordering::Relaxed);
+                    self.bytes.fetch_sub(weight, Ordering::Relaxed);
                     return word;
                 }
                 None => self.some.notified().await,
@@ -97,6 +103,14 @@ impl Words {
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<ToFront>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a word carries output, and about what that weighs.
+fn weight(word: &ToFront) -> (usize, usize) {
+    match word {
+        ToFront::Output(output) => (1, crate::commit::weight(&output.deliveries)),
+        _ => (0, 0),
     }
 }
 
@@ -153,6 +167,11 @@ impl SeatState {
             warn!(process = %format_args!("{:032x}", self.process.0), "a front-end does not listen: detached");
             self.gone.cancel();
         }
+    }
+
+    /// Whether so many bytes wait for it.
+    pub(crate) fn is_behind(&self, bytes: usize) -> bool {
+        !self.gone.is_cancelled() && self.queued.load(Ordering::Relaxed) > bytes
     }
 
     /// Whether so many words wait that nothing more is taken from it.
@@ -311,13 +330,6 @@ impl Fronts {
     /// Whether a lease is the newest of its connection.
     pub(crate) fn is_newest(&self, connection: &SmolStr, lease: LeaseNumber) -> bool {
         self.lock().holding.is_newest(connection, lease)
-    }
-
-    /// Whether so many bytes wait for one of them.
-    pub(crate) fn is_behind(&self, bytes: usize) -> bool {
-        let inner = self.lock();
-        let mut seats = inner.seats.iter().filter(|seat| !seat.gone.is_cancelled());
-        seats.any(|seat| seat.queued.load(Ordering::Relaxed) > bytes)
     }
 
     fn renew(&self, inner: &Inner) {

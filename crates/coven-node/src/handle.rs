@@ -5,7 +5,7 @@ use crate::ownership::{self, NodeEvent, Take, Where};
 use crate::receipts;
 use crate::seat::Seat;
 use crate::shared::{Health, Shared};
-use coven_cluster::{Channel, FrontLink, ProcessId, ShardId, ToFront};
+use coven_cluster::{Channel, Fence, FrontLink, ProcessId, ShardId, ToFront};
 use coven_core::{ChannelName, Epoch};
 use coven_store::{ChannelKey, Error, SessionId};
 use std::collections::BTreeSet;
@@ -23,6 +23,11 @@ impl Handle {
     #[must_use]
     pub fn health(&self) -> &Health {
         &self.shared.health
+    }
+
+    /// From now on nothing is read past the deadline of this fence, also before anybody has noticed it (design §5.1).
+    pub fn keep_to(&self, fence: Fence) {
+        self.shared.shards.fence(fence);
     }
 
     /// How many channels are in memory.

@@ -9,7 +9,11 @@ use coven_proto::{Outcome, Reply, decode_outcome, encode_outcome};
 use coven_store::{self as store, ProcessId, StoredOutcome};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
+/// How long a front-end is not asked twice to send the same again.
+const ASKED_FOR: Duration = Duration::from_secs(1);
 /// Bytes of a request that are kept with its answer, which may repeat parts of it.
 const MOST_PAYLOAD: usize = 8 * 1024;
 
@@ -17,6 +21,18 @@ const MOST_PAYLOAD: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     by_process: BTreeMap<u128, Known>,
+    missed: Option<Box<Missed>>,
+}
+
+/// What a front-end was asked to send again.
+#[derive(Debug)]
+struct Missed {
+    process: u128,
+    /// All after this.
+    after: u64,
+    /// The newest that came before it.
+    newest: u64,
+    since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +77,25 @@ impl Outcomes {
         } else {
             Verdict::Early(last)
         }
+    }
+
+    /// Whether a front-end is to be asked for what is missing before `n`. Once for all that it had sent: those come in order
+    /// behind the first, and those that it sends again begin anew.
+    pub(crate) fn misses(&mut self, (process, n): (u128, u64), after: u64, now: Instant) -> bool {
+        if let Some(missed) = &mut self.missed {
+            let is_same = missed.process == process && missed.after == after;
+            if is_same && n > missed.newest && now < missed.since + ASKED_FOR {
+                missed.newest = n;
+                return false;
+            }
+        }
+        self.missed = Some(Box::new(Missed {
+            process,
+            after,
+            newest: n,
+            since: now,
+        }));
+        true
     }
 
     /// Notes what came of an operation, to be stored with its commit.
@@ -156,4 +191,23 @@ pub(crate) fn again(outcome: Outcome, (process, n): (u128, u64)) -> Option<Deliv
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn i9_a_front_end_is_asked_once_for_each_time_that_it_has_sent() {
+        let mut outcomes = Outcomes::default();
+        let now = Instant::now();
+        assert!(outcomes.misses((1, 7), 5, now));
+        assert!(!outcomes.misses((1, 8), 5, now));
+        assert!(!outcomes.misses((1, 9), 5, now));
+        assert!(outcomes.misses((1, 8), 5, now), "sent again");
+        assert!(!outcomes.misses((1, 9), 5, now));
+        assert!(outcomes.misses((1, 10), 6, now), "it has gone on");
+        assert!(outcomes.misses((2, 11), 6, now), "another front-end");
+        assert!(outcomes.misses((2, 12), 6, now + ASKED_FOR), "long ago");
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::actor::Message;
 use crate::commit::Control;
+use crate::fronts::SeatState;
 use crate::shared::Shared;
 use crate::{convert, receipts, start};
 use coven_cluster::{Channel, ShardId, ToFront};
@@ -262,6 +263,14 @@ pub(crate) async fn resume(shared: &Arc<Shared>, session: SessionId) {
     }
 }
 
+/// Waits until a front-end has taken most of what is for it.
+async fn pace(seat: &SeatState) {
+    tokio::time::sleep(BETWEEN).await;
+    while seat.is_behind(PACED_BYTES) {
+        tokio::time::sleep(BETWEEN * 10).await;
+    }
+}
+
 impl Shared {
     /// A shard is another's: what is in memory of it is void.
     pub(crate) fn lost(self: &Arc<Self>, shard: ShardId, by: Option<Epoch>) {
@@ -293,15 +302,36 @@ impl Shared {
 
     /// Other front-ends hold connections: channels in memory that owe anything send it to them, a few at a time. The others
     /// do so with their next event.
-    pub(crate) async fn introduce(self: Arc<Self>) {
+    pub(crate) async fn introduce(self: Arc<Self>, seat: Arc<SeatState>) {
         for (count, (_, mailbox)) in self.table.of(|_| true).into_iter().enumerate() {
             if count % MEETINGS == MEETINGS - 1 {
-                tokio::time::sleep(BETWEEN).await;
-                while self.fronts.is_behind(PACED_BYTES) {
-                    tokio::time::sleep(BETWEEN * 10).await;
-                }
+                pace(&seat).await;
             }
             mailbox.tell(Message::Meet);
+        }
+    }
+
+    /// A front-end lacks what channels have sent it: they send it again, a few at a time, or it would be more than may wait
+    /// for it.
+    pub(crate) fn send_again(self: &Arc<Self>, seat: &Arc<SeatState>, mut channels: Vec<Channel>) {
+        channels.retain(|channel| self.shards.takes(channel.shard()));
+        let rest = channels.split_off(channels.len().min(MEETINGS));
+        self.resend(seat, &channels);
+        if rest.is_empty() {
+            return;
+        }
+        let (shared, seat) = (Arc::clone(self), Arc::clone(seat));
+        self.spawn(async move {
+            for some in rest.chunks(MEETINGS) {
+                pace(&seat).await;
+                shared.resend(&seat, some);
+            }
+        });
+    }
+
+    fn resend(self: &Arc<Self>, seat: &SeatState, channels: &[Channel]) {
+        for channel in channels {
+            self.table.tell(self, channel, Message::Resend(seat.no));
         }
     }
 

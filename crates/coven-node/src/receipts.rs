@@ -117,6 +117,31 @@ pub(crate) fn again(shared: &Arc<Shared>) {
     }
 }
 
+/// The store has lost what it had taken of a shard: what is known here is stored anew, or everything would be sent again when
+/// the shard is taken up next.
+pub(crate) fn lost(shared: &Shared, shard: ShardId) {
+    let mut latest = Latest::default();
+    for (channel, mailbox) in shared.table.of(|of| of == shard) {
+        let view = shared.fronts.view(&channel.name().space);
+        let acks = lock(&mailbox.acks);
+        let key = convert::key(&channel);
+        let least = acks.least(&view.connections).commit;
+        latest.sent.insert(key.clone(), CommitNumber(least));
+        for (connection, lease, at) in acks.all() {
+            let connection = ConnectionId(connection.clone());
+            let ack = Acknowledgement {
+                key: key.clone(),
+                connection: connection.clone(),
+                lease,
+                sequence: convert::sequence(at.sequence),
+                commit: CommitNumber(at.commit),
+            };
+            latest.acks.insert((key.clone(), connection), ack);
+        }
+    }
+    shared.unstored.keep(shard, latest);
+}
+
 fn store(shared: &Arc<Shared>, shard: ShardId, mut latest: Latest) {
     if let Some(earlier) = shared.unstored.lock().remove(&shard) {
         latest.put_behind(earlier);

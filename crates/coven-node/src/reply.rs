@@ -12,6 +12,7 @@ use coven_core::{Answer, Condition, Origin, Query, Refusal};
 use coven_proto::Outcome;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 impl Room {
     /// Answers a read.
@@ -150,9 +151,13 @@ impl Room {
 
     /// An operation came before one that it follows: the link sends what is missing, and this one again. Nothing is said
     /// to whoever asked, since it will still be done.
-    pub(crate) fn missing(&self, operation: &Operation, after: u64) {
+    pub(crate) fn missing(&mut self, operation: &Operation, after: u64) {
         let channel = self.channel.clone();
-        if let Some(id) = operation.id {
+        let Some(id) = operation.id else { return };
+        if self
+            .outcomes
+            .misses((id.process, id.n), after, Instant::now())
+        {
             let missing = ToFront::Missing { channel, after };
             self.shared.fronts.tell(id.process, missing);
         }

@@ -118,7 +118,7 @@ impl NodeLink for Seat {
             ToNode::Operation(operation) => self.operation(operation),
             ToNode::Holds(held) => {
                 if shared.fronts.says(&self.state, held) {
-                    shared.spawn(Arc::clone(shared).introduce());
+                    shared.spawn(Arc::clone(shared).introduce(Arc::clone(&self.state)));
                 }
                 Ok(())
             }
@@ -138,11 +138,7 @@ impl NodeLink for Seat {
                 Ok(())
             }
             ToNode::StreamLost { channels, .. } => {
-                let ours = channels.iter().filter(|c| shared.shards.takes(c.shard()));
-                for channel in ours {
-                    let resend = Message::Resend(self.state.no);
-                    shared.table.tell(shared, channel, resend);
-                }
+                shared.send_again(&self.state, channels);
                 Ok(())
             }
         }

@@ -1,8 +1,9 @@
 //! Which shards this node owns, and under which epoch (design §5.2, 5.3). Only says so: who claims and gives up is
 //! [`crate::ownership`], and what is safe is decided by the store's check of the epoch alone (I1).
 
-use coven_cluster::ShardId;
+use coven_cluster::{Fence, ShardId};
 use coven_core::Epoch;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -14,6 +15,8 @@ pub(crate) struct Shards {
     slots: Vec<Slot>,
     /// Since when the node knows that its session may have ended.
     suspended: watch::Sender<Option<Instant>>,
+    /// The deadline of the session, which may have passed before the node knows it.
+    fence: OnceLock<Fence>,
 }
 
 /// One shard.
@@ -61,7 +64,13 @@ impl Shards {
         Self {
             slots: (0..count).map(slot).collect(),
             suspended: watch::Sender::new(None),
+            fence: OnceLock::new(),
         }
+    }
+
+    /// What says when the session ends.
+    pub(crate) fn fence(&self, fence: Fence) {
+        let _set_before = self.fence.set(fence);
     }
 
     /// The epoch under which this node owns a shard; 0 if it does not.
@@ -200,7 +209,9 @@ impl Shards {
     /// Whether the session with which it was claimed may have ended: then nothing is read (IL-29).
     pub(crate) fn is_suspended(&self, shard: ShardId) -> bool {
         let is_stale = |slot: &Slot| slot.is_stale.load(Ordering::Acquire);
-        self.suspended.borrow().is_some() || self.slot(shard).is_some_and(is_stale)
+        self.fence.get().is_some_and(Fence::has_passed)
+            || self.suspended.borrow().is_some()
+            || self.slot(shard).is_some_and(is_stale)
     }
 
     /// Waits until something may be decided for a shard: at most `patience` from when that ended (IL-24). Nothing is decided

@@ -130,13 +130,15 @@ impl Table {
         idle
     }
 
-    /// Channels without an operation for so long.
+    /// Channels without an operation for so long, and with nothing in their mailbox: there it may be this word already.
     pub(crate) fn idle(&self, idle_ms: u64) -> Vec<Arc<Mailbox>> {
         let before = self.now_ms().saturating_sub(idle_ms);
         let mut idle = Vec::new();
         for stripe in &self.stripes {
             let stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
-            let quiet = |m: &&Arc<Mailbox>| m.used.load(Ordering::Relaxed) < before;
+            let quiet = |m: &&Arc<Mailbox>| {
+                m.used.load(Ordering::Relaxed) < before && m.waiting.load(Ordering::Relaxed) == 0
+            };
             idle.extend(stripe.values().filter(quiet).cloned());
         }
         idle

@@ -57,7 +57,9 @@ impl Room {
         if self.is_void() {
             return self.not_owner(operation);
         }
-        self.meet().await;
+        if !self.meet().await {
+            return self.not_taken(operation, wait()).await;
+        }
         self.command(operation, command).await;
     }
 
@@ -84,11 +86,10 @@ impl Room {
             full: None,
             group: coven_core::Group::default(),
         };
-        if !self.may_decide().await || self.is_void() {
+        if !self.may_decide().await || self.is_void() || !self.meet().await {
             let soon = shared::now().plus_ms(RETRY_MS);
             return self.shared.set_timer(&self.channel, Some(soon));
         }
-        self.meet().await;
         let now = shared::now();
         if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
             self.carry_out(decision, now, None, None).await;

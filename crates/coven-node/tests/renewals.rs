@@ -65,7 +65,7 @@ async fn i1_i2_who_comes_back_does_not_go_on_where_another_was_meanwhile() {
     let mut events = node.handle.events();
     another_comes_and_goes(&store).await;
     front.send("coven", HAG, post("ghost"), (4, 3, 0));
-    let lost = tokio::time::timeout(Duration::from_secs(5), events.recv()).await;
+    let lost = tokio::time::timeout(Duration::from_secs(60), events.recv()).await;
     let lost = lost.expect("it goes on").unwrap();
     assert!(matches!(lost, NodeEvent::Lost { shard, .. } if shard == channel("coven").shard()));
     let (deliveries, words) = front.heard_by_now().await;

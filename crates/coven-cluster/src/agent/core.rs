@@ -12,7 +12,7 @@ use super::{Command, Event, Health, Options, Outlet};
 use crate::session::{Change, Session, Suspended};
 
 /// How long an answer of the registry may take: then it counts as not answering.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause between polls while something is under way.
 const HURRY: Duration = Duration::from_millis(50);
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coven_core::Epoch;
-use coven_store::registry::{Request, Role, Sight};
-use coven_store::{ChannelKey, Error, SessionId, Store};
+use coven_store::registry::{Registry, Request, Role, Sight};
+use coven_store::{ChannelKey, Error, Owner, SessionId, Store};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use super::core::Core;
+use super::core::{Core, PATIENCE};
 use super::{Event, Handle, Options, Take};
 use crate::claims::{Claims, Plan, View, candidates};
 use crate::judge::{self, Departed};
@@ -272,9 +272,11 @@ impl<C: NodeControl> NodeAgent<C> {
             let wanted: Vec<_> = claim.iter().map(|shard| (*shard, known(shard))).collect();
             let (control, store) = (Arc::clone(&self.control), Arc::clone(&self.store));
             let (sight, ttl) = (Arc::clone(sight), self.core.options.timing.ttl);
+            let registry = Arc::clone(&self.core.options.registry);
             let own = self.sessions.clone();
             self.tasks.spawn(async move {
-                let mut claimed = look(&*store, wanted, &own, (&sight, ttl)).await;
+                let seen = (&*registry, &*sight, ttl);
+                let mut claimed = look(&*store, wanted, &own, seen).await;
                 let takes = std::mem::take(&mut claimed.1);
                 let mut claimed = claimed.0;
                 if !takes.is_empty() {
@@ -428,15 +430,16 @@ fn newer_node(shard: ShardId, formats: u32, sight: &Sight) -> Option<ProcessId> 
     ranks.first().copied()
 }
 
-/// Reads the tokens of shards; answers what is to be taken of them.
+/// Reads the tokens of shards; answers what is to be taken of them. Who is dead is judged by a sight that is younger than the
+/// tokens: a process may have taken a session since the last one, and its shards with it (IL-29).
 async fn look(
     store: &dyn Store,
     wanted: Vec<(ShardId, Epoch)>,
     own: &BTreeSet<SessionId>,
-    (sight, ttl): (&Sight, std::time::Duration),
+    (registry, sight, ttl): (&dyn Registry, &Sight, Duration),
 ) -> (Claimed, Vec<Take>) {
     let mut claimed = Claimed::default();
-    let mut takes = Vec::new();
+    let mut tokens = Vec::new();
     // All are asked for before the first answer is awaited.
     let reads: Vec<_> = wanted
         .into_iter()
@@ -448,7 +451,24 @@ async fn look(
         if let Some(owner) = owner {
             claimed.heard.push((shard, Epoch(owner.epoch.0)));
         }
-        takes.extend(judge::take(shard, owner, known, own, (sight, ttl)));
+        tokens.push((shard, owner, known));
     }
-    (claimed, takes)
+    let judged = |sight: &Sight| {
+        let take = |(shard, owner, known): &(ShardId, Option<Owner>, Epoch)| {
+            judge::take(*shard, *owner, *known, own, (sight, ttl))
+        };
+        tokens.iter().filter_map(take).collect::<Vec<_>>()
+    };
+    let takes = judged(sight);
+    let is_dead = |take: &Take| {
+        take.judged_dead
+            .is_some_and(|by| !own.contains(&by.session))
+    };
+    if !takes.iter().any(is_dead) {
+        return (claimed, takes);
+    }
+    match tokio::time::timeout(PATIENCE, registry.poll(None)).await {
+        Ok(Ok(sight)) => (claimed, judged(&sight)),
+        _ => (claimed, Vec::new()),
+    }
 }

@@ -362,3 +362,15 @@ fn i9_of_what_is_committed_the_oldest_is_forgotten() {
     assert_eq!((table.committed.count, table.committed.bytes), (0, 0));
     assert!(table.oldest.is_empty());
 }
+
+#[test]
+fn i5_a_node_that_takes_a_shard_back_gets_what_it_may_have_dropped_with_it() {
+    let (mut table, mut out, now) = two_nodes();
+    table.submit(command(), now, &mut out).unwrap();
+    table.submit(read(), now, &mut out).unwrap();
+    let n = out.take().first().unwrap().1;
+    table.released(N0, &owned(9), now);
+    table.owned(N0, &owned(10), &mut out);
+    let again: Vec<u64> = out.take().iter().map(|sent| sent.1).collect();
+    assert_eq!(again, [n], "the command, and not the read");
+}

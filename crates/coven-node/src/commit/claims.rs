@@ -95,6 +95,7 @@ impl Committer {
             let _nobody_waits = resumed.send(());
         }
         if stored < last {
+            line.held.has_lost = true;
             let before = line.tail.bytes();
             let again = line.tail.after(stored, last);
             self.tail_bytes -= before - line.tail.bytes();

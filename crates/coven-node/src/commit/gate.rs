@@ -10,6 +10,7 @@
 use crate::fronts::{SeatState, Seats, Sending};
 use crate::holding::SeatNo;
 use coven_cluster::{Delivery, Output, ShardId, ToFront};
+use coven_core::{Answer, Event, Record};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -173,7 +174,20 @@ pub(crate) fn weight(deliveries: &[Delivery]) -> usize {
     let of = |delivery: &Delivery| match delivery {
         Delivery::Base { roster, .. } => DELIVERY_BYTES * (1 + roster.sessions().len()),
         Delivery::Passing(message) => DELIVERY_BYTES + message.payload.len(),
+        Delivery::Answer { answer, .. } => DELIVERY_BYTES + weight_of(answer),
         _ => DELIVERY_BYTES,
     };
     deliveries.iter().map(of).sum()
+}
+
+/// About what an answer weighs beside that: only pages of the archive are large.
+fn weight_of(answer: &Answer) -> usize {
+    let Answer::Archive(page) = answer else {
+        return 0;
+    };
+    let of = |record: &Arc<Record>| match &record.event {
+        Event::Message(message) => DELIVERY_BYTES + message.payload.len(),
+        _ => DELIVERY_BYTES,
+    };
+    page.entries.iter().map(of).sum()
 }

@@ -44,6 +44,8 @@ pub(super) struct Holding {
     pub(super) pause: Duration,
     /// Told when nothing is on its way any more.
     closing: Option<oneshot::Sender<()>>,
+    /// The store has lost something: acknowledgements as well.
+    pub(super) has_lost: bool,
     /// Told when it was claimed again, or not.
     pub(super) resumed: Option<oneshot::Sender<()>>,
 }
@@ -75,6 +77,7 @@ impl Holding {
             granted: Epoch(0),
             pause: Duration::ZERO,
             closing: None,
+            has_lost: false,
             resumed: None,
         }
     }
@@ -284,6 +287,9 @@ impl Committer {
             held.pause = (held.pause * 2).clamp(FIRST_PAUSE, MOST_PAUSE);
             let at = Instant::now() + held.pause;
             return self.try_at(at, shard);
+        }
+        if std::mem::take(&mut held.has_lost) {
+            crate::receipts::lost(&self.shared, shard);
         }
         let closed = held.closing.take();
         self.say_epoch(shard);

@@ -1,6 +1,6 @@
 //! Nodes of a cluster that share a store, and front-ends that are attached to them.
 
-use super::{Ear, Heard, channel, named, operation};
+use super::{Ear, Heard, PATIENCE, channel, named, operation, until};
 use coven_cluster::link::Acknowledged;
 use coven_cluster::{
     Delivery, Held, LeaseNumber, NodeLink, Output, ProcessId, Request, ShardId, ToFront, ToNode,
@@ -144,25 +144,14 @@ impl Front {
 
     /// All deliveries until one fits, that one included.
     pub(crate) async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
-        let mut all = Vec::new();
-        loop {
-            let output = tokio::time::timeout(Duration::from_secs(90), self.outputs.recv()).await;
-            let output = output
-                .unwrap_or_else(|_| panic!("not among {all:#?}"))
-                .unwrap();
-            let found = output.deliveries.iter().any(&fits);
-            all.extend(output.deliveries);
-            if found {
-                return all;
-            }
-        }
+        until(&mut self.outputs, fits).await
     }
 
     /// All words until one fits, that one included.
     pub(crate) async fn word(&mut self, fits: impl Fn(&ToFront) -> bool) -> Vec<ToFront> {
         let mut all = Vec::new();
         loop {
-            let word = tokio::time::timeout(Duration::from_secs(90), self.words.recv()).await;
+            let word = tokio::time::timeout(PATIENCE, self.words.recv()).await;
             let word = word
                 .unwrap_or_else(|_| panic!("not among {all:#?}"))
                 .unwrap();

@@ -164,18 +164,7 @@ impl Node {
 
     /// All deliveries until one fits, that one included.
     pub(crate) async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
-        let mut all = Vec::new();
-        loop {
-            let output = tokio::time::timeout(Duration::from_secs(60), self.outputs.recv()).await;
-            let output = output
-                .unwrap_or_else(|_| panic!("not among {all:#?}"))
-                .unwrap();
-            let found = output.deliveries.iter().any(&fits);
-            all.extend(output.deliveries);
-            if found {
-                return all;
-            }
-        }
+        until(&mut self.outputs, fits).await
     }
 
     /// Waits until no channel is in memory.
@@ -185,7 +174,7 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let empty = tokio::time::timeout(Duration::from_secs(60), empty).await;
+        let empty = tokio::time::timeout(PATIENCE, empty).await;
         assert!(empty.is_ok(), "channels stay in memory");
     }
 
@@ -326,4 +315,26 @@ pub(crate) fn is_joined(delivery: &Delivery) -> bool {
 
 pub(crate) fn is_destroyed(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Event { record, .. } if matches!(record.event, Event::Destroyed { .. }))
+}
+
+/// Longer than anything takes: only what never comes is waited for so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// All deliveries until one fits, that one included.
+pub(crate) async fn until(
+    outputs: &mut mpsc::Receiver<Output>,
+    fits: impl Fn(&Delivery) -> bool,
+) -> Vec<Delivery> {
+    let mut all = Vec::new();
+    loop {
+        let output = tokio::time::timeout(PATIENCE, outputs.recv()).await;
+        let output = output
+            .unwrap_or_else(|_| panic!("not among {all:#?}"))
+            .unwrap();
+        let found = output.deliveries.iter().any(&fits);
+        all.extend(output.deliveries);
+        if found {
+            return all;
+        }
+    }
 }

@@ -65,6 +65,7 @@ pub async fn start(
         .advertise
         .unwrap_or_else(|| server.address().to_smolstr());
     let options = cluster.agent(registry::Role::Node, address);
+    handle.keep_to(options.fence.clone());
     let (agent, asked) = NodeAgent::new(options, cluster.shards, store, control);
     Ok(Node {
         handle,
