@@ -1,6 +1,6 @@
 //! What runs in a process of coven: the real services, given the simulation's store and network.
 //!
-//! One process is node and front-end ([`alone`]), or it has one of the roles of a cluster ([`crate::roles`]).
+//! One process is node and front-end (`alone`), or it has one of the roles of a cluster ([`crate::roles`]).
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
