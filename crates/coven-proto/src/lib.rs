@@ -1,7 +1,7 @@
 //! Journal records and snapshots as bytes: what `proto/` generates, and the conversions from and to the core's types.
 //!
 //! Owns the formats (design §2, I7): [`encode_event`] and [`decode_event`], [`encode_snapshot`] and [`decode_snapshot`];
-//! which of them may be written is a number, see [`format`].
+//! which of them may be written is a number, see [`mod@format`].
 //! Knows nothing of where the bytes are kept. What links between processes carry of the core's types
 //! converts in [`link`]; the messages around it in `coven-link`.
 
