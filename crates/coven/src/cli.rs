@@ -37,7 +37,7 @@ enum Command {
     },
     /// Asks a node or a front-end of a cluster, or has something done: docs/admin.md.
     Admin(crate::admin::client::Arguments),
-    /// Reads all of the store and says what is damaged; not while the service runs. Takes seconds per gigabyte.
+    /// Reads all of a store in a file and says what is damaged; not while the service runs. Takes seconds per gigabyte.
     CheckStore {
         #[command(flatten)]
         file: ConfigFile,

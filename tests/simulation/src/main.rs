@@ -28,9 +28,15 @@ fn main() -> ExitCode {
     let without = arguments
         .iter()
         .position(|argument| argument == "--without");
+    let is_without = without.is_some();
     let without = without.and_then(|at| Rule::of(arguments.get(at + 1)?));
     let case = arguments.iter().position(|argument| argument == "--case");
+    let is_case = case.is_some();
     let case = case.and_then(|at| Case::of(arguments.get(at + 1)?));
+    if is_without != without.is_some() || is_case != case.is_some() {
+        println!("--without and --case need a name: see tests/simulation/src/rule.rs and case.rs");
+        return ExitCode::from(2);
+    }
     if !os::fix_addresses() {
         println!("note: {DRAWN}");
     }

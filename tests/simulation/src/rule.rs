@@ -1,6 +1,6 @@
 //! Rules that a run can leave out, to see that it goes red without them (docs/adr/009).
 //!
-//!  They are left out where the simulation stands in for the world, so that nothing in the product can be switched off.
+//! They are left out where the simulation stands in for the world, so that nothing in the product can be switched off.
 
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

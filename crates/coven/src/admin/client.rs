@@ -42,7 +42,7 @@ enum Command {
     Fronts,
     /// All shards, and who has them.
     Shards,
-    /// Where a channel is: asked of its owner, with its sequence.
+    /// Where a channel is, and its newest sequence.
     Where {
         /// Its address.
         channel: String,
@@ -71,7 +71,7 @@ enum Command {
         #[command(subcommand)]
         what: Quarantine,
     },
-    /// The newest format is written from now on: no older version can be started again. Refused while one is there.
+    /// The newest format is written from now on: no version that cannot read it can be started again. Refused while one is there.
     FinalizeUpgrade,
 }
 
