@@ -18,7 +18,7 @@ use coven_store::StoredOutcome;
 use smol_str::SmolStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{error, warn};
 
 /// What could not be sent again is tried after this, then after twice as long, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -253,6 +253,11 @@ impl Room {
                 self.send_again(owed, to).await;
                 self.audience.pause = Duration::ZERO;
                 true
+            }
+            Err(error) if !error.may_pass(self.shared.is_cluster) => {
+                error!(event = "quarantined", channel = %self.channel, %error, "what is owed cannot be read");
+                self.quarantine();
+                false
             }
             Err(error) => {
                 warn!(channel = %self.channel, %error, "cannot send again yet");

@@ -33,6 +33,11 @@ impl Error {
         error.is_temporary() || matches!(error, coven_store::Error::Unknown(_))
     }
 
+    /// Whether it may pass by itself, or with another owner of the shard.
+    pub(crate) const fn may_pass(&self, is_cluster: bool) -> bool {
+        self.is_temporary() || (self.is_newer() && is_cluster)
+    }
+
     /// Whether a newer version has to go on (I7).
     pub(crate) const fn is_newer(&self) -> bool {
         matches!(self, Self::Format(coven_proto::Error::Newer))

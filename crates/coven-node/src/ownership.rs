@@ -311,11 +311,18 @@ impl Shared {
         }
     }
 
-    /// A front-end lacks what channels have sent it: they send it again, a few at a time, or it would be more than may wait
-    /// for it.
+    /// A front-end lacks what channels have sent it: they send it again, over a link a few at a time, or it would be more than
+    /// may wait for it.
     pub(crate) fn send_again(self: &Arc<Self>, seat: &Arc<SeatState>, mut channels: Vec<Channel>) {
         channels.retain(|channel| self.shards.takes(channel.shard()));
-        let rest = channels.split_off(channels.len().min(MEETINGS));
+        // The front-end in this process reads on as soon as this returns: nothing that it then hears may come first, since
+        // what is answered meanwhile would be dropped (I5).
+        let at_once = if seat.is_local {
+            channels.len()
+        } else {
+            MEETINGS
+        };
+        let rest = channels.split_off(channels.len().min(at_once));
         self.resend(seat, &channels);
         if rest.is_empty() {
             return;

@@ -50,9 +50,13 @@ impl Room {
         }
     }
 
-    async fn reply(&self, operation: &Operation, answer: Answer) {
+    /// What is passed on to an occupant is rendered by the roster.
+    async fn reply(&mut self, operation: &Operation, answer: Answer) {
         let delivery = answered(&operation.origin, answer);
-        self.send(self.word(operation, delivery)).await;
+        let is_relayed = matches!(delivery, Delivery::Relay(_));
+        let base = is_relayed.then(|| self.base()).flatten();
+        let word = self.word(operation, delivery);
+        self.send(Request { base, ..word }).await;
     }
 
     /// One delivery to whoever asked: an error in its place if what it depends on is not done (I5).

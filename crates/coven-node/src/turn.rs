@@ -394,7 +394,10 @@ fn needs_roster(
     let needs = |output: &Output| {
         matches!(
             output,
-            Output::Sync { .. } | Output::PresenceDump { .. } | Output::Passing(_)
+            Output::Sync { .. }
+                | Output::PresenceDump { .. }
+                | Output::Passing(_)
+                | Output::Relay(_)
         )
     };
     let is_named = operation.is_some_and(|it| it.id.is_some() && !it.is_passing());

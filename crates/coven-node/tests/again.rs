@@ -11,7 +11,7 @@ mod common;
 use common::held::HeldStore;
 use common::{Node, channel, is_destroyed, is_joined, is_message, said};
 use coven_cluster::{Delivery, NodeLink, Output, ToNode};
-use coven_core::{Condition, Service as Policies};
+use coven_core::{Condition, Query, Service as Policies, View};
 use coven_node::Options;
 use coven_store::{Error, MemoryStore};
 use std::sync::Arc;
@@ -33,6 +33,35 @@ fn stream_lost(node: &Node) {
         channels: vec![channel("coven")],
     };
     assert!(node.seat.try_send(lost).is_ok());
+}
+
+/// The front-end in this process reads on as soon as the node has been told: what is asked then is answered behind the roster,
+/// also where many rooms were told of. Without it the front-end would drop the answer.
+#[tokio::test]
+async fn i5_after_a_lost_stream_nothing_is_answered_before_the_roster() {
+    const ROOMS: usize = 150;
+    let mut node = Node::start(Arc::new(MemoryStore::new())).await;
+    let rooms: Vec<String> = (0..ROOMS).map(|n| format!("r{n}")).collect();
+    for room in &rooms {
+        node.join(room, HAG, "hag");
+        node.until(is_joined).await;
+    }
+    let lost = ToNode::StreamLost {
+        connection: "c".into(),
+        channels: rooms.iter().map(|room| channel(room)).collect(),
+    };
+    assert!(node.seat.try_send(lost).is_ok());
+    let last = rooms.last().unwrap();
+    node.ask(last, HAG, Query::Info { view: View::Muc });
+    let of_last = |output: &Output| output.channel.as_ref() == Some(&channel(last));
+    let mut heard: Vec<Delivery> = Vec::new();
+    while !heard.iter().any(answered) {
+        let output = node.outputs.recv().await.unwrap();
+        if of_last(&output) {
+            heard.extend(output.deliveries);
+        }
+    }
+    assert!(is_base(heard.first().unwrap()), "{heard:?}");
 }
 
 /// A front-end can look after other channels in between, and nothing before the last page counts as the commit's output.

@@ -191,7 +191,10 @@ impl Projection {
         if owner != self.owner {
             return;
         }
-        self.pay(stage);
+        // Output without a number is followed by more: the roster is not there yet.
+        if commit > 0 {
+            self.pay(stage);
+        }
         for seat in &mut self.seats {
             let mark = seat.cursor.committed(commit);
             if let (Some(mark), Some(outlet)) = (mark, stage.outlets.get_mut(seat.connection)) {

@@ -4,7 +4,7 @@ use super::{Part, Request};
 use crate::convert;
 use coven_cluster::{Channel, Delivery, ShardId};
 use coven_store::{ChannelCommit, TimerChange};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use smol_str::SmolStr;
 
 /// Bytes of records after which a commit is closed.
@@ -84,6 +84,19 @@ impl Building {
             found.last = last;
         }
         found.at
+    }
+}
+
+/// Parts of several commits leave under the number of the last: of each channel only the last that says something stands for
+/// it, as within one commit.
+pub(super) fn only_last_stands(parts: &mut [Part]) {
+    let mut said = HashSet::new();
+    for part in parts.iter_mut().rev() {
+        if said.contains(&part.channel) {
+            part.more_follows = true;
+        } else if part.writes && !part.deliveries.is_empty() {
+            said.insert(part.channel.clone());
+        }
     }
 }
 

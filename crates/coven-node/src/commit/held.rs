@@ -6,6 +6,7 @@
 //! again over this node's own token, and the store gets what it lacks from the tail, in whole commits (IL-16, 17, 18). Who
 //! finds a higher epoch drops the shard.
 
+use super::building::only_last_stands;
 use super::{Awaited, Building, Committer, InFlight, Line, Part};
 use crate::convert;
 use coven_cluster::ShardId;
@@ -207,7 +208,12 @@ impl Committer {
             info!(event = "store-up", "the store takes commits again");
         }
         coven_store::fail::point("node-after-commit");
-        for part in taken.into_iter().chain(commit.parts) {
+        let mut parts = commit.parts;
+        if !taken.is_empty() {
+            parts.splice(..0, taken);
+            only_last_stands(&mut parts);
+        }
+        for part in parts {
             self.release(part, number.0);
         }
         self.go_on(shard);

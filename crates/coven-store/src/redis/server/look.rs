@@ -35,7 +35,7 @@ pub(super) fn findings(infos: &[String]) -> Result<Findings, Error> {
                 all.warnings.push(warning);
             }
         }
-        let has_replicas = info.number("connected_slaves").is_some_and(|it| it > 0);
+        let has_replicas = info.has_replica();
         all.has_replicas &= has_replicas;
         all.is_bereft |= !has_replicas && info.was_replica();
         all.waits_for_disk &= info.version().is_some_and(|it| it >= (7, 2));
@@ -63,6 +63,12 @@ impl Findings {
 pub(in crate::redis) struct Info<'a>(pub(in crate::redis) &'a str);
 
 impl<'a> Info<'a> {
+    /// Whether a replica follows it: one that is still being given a copy may be a backup, which goes again.
+    fn has_replica(self) -> bool {
+        let mut lines = self.0.lines();
+        lines.any(|line| line.starts_with("slave") && line.contains(",state=online,"))
+    }
+
     fn field(self, name: &str) -> Option<&'a str> {
         let mut lines = self.0.lines();
         let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -157,18 +163,25 @@ mod tests {
         assert_eq!(findings(&[careful]).unwrap().warnings, [""; 0]);
     }
 
+    fn replicas(count: u32, state: &str) -> String {
+        let one = |n| format!("slave{n}:ip=127.0.0.1,port=6379,state={state},offset=1,lag=0\r\n");
+        let lines: String = (0..count).map(one).collect();
+        format!("connected_slaves:{count}\r\n{lines}")
+    }
+
+    /// A backup by `redis-cli --rdb` is such a one: who waited for it would wait for ever once it is gone.
+    #[test]
+    fn what_is_given_a_copy_is_no_replica_yet() {
+        let copied = info("7.0.15", "noeviction", &replicas(1, "send_bulk"));
+        assert!(!findings(&[copied]).unwrap().has_replicas);
+    }
+
     #[test]
     fn the_durability_follows_the_replicas() {
         let of = |slaves: &[u32], asked| {
             let infos: Vec<_> = slaves
                 .iter()
-                .map(|count| {
-                    info(
-                        "7.0.15",
-                        "noeviction",
-                        &format!("connected_slaves:{count}\r\n"),
-                    )
-                })
+                .map(|count| info("7.0.15", "noeviction", &replicas(*count, "online")))
                 .collect();
             findings(&infos).unwrap().durability(asked)
         };
@@ -187,7 +200,7 @@ mod tests {
         assert_eq!(of(&[0], Some(Durability::Replica)), Ok(Durability::Replica));
         assert_eq!(of(&[1], Some(Durability::Primary)), Ok(Durability::Primary));
         assert!(of(&[1], Some(Durability::ReplicaFsync)).is_err());
-        let newer = info("7.2.0", "noeviction", "connected_slaves:1\r\n");
+        let newer = info("7.2.0", "noeviction", &replicas(1, "online"));
         let newer = findings(&[newer]).unwrap();
         let fsync = Durability::ReplicaFsync;
         assert_eq!(newer.durability(Some(fsync)), Ok(fsync));
