@@ -194,10 +194,23 @@ impl Front {
         if let Some(sent) = sent.filter(answers)
             && sent.answered(no).is_some()
             && via != Some(connection)
-            && sent.upstream().barrier == Barrier::OwnDomain
+            && self.had_choice(sent, via)
         {
             self.order.strayed(sent, &self.counters.reordered);
         }
+    }
+
+    /// Whether the server had several streams for the domain of a barrier to write the answer to, and chose another than it
+    /// was sent on. A domain of one stream is at two front-ends only while one takes it over from the other; and an answer on
+    /// the stream of another domain is the fault of another set-up, which is told apart (MAP-27).
+    fn had_choice(&self, sent: &Connection, via: Option<usize>) -> bool {
+        let is_like = |other: &Arc<Connection>| {
+            (other.group(), other.domain()) == (sent.group(), sent.domain())
+        };
+        let came_on = via.and_then(|at| self.connections.get(at));
+        sent.upstream().barrier == Barrier::OwnDomain
+            && came_on.is_none_or(is_like)
+            && self.connections.iter().filter(|c| is_like(c)).count() > 1
     }
 
     /// Answers without a node; by the connection that is responsible for the address, or where another front-end holds that

@@ -6,7 +6,7 @@ mod common;
 
 use common::room::Room;
 use common::server::{Server, Stream, message};
-use common::{Bench, Plan, SOON, until};
+use common::{Bench, DOMAIN, Plan, SOON, until};
 use coven_core::Group;
 use coven_front::{Barrier, Dial, Dialing, Resolving, Slots, Status, Tcp};
 use std::net::IpAddr;
@@ -188,3 +188,53 @@ async fn a_server_that_spreads_one_sender_over_streams_is_counted_and_another_is
     };
     timeout(SOON, spread).await.unwrap();
 }
+
+/// A barrier that is not answered yet: a word of a room to somebody goes out on one of the streams.
+async fn a_barrier(bench: &Bench, stream: &mut Stream) -> String {
+    let (mut room, base) = Room::with("coven", &["a", "b", "c", "d", "e", "f", "g", "h"]);
+    bench.send(&room, base).await;
+    let said = room.say("a", "hello");
+    bench.commit(&room, 1, said).await;
+    stream.until_barrier().await;
+    stream.held.remove(0)
+}
+
+#[tokio::test]
+async fn a_barrier_answered_on_another_stream_of_its_domain_is_counted() {
+    let mut servers = server_nodes(2).await;
+    let names = Arc::new(Names(Mutex::new([2, 3].map(address).into())));
+    let bench = plan(&servers[0], slots(2, 1)).start_with(names);
+    let mut first = servers[0].accept().await;
+    let mut second = servers[1].accept().await;
+    bench.status(Status::is_up).await;
+    first.answers = false;
+    let barrier = a_barrier(&bench, &mut first).await;
+    second.send(&barrier).await;
+    let counted = || bench.handle.snapshot().reordered == 1;
+    until("it is counted", counted).await;
+}
+
+/// The set-up of ejabberd with `global_routes: true` has a warning of its own.
+#[tokio::test]
+async fn map_27_a_barrier_answered_on_the_stream_of_another_domain_is_not_counted() {
+    let mut server = Server::start().await;
+    let mut plan = Plan::new(&server);
+    plan.upstreams = vec![common::upstream(&server, &[DOMAIN, OTHER])];
+    plan.domains.push(common::domain(OTHER));
+    let bench = plan.start();
+    let (one, two) = (server.accept().await, server.accept().await);
+    bench.status(Status::is_up).await;
+    let (mut asked, mut other) = if one.domain == DOMAIN {
+        (one, two)
+    } else {
+        (two, one)
+    };
+    asked.answers = false;
+    let barrier = a_barrier(&bench, &mut asked).await;
+    other.send(&barrier).await;
+    let answered = || !bench.node.acknowledged().is_empty();
+    until("it counts as answered", answered).await;
+    assert_eq!(bench.handle.snapshot().reordered, 0);
+}
+
+const OTHER: &str = "mix.chat.example";
