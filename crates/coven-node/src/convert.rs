@@ -2,7 +2,7 @@
 
 use coven_cluster::{Channel, ShardId};
 use coven_core::content::archive::Place;
-use coven_core::{Sequence, StableId, Timestamp};
+use coven_core::{ChannelName, Sequence, StableId, Timestamp};
 use coven_store as store;
 
 pub(crate) fn key(channel: &Channel) -> store::ChannelKey {
@@ -11,6 +11,12 @@ pub(crate) fn key(channel: &Channel) -> store::ChannelKey {
         space: name.space.clone(),
         local: name.local.clone(),
     }
+}
+
+/// The other way, where so many shards are.
+pub(crate) fn channel(key: store::ChannelKey, shards: u16) -> Channel {
+    let store::ChannelKey { space, local } = key;
+    Channel::new(ChannelName { space, local }, shards)
 }
 
 pub(crate) const fn shard(shard: ShardId) -> store::ShardId {

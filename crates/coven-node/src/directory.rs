@@ -101,7 +101,7 @@ pub(crate) fn spawn_answer(
     seat: &Arc<SeatState>,
     request: Box<DirectoryRequest>,
 ) -> Result<(), Box<DirectoryRequest>> {
-    let Ok(permit) = Arc::clone(&shared.reads).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&shared.listings).try_acquire_owned() else {
         return Err(request);
     };
     let shared = Arc::clone(shared);

@@ -127,6 +127,7 @@ async fn own(shared: &Arc<Shared>, shard: ShardId, session: SessionId, ownership
     let _ended = shared.controls.send(open).await;
     let _ended = opened.await;
     let epoch = Epoch(ownership.epoch.0);
+    shared.quarantine.taken(shard, shared.options.shards);
     shared.shards.own(shard, epoch);
     shared.announce(shard, epoch);
     shared.spawn(start::take_up(Arc::clone(shared), convert::shard(shard)));

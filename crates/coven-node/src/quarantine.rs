@@ -4,7 +4,7 @@
 //! panicking by itself, which lasts as long as the channel is this node's. The state itself is the actor's.
 
 use crate::convert;
-use coven_cluster::Channel;
+use coven_cluster::{Channel, ShardId};
 use coven_store::ChannelKey;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +42,12 @@ impl Quarantine {
     /// It is tried again.
     pub(crate) fn lifted(&self, channel: &Channel) {
         self.lists().found.remove(&convert::key(channel));
+    }
+
+    /// A shard is taken: what ailed its channels may be mended, they are looked at anew.
+    pub(crate) fn taken(&self, shard: ShardId, shards: u16) {
+        let is_another = |key: &ChannelKey| convert::channel(key.clone(), shards).shard() != shard;
+        self.lists().found.retain(is_another);
     }
 
     /// What this node cannot work with.

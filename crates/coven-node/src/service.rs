@@ -82,6 +82,7 @@ impl Service {
         let shared = Arc::new(Shared {
             is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
+            listings: Arc::new(Semaphore::new(options.reads)),
             loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
             shards: Shards::new(options.shards),
             fronts: Fronts::new(options.connections.clone()),
@@ -172,8 +173,10 @@ impl Service {
             warn!("not everything that was decided has left");
         }
         self.shared.directory.flush(&self.shared).await;
-        if let Err(error) = self.shared.store.close().await {
-            warn!(%error, "the store did not close cleanly");
+        match tokio::time::timeout(MOST_WAIT, self.shared.store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the store did not close cleanly"),
+            Err(_) => warn!("the store did not answer at the end"),
         }
         self.pipeline.abort();
         for task in &self.tasks {

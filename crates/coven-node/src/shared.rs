@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) taken: Notify,
     pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
     pub(crate) reads: Arc<Semaphore>,
+    /// Places for pages of the directory, of which a store may read few at a time: who browses holds up no other read.
+    pub(crate) listings: Arc<Semaphore>,
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,

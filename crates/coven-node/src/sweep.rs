@@ -5,10 +5,11 @@
 //! one means that there is a new stream, and that the probes of the one before may be lost. What a bounce means is the
 //! core's (`presence/ghost.rs`).
 
+use crate::convert;
 use crate::load;
 use crate::shared::Shared;
-use coven_cluster::{Channel, Delivery};
-use coven_core::{ChannelName, Group, Session};
+use coven_cluster::Delivery;
+use coven_core::{Group, Session};
 use coven_store::{ChannelKey, Error as StoreError};
 use hashbrown::HashMap;
 use smol_str::SmolStr;
@@ -109,9 +110,7 @@ impl Sweep {
     }
 
     async fn probe(&mut self, key: ChannelKey) {
-        let (space, local) = (key.space, key.local);
-        let name = ChannelName { space, local };
-        let channel = Channel::new(name, self.shared.options.shards);
+        let channel = convert::channel(key, self.shared.options.shards);
         if !self.shared.shards.takes(channel.shard()) {
             return;
         }

@@ -5,12 +5,13 @@ use crate::convert;
 use crate::receipts;
 use crate::shared::{self, Shared};
 use coven_cluster::{Channel, ShardId};
-use coven_core::{ChannelName, Timestamp};
+use coven_core::Timestamp;
 use coven_store::{Epoch, Error, Retention};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -85,16 +86,12 @@ pub(crate) async fn deadlines(
 pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
     let mut round = tokio::time::interval(Duration::from_millis(500));
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
+    let mut expiring = JoinSet::new();
     let idle_ms = u64::try_from(shared.options.idle_timeout.as_millis()).unwrap_or(u64::MAX);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = expire.tick() => {
-                let ended = stop.run_until_cancelled(expire_all(&shared)).await;
-                if ended.is_none() {
-                    return;
-                }
-            }
+            _ = expire.tick() => expire_apart(&mut expiring, &shared),
             _ = round.tick() => {
                 shared.directory.flush(&shared).await;
                 for mailbox in shared.table.idle(idle_ms) {
@@ -103,10 +100,7 @@ pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {
                 receipts::again(&shared);
                 want_snapshots(&shared);
                 if shared.store.wants_room() {
-                    let ended = stop.run_until_cancelled(expire_all(&shared)).await;
-                    if ended.is_none() {
-                        return;
-                    }
+                    expire_apart(&mut expiring, &shared);
                 }
             }
         }
@@ -118,11 +112,7 @@ fn want_snapshots(shared: &Arc<Shared>) {
         if !shared.shards.takes(ShardId(shard.0)) {
             continue;
         }
-        let name = ChannelName {
-            space: key.space,
-            local: key.local,
-        };
-        let channel = Channel::new(name, shared.options.shards);
+        let channel = convert::channel(key, shared.options.shards);
         shared.table.tell(shared, &channel, Message::Snapshot);
     }
 }
@@ -143,6 +133,15 @@ async fn for_room(shared: &Shared) -> Option<coven_store::Timestamp> {
             warn!(%error, "the archives could not be measured");
             None
         }
+    }
+}
+
+/// One round at a time, beside the rest: a part of the store that does not answer holds up no acknowledgement.
+fn expire_apart(expiring: &mut JoinSet<()>, shared: &Arc<Shared>) {
+    while expiring.try_join_next().is_some() {}
+    if expiring.is_empty() {
+        let shared = Arc::clone(shared);
+        expiring.spawn(async move { expire_all(&shared).await });
     }
 }
 

@@ -166,6 +166,8 @@ impl<C: NodeControl> NodeAgent<C> {
         let due = self.core.due(hurry);
         loop {
             tokio::select! {
+                // The poll renews the session: it waits for nobody.
+                biased;
                 _asked = self.core.pause_until(due) => return,
                 Some(done) = self.tasks.join_next() => {
                     let mut is_news = self.done(done);

@@ -36,7 +36,7 @@ pub(super) async fn open(
     secret: &SecretString,
     dial: &dyn Dial,
 ) -> Result<Opened, Down> {
-    let host = connection.bind().ok_or(Down::NoServerNode)?;
+    let host = connection.bind_soon().await.ok_or(Down::NoServerNode)?;
     let port = connection.upstream().port;
     let socket = timeout(CONNECT, dial.dial(&host, port)).await;
     let socket = socket.map_err(|_| Down::Timeout)?;

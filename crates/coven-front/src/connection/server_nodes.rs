@@ -28,6 +28,10 @@ use super::dial::Dial;
 const RESOLVE: Duration = Duration::from_secs(10);
 /// The same while it has never been.
 const RESOLVE_FIRST: Duration = Duration::from_secs(1);
+/// How long a connection waits for a node of the server that is free: longer than it takes until one is shared.
+const FREE: Duration = Duration::from_secs(6);
+/// While it waits it looks so often.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The nodes of one upstream's server.
 #[derive(Debug)]
@@ -165,6 +169,19 @@ impl Connection {
         };
         let bound = nodes.bind(&self.domain, &self.name)?;
         Some(bound.address.to_string())
+    }
+
+    /// As [`Self::bind`], and waits for a node to be free, as at a start: the name is still being looked up, and an address is
+    /// shared only after a while.
+    pub(super) async fn bind_soon(&self) -> Option<String> {
+        let end = Instant::now() + FREE;
+        loop {
+            let bound = self.bind();
+            if bound.is_some() || Instant::now() >= end {
+                return bound;
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// It is not held any more: its address is free for others.

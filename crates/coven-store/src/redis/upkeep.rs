@@ -45,6 +45,8 @@ pub(super) struct Upkeep {
 #[derive(Debug, Default)]
 struct State {
     memory: Memory,
+    /// That messages going does not help was said, since it became full.
+    told: bool,
     /// When messages went for lack of room, or the archives were measured.
     last: Option<Instant>,
     /// The memory was looked at since.
@@ -81,6 +83,7 @@ impl Upkeep {
     pub(super) fn note(&self, memory: Memory) -> Memory {
         let mut state = self.state();
         state.is_fresh = true;
+        state.told &= memory.is_pressing();
         std::mem::replace(&mut state.memory, memory)
     }
 
@@ -133,7 +136,7 @@ impl Upkeep {
         let by_memory = moment(&archives, total / 100 * KEEP);
         let young = Timestamp(now_ms().saturating_sub(YOUNG_MS));
         let by_memory = by_memory.filter(|moment| *moment <= young);
-        if by_memory.is_none() {
+        if by_memory.is_none() && !std::mem::replace(&mut self.state().told, true) {
             error!(
                 archives = total,
                 "redis is nearly full, and not of old messages: give it more memory (maxmemory)"
