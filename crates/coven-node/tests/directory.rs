@@ -8,11 +8,12 @@
 
 mod common;
 
-use common::{Node, operation, sender};
+use common::held::HeldStore;
+use common::{Node, is_joined, operation, sender};
 use coven_cluster::link::DirectoryRequest;
 use coven_cluster::{Delivery, NodeLink, Request, ToNode};
 use coven_core::command::Settings;
-use coven_core::query::{DirectoryPage, Listing};
+use coven_core::query::{DirectoryPage, Listing, Query};
 use coven_core::{Answer, Command, Origin, View};
 use coven_store::MemoryStore;
 use std::sync::Arc;
@@ -30,10 +31,9 @@ fn listing(delivery: &Delivery) -> Option<Listing> {
     }
 }
 
-/// A page of the list as MIX shows it.
-async fn list(node: &mut Node, jid: &str, page: DirectoryPage) -> Vec<String> {
+fn request(jid: &str, page: DirectoryPage) -> ToNode {
     let any = operation("any", jid, Request::Command(Command::Depart)).origin;
-    let request = DirectoryRequest {
+    ToNode::Directory(Box::new(DirectoryRequest {
         space: "chat.example".into(),
         sender: sender(jid),
         page,
@@ -41,8 +41,12 @@ async fn list(node: &mut Node, jid: &str, page: DirectoryPage) -> Vec<String> {
             view: View::Mix,
             ..(*any).clone()
         }),
-    };
-    let sent = node.seat.try_send(ToNode::Directory(Box::new(request)));
+    }))
+}
+
+/// A page of the list as MIX shows it.
+async fn list(node: &mut Node, jid: &str, page: DirectoryPage) -> Vec<String> {
+    let sent = node.seat.try_send(request(jid, page));
     assert!(sent.is_ok());
     let all = node.until(|d| listing(d).is_some()).await;
     let items = all.iter().find_map(listing).unwrap().items;
@@ -86,4 +90,28 @@ async fn mix_svc_08_the_list_does_not_end_where_a_page_holds_nothing_for_the_req
     assert_eq!(back, ["open"]);
     let back = list(&mut node, WITCH, page(None, Some(Some("open")))).await;
     assert!(back.is_empty());
+}
+
+#[tokio::test]
+async fn i10_who_browses_channels_holds_up_no_read_of_an_archive() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.until(is_joined).await;
+    store.unlisted();
+    for _ in 0..200 {
+        let _full = node.seat.try_send(request(WITCH, DirectoryPage::default()));
+    }
+    let bounds = Query::ArchiveBounds { view: View::Mix };
+    node.ask("coven", HAG, bounds);
+    let is_own = |d: &Delivery| match d {
+        Delivery::Answer { answer, .. } => matches!(**answer, Answer::Bounds(_)),
+        Delivery::Refused { origin, .. } => origin.view != View::Mix,
+        _ => false,
+    };
+    let all = node.until(is_own).await;
+    assert!(
+        matches!(all.last(), Some(Delivery::Answer { .. })),
+        "{all:?}"
+    );
 }

@@ -45,6 +45,8 @@ pub(crate) struct HeldStore {
     claims: AtomicUsize,
     deaf: AtomicBool,
     damaged: AtomicBool,
+    /// Pages of the directory are not answered.
+    unlisted: AtomicBool,
     /// How many commits were refused because it is full.
     refused: AtomicUsize,
 }
@@ -67,6 +69,11 @@ impl HeldStore {
     /// Grants the next claims, and loses the answers.
     pub(crate) fn mute_claims(&self, claims: usize) {
         self.mute_claims.store(claims, Ordering::SeqCst);
+    }
+
+    /// Answers no page of the directory from now on.
+    pub(crate) fn unlisted(&self) {
+        self.unlisted.store(true, Ordering::SeqCst);
     }
 
     /// Refuses so many releases.
@@ -314,6 +321,9 @@ impl Store for HeldStore {
         space: &SmolStr,
         query: DirectoryQuery,
     ) -> Pending<Result<DirectoryPage, UnknownChannel>> {
+        if self.unlisted.load(Ordering::SeqCst) {
+            return unanswered();
+        }
         self.inner().directory(space, query)
     }
     fn channels(

@@ -14,6 +14,7 @@ mod redis_server;
 mod roles;
 mod server;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -52,8 +53,10 @@ impl Coven {
         arguments: &[&str],
         variables: &[(&str, String)],
     ) -> Self {
-        let file = folder.path().join("coven.toml");
-        std::fs::write(&file, config).unwrap();
+        // A file for each process: another may just be reading its own.
+        let mut file = tempfile::NamedTempFile::with_suffix_in(".toml", folder).unwrap();
+        file.write_all(config.as_bytes()).unwrap();
+        let file = file.into_temp_path().keep().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_coven"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
