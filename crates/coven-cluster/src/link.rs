@@ -125,6 +125,32 @@ impl Operation {
             Request::Query(_) | Request::Command(Command::Relay(_))
         )
     }
+
+    /// Whether it says that a session is gone, or may be: unavailable presence, or an error that came back. Nobody is told
+    /// when it fails, so nobody sends it again: whoever could not do it has to (MUC-LEAVE-01, MUC-LEAVE-12).
+    #[must_use]
+    pub const fn is_departure(&self) -> bool {
+        matches!(
+            self.request,
+            Request::Command(Command::Leave { .. } | Command::Offline { .. } | Command::Bounce(_))
+        )
+    }
+
+    /// The same once more, to be sent or tried again.
+    #[must_use]
+    pub fn copy(&self) -> Box<Self> {
+        Box::new(Self {
+            channel: self.channel.clone(),
+            sender: self.sender.clone(),
+            request: match &self.request {
+                Request::Command(command) => Request::Command(command.clone()),
+                Request::Query(query) => Request::Query(query.clone()),
+            },
+            origin: Arc::clone(&self.origin),
+            id: self.id,
+            trace: self.trace,
+        })
+    }
 }
 
 /// disco#items on a service: the channels of a space that the sender may know of (MUC-DISCO-03..05, MIX-SVC-08, 09).

@@ -32,6 +32,8 @@ pub const BYTES: usize = 64 * 1024 * 1024;
 pub const OWNERLESS: Duration = Duration::from_secs(5);
 /// What may have been executed is `remote-server-timeout` after so long without a word.
 pub const UNKNOWN: Duration = Duration::from_secs(20);
+/// What says that a session is gone is kept for so long: nobody is told that it was given up, and a ghost would stay.
+pub const DEPARTURES: Duration = Duration::from_secs(600);
 /// What the table wants done, at once and in order.
 pub trait Effects {
     /// Hands an operation to a node's link. `false`: its queue is full, nothing was sent.
@@ -264,7 +266,7 @@ impl Operations {
     }
 
     /// A node has not taken an operation, and keeps nothing of it: it is dropped, then refused (IL-19). Where an earlier
-    /// sending may have been executed, nobody can say that it was not.
+    /// sending may have been executed, nobody can say that it was not. A departure waits in its place, and is sent again.
     pub fn not_taken(
         &mut self,
         node: ProcessId,
@@ -274,11 +276,28 @@ impl Operations {
         out: &mut dyn Effects,
     ) {
         let of_node = |entry: &Entry| entry.n == n && entry.with == Some(node);
+        if refusal.condition == Condition::ResourceConstraint && self.keeps(channel, of_node) {
+            return;
+        }
         for entry in self.remove(channel, of_node) {
             if !entry.is_committed {
                 out.refuse(&entry.operation, entry.verdict(1, refusal.clone()));
             }
         }
+    }
+
+    /// Whether it is a departure, which is then sent again with the next [`Self::retry`].
+    fn keeps(&mut self, channel: &Channel, which: impl Fn(&Entry) -> bool) -> bool {
+        let line = self.line(channel);
+        let entry = line.and_then(|line| line.iter_mut().find(|entry| which(entry)));
+        let is_kept = |entry: &&mut Entry| entry.operation.is_departure() && !entry.is_committed;
+        let Some(entry) = entry.filter(is_kept) else {
+            return false;
+        };
+        entry.with = None;
+        entry.in_doubt = entry.in_doubt.saturating_sub(1);
+        self.backlog.insert(channel.clone());
+        true
     }
 
     /// Gives up what has waited for too long, and sends what found a full queue.

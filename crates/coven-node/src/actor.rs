@@ -5,6 +5,7 @@
 
 use crate::audience::{Audience, Owed};
 use crate::commit::{Progress, Request, wait};
+use crate::departures::Departures;
 use crate::directory;
 use crate::holding::SeatNo;
 use crate::load::{self, Stored};
@@ -106,12 +107,16 @@ pub(crate) struct Room {
     pub(crate) outcomes: Outcomes,
     pub(crate) timer: Option<Timestamp>,
     pub(crate) panics: u8,
-    turn: Turn,
+    /// Sessions that went and could not be ended yet.
+    pub(crate) departures: Option<Box<Departures>>,
+    /// Since when the departure waits that is decided now.
+    pub(crate) departing_since: Option<Instant>,
+    pub(crate) turn: Turn,
 }
 
 /// The operation that has its turn.
 #[derive(Debug, Default)]
-struct Turn {
+pub(crate) struct Turn {
     taken: Option<Instant>,
     span: Option<Span>,
 }
@@ -215,6 +220,7 @@ impl ChannelActor {
             Message::Quarantine => Box::pin(room.obey()).await,
             Message::Idle(_) | Message::Leave { .. } => {}
         }
+        room.look_at_departures();
         if let Some(mailbox) = mailbox {
             mailbox.done();
         }
@@ -234,6 +240,7 @@ impl ChannelActor {
             room.write_down_if_acknowledged().await;
         }
         room.is_leaving = true;
+        room.hand_on_departures();
         if self.shared.table.retire(&self.channel, &self.acks) {
             if let Some(done) = done {
                 let _nobody_waits = done.send(());
@@ -301,6 +308,8 @@ impl Room {
             outcomes: Outcomes::default(),
             timer: None,
             panics: 0,
+            departures: None,
+            departing_since: None,
             turn: Turn::default(),
         }
     }
@@ -390,6 +399,7 @@ impl Room {
             if matches!(self.condition, Soundness::Quarantined) {
                 return;
             }
+            self.departs_again();
             if base_lost {
                 self.audience.forget();
             }
@@ -441,12 +451,16 @@ impl Room {
     pub(crate) fn quarantine(&mut self) {
         self.shared.health.quarantined();
         self.shared.quarantine.found(&self.channel);
+        self.departures = None;
         self.condition = Soundness::Quarantined;
     }
 
     /// Whether the channel owes nothing and its state is safe in a snapshot.
     async fn may_leave(&mut self) -> bool {
         self.acknowledged(Sequence(0)).await;
+        if self.owes_departures().await {
+            return false;
+        }
         match &self.condition {
             Soundness::Quarantined => return false,
             Soundness::Unloaded => return true,

@@ -36,6 +36,7 @@ use request::Part;
 pub(crate) use request::{Progress, Request};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -353,6 +354,9 @@ impl Committer {
         }
         if let Some(taken) = part.progress.taken {
             self.shared.health.done(taken.elapsed());
+        }
+        if let Some(departed) = part.departed {
+            departed.store(true, Ordering::Release);
         }
         let shard = part.channel.shard();
         let number = if part.more_follows { 0 } else { commit };

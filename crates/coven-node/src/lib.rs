@@ -13,6 +13,7 @@ mod archive;
 mod audience;
 mod commit;
 mod convert;
+mod departures;
 mod directory;
 mod entry;
 mod formats;

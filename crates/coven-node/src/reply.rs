@@ -43,7 +43,11 @@ impl Room {
     }
 
     /// Refuses an operation without an outcome: the front-end whose it is drops it, and then writes the error (IL-19).
+    /// What nobody is told of is kept instead, and tried again.
     pub(crate) async fn not_taken(&mut self, operation: &Operation, refusal: Refusal) {
+        if refusal.condition == Condition::ResourceConstraint && self.keep(operation) {
+            return;
+        }
         match operation.id {
             Some(id) => self.shared.not_taken(&self.channel, id, refusal),
             None => self.refused(operation, refusal).await,

@@ -37,6 +37,9 @@ impl Seat {
             return Err(ToNode::Operation(operation));
         }
         if !shared.shards.takes(operation.channel.shard()) {
+            if operation.id.is_none() && operation.is_departure() {
+                return Err(ToNode::Operation(operation));
+            }
             self.not_owner(&operation);
             return Ok(());
         }

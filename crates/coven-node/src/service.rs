@@ -83,6 +83,7 @@ impl Service {
             is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
             listings: Arc::new(Semaphore::new(options.reads)),
+            departing: crate::departures::budget(),
             loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
             shards: Shards::new(options.shards),
             fronts: Fronts::new(options.connections.clone()),

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) listings: Arc<Semaphore>,
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
+    /// Room for departures that wait.
+    pub(crate) departing: Arc<Semaphore>,
     pub(crate) sweeps: Sweeps,
     pub(crate) formats: Formats,
     pub(crate) quarantine: Quarantine,

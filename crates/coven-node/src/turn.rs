@@ -37,9 +37,20 @@ impl Room {
             let refusal = self.unusable();
             return self.not_taken(operation, refusal).await;
         }
-        let command = match &operation.request {
-            Asked::Command(command) => command,
-            Asked::Query(query) => return self.query(operation, query).await,
+        if let Asked::Query(query) = &operation.request {
+            return self.query(operation, query).await;
+        }
+        let verdict = self.outcomes.check(operations::chained(operation));
+        if !matches!(verdict, Verdict::Repeat(_)) && !self.end_departed().await {
+            return self.not_taken(operation, wait()).await;
+        }
+        self.decide_operation(operation).await;
+    }
+
+    /// Decides a command of a channel that is sound.
+    pub(crate) async fn decide_operation(&mut self, operation: &Operation) {
+        let Asked::Command(command) = &operation.request else {
+            return;
         };
         match self.outcomes.check(operations::chained(operation)) {
             Verdict::New => {}
@@ -77,7 +88,7 @@ impl Room {
         if matches!(self.condition, Soundness::Unloaded) {
             self.load().await;
         }
-        if matches!(self.condition, Soundness::Unloaded) {
+        if matches!(self.condition, Soundness::Unloaded) || !self.end_departed().await {
             let soon = shared::now().plus_ms(RETRY_MS);
             return self.shared.set_timer(&self.channel, Some(soon));
         }
@@ -205,7 +216,9 @@ impl Room {
         let timer = self.timer_change();
         let origin = origin.filter(|o| o.is_answerable()).cloned();
         let listing = self.listing(&records);
+        let departed = operation.and_then(|operation| self.departs(operation));
         self.send(Request {
+            departed,
             listing,
             owners,
             base,

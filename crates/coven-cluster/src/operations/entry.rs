@@ -1,6 +1,6 @@
 //! One operation of the table: what of its sendings may have been executed, and how much it weighs.
 
-use super::{Effects, OWNERLESS, UNKNOWN};
+use super::{DEPARTURES, Effects, OWNERLESS, UNKNOWN};
 use crate::{Operation, OperationId, ProcessId, Request};
 use coven_core::{Command, Condition, Refusal};
 use std::collections::VecDeque;
@@ -70,7 +70,7 @@ impl Entry {
         if is_there || self.operation.is_passing() && self.in_doubt > 0 {
             return true;
         }
-        let mut operation = copy(&self.operation);
+        let mut operation = self.operation.copy();
         operation.id = Some(id);
         if !out.send(to, operation) {
             return false;
@@ -86,10 +86,10 @@ impl Entry {
     }
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        let patience = if self.in_doubt > 0 {
-            UNKNOWN
-        } else {
-            OWNERLESS
+        let patience = match self.operation.is_departure() {
+            true => DEPARTURES,
+            false if self.in_doubt > 0 => UNKNOWN,
+            false => OWNERLESS,
         };
         !self.is_committed && now >= self.since + patience
     }
@@ -101,21 +101,6 @@ impl Entry {
         }
         refusal
     }
-}
-
-/// The same operation for another sending.
-fn copy(operation: &Operation) -> Box<Operation> {
-    Box::new(Operation {
-        channel: operation.channel.clone(),
-        sender: operation.sender.clone(),
-        request: match &operation.request {
-            Request::Command(command) => Request::Command(command.clone()),
-            Request::Query(query) => Request::Query(query.clone()),
-        },
-        origin: std::sync::Arc::clone(&operation.origin),
-        id: None,
-        trace: operation.trace,
-    })
 }
 
 /// About how much memory it holds.

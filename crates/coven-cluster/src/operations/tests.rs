@@ -83,6 +83,12 @@ fn command() -> Box<Operation> {
     operation(Request::Command(Command::Create))
 }
 
+fn leave() -> Box<Operation> {
+    operation(Request::Command(Command::Leave {
+        payload: bytes::Bytes::new(),
+    }))
+}
+
 fn read() -> Box<Operation> {
     operation(Request::Query(Query::Info { view: View::Muc }))
 }
@@ -287,6 +293,40 @@ fn il_19_what_was_not_taken_is_dropped_before_it_is_refused() {
     out.take();
     table.owned(N1, &owned(6), &mut out);
     assert_eq!(out.take(), [], "nobody gets it again");
+}
+
+#[test]
+fn muc_leave_01_a_departure_is_not_given_up_with_what_is_refused() {
+    let (mut table, mut out, now) = (Operations::new(ME), Out::default(), now());
+    table.submit(leave(), now, &mut out).unwrap();
+    submit(&mut table, &mut out, now, 1);
+    table.tick(now + UNKNOWN, &mut out);
+    assert_eq!(out.refused, [Condition::ResourceConstraint]);
+    table.link_up(N0);
+    table.owned(N0, &owned(5), &mut out);
+    assert_eq!(out.take(), [(N0, 1, 0, 0)]);
+    table.tick(now + UNKNOWN * 2, &mut out);
+    assert_eq!(table.len(), 1, "nobody has said what became of it");
+    table.tick(now + DEPARTURES, &mut out);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn muc_leave_12_a_departure_that_was_not_taken_goes_again_before_what_came_after_it() {
+    let (mut table, mut out, now) = two_nodes();
+    table.submit(leave(), now, &mut out).unwrap();
+    submit(&mut table, &mut out, now, 1);
+    out.take();
+    let busy = || Refusal::usual(Condition::ResourceConstraint);
+    table.not_taken(N0, &channel(), 1, busy(), &mut out);
+    table.missing(N0, &channel(), 0, &mut out);
+    assert_eq!(out.take(), [(N0, 1, 0, 0), (N0, 2, 1, 0)]);
+    table.not_taken(N0, &channel(), 1, busy(), &mut out);
+    table.retry(&mut out);
+    assert_eq!(out.take(), [(N0, 1, 0, 0)]);
+    let broken = Refusal::usual(Condition::InternalServerError);
+    table.not_taken(N0, &channel(), 1, broken, &mut out);
+    assert_eq!(table.len(), 1, "it is of no use");
 }
 
 #[test]

@@ -251,6 +251,9 @@ impl Committer {
         {
             self.tell_reset(&part.channel, *void);
         }
+        if part.departed.is_some() {
+            return;
+        }
         match (part.operation, part.origin) {
             // Of what is not known the front-end hears nothing, and answers by itself in the end (I5).
             (Some(id), _) if refusal.condition != Condition::RemoteServerTimeout => {

@@ -1,6 +1,7 @@
 //! What a channel wants of the pipeline, and what of it waits for its commit.
 
 use crate::actor::Room;
+use crate::departures::Done;
 use crate::directory::Listed;
 use crate::fronts::Seats;
 use crate::holding::SeatNo;
@@ -47,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) owners: Vec<Owner>,
     /// The commit ends with another output of the channel: that one, not this, is what its acknowledgement stands for.
     pub(crate) more_follows: bool,
+    /// A departure: told when this is durable. If it is refused, its channel tries it again, and nobody is told.
+    pub(crate) departed: Option<Done>,
     /// Who is to be told when it could not be done.
     pub(crate) origin: Option<Arc<Origin>>,
     /// Answered when all before it is durable and sent.
@@ -85,6 +88,7 @@ impl Request {
             listing: None,
             owners: Vec::new(),
             more_follows: false,
+            departed: None,
             origin: None,
             barrier: None,
             progress: Progress::default(),
@@ -115,6 +119,7 @@ pub(super) struct Part {
     pub(super) listing: Option<Box<Listed>>,
     pub(super) owners: Vec<Owner>,
     pub(super) more_follows: bool,
+    pub(super) departed: Option<Done>,
     pub(super) origin: Option<Arc<Origin>>,
     pub(super) barrier: Option<oneshot::Sender<()>>,
     pub(super) progress: Progress,
@@ -139,6 +144,7 @@ impl Part {
             listing: request.listing,
             owners: request.owners,
             more_follows: request.more_follows,
+            departed: request.departed,
             origin: request.origin,
             barrier: request.barrier,
             progress: request.progress,

@@ -1,0 +1,206 @@
+//! Sessions that go while the store refuses: a leave or a bounce that could not be committed is tried again here, since
+//! nobody is told of it and so nobody sends it again (MUC-LEAVE-01, MUC-LEAVE-12). Else a ghost would stay.
+//!
+//! Owns what waits in one channel, and when it is tried. It is done before anything else is decided in the channel, in the
+//! order in which it came: so it never ends a session that began after it. What a departure leads to is the core's.
+//!
+//! Bounds (I9): [`MOST_WEIGHT`] for all channels of a node, beyond it a departure is refused as before (a front-end elsewhere
+//! keeps it, `coven_cluster::operations`); [`KEPT_FOR`], after which it is forgotten. Where the shard goes to another node,
+//! what waits is its front-end's to send there.
+
+use crate::actor::{RETRY_MS, Room, Soundness};
+use crate::shared;
+use coven_cluster::{Operation, operations};
+use coven_core::Timestamp;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// How long a departure is tried.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// What waits in all channels weighs at most, in units.
+const MOST_WEIGHT: usize = 32 * 1024;
+/// Bytes of a unit.
+const UNIT: usize = 1024;
+/// The pause between two trials doubles up to this.
+const MOST_PAUSE_MS: i64 = 8 * RETRY_MS;
+
+/// Room for what waits, shared by all channels of a node.
+pub(crate) fn budget() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MOST_WEIGHT))
+}
+
+/// Set when what a departure led to is durable.
+pub(crate) type Done = Arc<AtomicBool>;
+
+/// What waits in one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Departures {
+    line: VecDeque<Departure>,
+    pause_ms: i64,
+    /// When it is tried again, if anything waits.
+    due: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Departure {
+    operation: Box<Operation>,
+    since: Instant,
+    /// Decided, and on its way to the store; else it waits.
+    under_way: Option<Done>,
+    _weighs: OwnedSemaphorePermit,
+}
+
+impl Departures {
+    fn waits(&self) -> bool {
+        self.line.iter().any(|it| it.under_way.is_none())
+    }
+
+    /// What waits is tried again after a while, each time a longer one.
+    fn later(&mut self) {
+        self.pause_ms = (self.pause_ms * 2).clamp(RETRY_MS, MOST_PAUSE_MS);
+        self.due = Some(shared::now().plus_ms(self.pause_ms));
+    }
+
+    /// What is durable need not be kept.
+    fn prune(&mut self) {
+        let is_done = |done: &Done| done.load(Ordering::Acquire);
+        self.line
+            .retain(|it| !it.under_way.as_ref().is_some_and(is_done));
+    }
+}
+
+impl Room {
+    /// Keeps a departure that could not be decided; tells whether it will be tried again.
+    pub(crate) fn keep(&mut self, operation: &Operation) -> bool {
+        if !operation.is_departure() || !self.put_off(operation, None) {
+            return false;
+        }
+        if let Some(departures) = self.departures.as_mut().filter(|it| it.due.is_none()) {
+            departures.later();
+        }
+        true
+    }
+
+    /// A departure was decided, and is about to be committed: `None` if it is none, or there is no room to remember it.
+    pub(crate) fn departs(&mut self, operation: &Operation) -> Option<Done> {
+        let done = Done::default();
+        let kept = operation.is_departure() && self.put_off(operation, Some(Arc::clone(&done)));
+        kept.then_some(done)
+    }
+
+    fn put_off(&mut self, operation: &Operation, under_way: Option<Done>) -> bool {
+        let since = self.departing_since.unwrap_or_else(Instant::now);
+        let units = operations::weight(operation).div_ceil(UNIT);
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        let budget = Arc::clone(&self.shared.departing);
+        let (Ok(weighs), true) = (
+            budget.try_acquire_many_owned(units),
+            since.elapsed() < KEPT_FOR,
+        ) else {
+            return false;
+        };
+        let departures = self.departures.get_or_insert_default();
+        let name = operation.id.map(|id| id.name());
+        let is_same =
+            |it: &Departure| name.is_some() && it.operation.id.map(|id| id.name()) == name;
+        if under_way.is_none() && departures.line.iter().any(is_same) {
+            return true;
+        }
+        departures.line.push_back(Departure {
+            operation: operation.copy(),
+            since,
+            under_way,
+            _weighs: weighs,
+        });
+        true
+    }
+
+    /// Does what waits, before anything else is decided. `false`: that cannot be done yet.
+    pub(crate) async fn end_departed(&mut self) -> bool {
+        let Some(departures) = self.departures.as_mut().filter(|it| it.waits()) else {
+            return true;
+        };
+        if !matches!(self.condition, Soundness::Sound(_)) {
+            departures.later();
+            return false;
+        }
+        let line = std::mem::take(&mut departures.line);
+        let (mut waiting, under_way): (VecDeque<_>, _) =
+            line.into_iter().partition(|it| it.under_way.is_none());
+        departures.line = under_way;
+        departures.due = None;
+        // Its own deadline was covered by that of what waits.
+        self.shared.set_timer(&self.channel, self.timer);
+        let turn = std::mem::take(&mut self.turn);
+        while let Some(next) = waiting.pop_front() {
+            self.departing_since = Some(next.since);
+            Box::pin(self.decide_operation(&next.operation)).await;
+            if self.departures.as_ref().is_some_and(|it| it.waits()) {
+                break;
+            }
+        }
+        self.departing_since = None;
+        self.turn = turn;
+        let Some(departures) = &mut self.departures else {
+            return true;
+        };
+        departures.line.extend(waiting);
+        let waits = departures.waits();
+        if waits && departures.due.is_none() {
+            departures.later();
+        }
+        !waits
+    }
+
+    /// The state was dropped, and with it what was decided on it: what is not durable waits again.
+    pub(crate) fn departs_again(&mut self) {
+        let Some(departures) = &mut self.departures else {
+            return;
+        };
+        departures.prune();
+        departures.line.retain(|it| it.since.elapsed() < KEPT_FOR);
+        for it in &mut departures.line {
+            it.under_way = None;
+        }
+        if departures.waits() {
+            departures.later();
+        }
+    }
+
+    /// At the end of a turn: what is durable is forgotten, and what waits has its time.
+    pub(crate) fn look_at_departures(&mut self) {
+        let Some(departures) = &mut self.departures else {
+            return;
+        };
+        departures.prune();
+        if departures.line.is_empty() {
+            self.departures = None;
+        } else if let Some(due) = departures.due.filter(|_| departures.waits()) {
+            self.shared.set_timer(&self.channel, Some(due));
+        }
+    }
+
+    /// Whether a departure is not durable.
+    pub(crate) async fn owes_departures(&mut self) -> bool {
+        if self.departures.is_some() {
+            self.settle().await;
+            self.look_at_departures();
+        }
+        self.departures.is_some()
+    }
+
+    /// The ownership ends: whoever owns the shard next is to do it. Who asked in this process asks no more.
+    pub(crate) fn hand_on_departures(&mut self) {
+        let Some(departures) = self.departures.take() else {
+            return;
+        };
+        let waiting = departures.line.iter().filter(|it| it.under_way.is_none());
+        for it in waiting {
+            self.not_owner(&it.operation);
+        }
+    }
+}
