@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Attach, Dial, Ids, Tcp};
+use crate::connection::{Attach, Dial, Ends, Ids, Tcp};
 use crate::fanout::{Incoming, Worker};
 use crate::front::Front;
 use crate::intake::Intake;
@@ -119,7 +119,11 @@ impl Service {
         let front = Arc::clone(&self.front);
         let intake = Arc::new(Intake::new(Arc::clone(&front), Arc::clone(&node)));
         let (detach, stop) = (CancellationToken::new(), CancellationToken::new());
-        let mut attached = self.attach(&intake, &detach);
+        let ends = Ends {
+            drains: shutdown.clone(),
+            detaches: detach.clone(),
+        };
+        let mut attached = self.attach(&intake, &ends);
         let mut working = self.work(node, &intake, &stop);
         let failed = tokio::select! {
             () = shutdown.cancelled() => false,
@@ -153,13 +157,14 @@ impl Service {
     }
 
     /// One task for each connection.
-    fn attach(&self, intake: &Arc<Intake>, detach: &CancellationToken) -> JoinSet<()> {
+    fn attach(&self, intake: &Arc<Intake>, ends: &Ends) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for connection in &self.front.connections {
             let reporter = Reporter::new(self.status.clone(), connection.index());
             let (connection, intake) = (Arc::clone(connection), Arc::clone(intake));
-            let attach = Attach::new(connection, intake, reporter, Arc::clone(&self.dial));
-            tasks.spawn(attach.run(detach.clone()));
+            let dial = Arc::clone(&self.dial);
+            let attach = Attach::new(connection, intake, reporter, dial, ends.clone());
+            tasks.spawn(attach.run());
         }
         tasks
     }

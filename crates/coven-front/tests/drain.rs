@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::Bench;
 use common::room::Room;
 use common::server::{Server, message};
+use coven_front::{Down, UpstreamState};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -129,6 +130,23 @@ async fn without_a_stream_the_end_comes_at_once() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+/// A server that is away, or was about to let it in, is nothing to wait for or to be warned of any more.
+#[tokio::test]
+async fn a_drain_opens_no_stream() {
+    let mut server = Server::start().await;
+    let bench = common::Plan::new(&server).start();
+    let attempt = server.connection().await;
+    bench.stop();
+    drop(attempt);
+    let is_starting = |state: &UpstreamState| *state == UpstreamState::Starting;
+    let status = bench
+        .status(|status| !status.connections.iter().any(|one| is_starting(&one.state)))
+        .await;
+    let drained = UpstreamState::Down(Down::Drained);
+    assert_eq!(status.connections.first().unwrap().state, drained);
+    bench.ended().await.unwrap();
 }
 
 /// How long a busy server takes to answer a barrier.

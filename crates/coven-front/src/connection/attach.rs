@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coven_cluster::LeaseNumber;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -29,12 +29,22 @@ const FAREWELL: Duration = SEAL.saturating_add(Duration::from_secs(2));
 /// The same where the stream has ended by itself.
 const SHORT_FAREWELL: Duration = Duration::from_millis(100);
 
+/// How the work of a connection ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// The front-end drains: a stream that is there goes on, none is opened.
+    pub(crate) drains: CancellationToken,
+    /// The stream is closed after what waits is written.
+    pub(crate) detaches: CancellationToken,
+}
+
 /// Keeps one connection attached.
 pub(crate) struct Attach {
     pub(crate) connection: Arc<Connection>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) reporter: Reporter,
     dial: Arc<dyn Dial>,
+    ends: Ends,
     keyring: Keyring,
     backoff: Backoff,
     /// The lease under which the server took the domain away.
@@ -47,6 +57,7 @@ impl Attach {
         intake: Arc<Intake>,
         reporter: Reporter,
         dial: Arc<dyn Dial>,
+        ends: Ends,
     ) -> Self {
         let keyring = Keyring::new(connection.upstream().secrets.clone());
         Self {
@@ -54,45 +65,49 @@ impl Attach {
             intake,
             reporter,
             dial,
+            ends,
             keyring,
             backoff: Backoff::default(),
             barred: None,
         }
     }
 
-    /// Runs until `stop`; then the stream is closed after what waits is written. While the connection is not held, nothing
-    /// is done but to be ready for it.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// Runs until the front-end detaches. While the connection is not held, nothing is done but to be ready for it.
+    pub(crate) async fn run(mut self) {
         let connection = Arc::clone(&self.connection);
-        while !stop.is_cancelled() {
+        let Ends { drains, detaches } = self.ends.clone();
+        while !drains.is_cancelled() {
             tokio::select! {
                 _ = connection.wanted(self.barred) => {}
-                () = stop.cancelled() => break,
+                () = drains.cancelled() => break,
             }
             connection.is_attached(true);
-            self.attach(&stop).await;
+            self.attach().await;
             connection.is_attached(false);
             if connection.tenure().0.lease().is_none() || self.is_barred() {
                 self.reporter.report(UpstreamState::Standby);
             }
         }
+        detaches.cancelled().await;
         self.reporter.report(UpstreamState::Down(Down::Drained));
     }
 
-    /// Attached under one lease, to its end: it is given up, or the server has given the domain to another stream.
-    async fn attach(&mut self, stop: &CancellationToken) {
+    /// Attached under one lease, to its end: it is given up, or the server has given the domain to another stream, or there
+    /// is no stream while the front-end drains.
+    async fn attach(&mut self) {
         let connection = Arc::clone(&self.connection);
+        let Ends { drains, detaches } = self.ends.clone();
         let over = CancellationToken::new();
         let ends = async {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = detaches.cancelled() => {}
                 () = connection.unwanted() => {}
             }
             over.cancel();
             std::future::pending::<()>().await;
         };
         let attempts = async {
-            while !over.is_cancelled() && !self.is_barred() {
+            while !over.is_cancelled() && !drains.is_cancelled() && !self.is_barred() {
                 self.attempt(&over).await;
             }
         };
@@ -108,6 +123,7 @@ impl Attach {
     }
 
     async fn attempt(&mut self, over: &CancellationToken) {
+        let drains = self.ends.drains.clone();
         let attempt = async {
             match self.open().await {
                 Ok(opened) => Ok(opened),
@@ -115,14 +131,20 @@ impl Attach {
             }
         };
         let opened = tokio::select! {
-            opened = attempt => opened,
+            biased;
             () = over.cancelled() => return,
+            () = drains.cancelled() => return,
+            opened = attempt => opened,
         };
         let wait = match opened {
             Ok(opened) => self.serve(opened, over).await,
             Err(wait) => wait,
         };
-        let _ = timeout(wait, over.cancelled()).await;
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = drains.cancelled() => {}
+            () = sleep(wait) => {}
+        }
     }
 
     async fn open(&mut self) -> Result<Opened, Down> {

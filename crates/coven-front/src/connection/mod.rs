@@ -29,7 +29,7 @@ use smol_str::{SmolStr, format_smolstr};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub(crate) use attach::Attach;
+pub(crate) use attach::{Attach, Ends};
 pub(crate) use barrier::{BarrierNo, Ids, Whose};
 pub(crate) use dial::WritingHalf;
 pub use dial::{Dial, Dialing, Outward, Socket, Tcp};
