@@ -72,7 +72,7 @@ pub(crate) struct Request {
     pub(crate) listing: Option<Box<Listed>>,
     /// Who owns the channel then, or no longer.
     pub(crate) owners: Vec<Owner>,
-    /// It ends with another output: that one, not this, is what the commit's acknowledgement stands for.
+    /// The commit ends with another output of the channel: that one, not this, is what its acknowledgement stands for.
     pub(crate) more_follows: bool,
     /// Who is to be told when it could not be done.
     pub(crate) origin: Option<Arc<Origin>>,

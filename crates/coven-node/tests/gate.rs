@@ -47,6 +47,35 @@ async fn i2_nothing_leaves_before_its_commit_neither_events_nor_answers_nor_refu
     ));
 }
 
+/// A commit with several outputs of a room is acknowledged by the last of them alone: who acknowledges less and is gone has
+/// not taken in all of it, and what follows is still owed.
+#[tokio::test]
+async fn i3_i5_only_the_last_output_of_a_commit_stands_for_it() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = Node::start(store.clone()).await;
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.until(answered).await;
+    store.hold();
+    let bodies: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    for body in &bodies {
+        node.say("coven", HAG, body);
+    }
+    while store.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    store.let_go();
+    let mut outputs = Vec::new();
+    while outputs.len() < bodies.len() {
+        outputs.push(node.outputs.recv().await.unwrap());
+    }
+    let (parts, ends): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.commit == 0);
+    let commits: Vec<u64> = ends.iter().map(|output| output.commit).collect();
+    assert!(commits.is_sorted_by(|a, b| a < b), "{commits:?}");
+    assert!(!parts.is_empty(), "no two in one commit: nothing was tried");
+    assert_ne!(outputs.last().unwrap().commit, 0);
+}
+
 #[tokio::test]
 async fn muc_err_11_i5_a_refused_commit_is_an_error_and_did_not_happen() {
     let store = Arc::new(HeldStore::default());

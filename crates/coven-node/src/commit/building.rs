@@ -14,9 +14,18 @@ const CLOSE_BYTES: usize = 256 * 1024;
 pub(super) struct Building {
     pub(super) shard: ShardId,
     pub(super) channels: Vec<ChannelCommit>,
-    index: HashMap<Channel, usize>,
+    index: HashMap<Channel, Found>,
     bytes: usize,
     pub(super) parts: Vec<Part>,
+}
+
+/// Where a channel stands in a commit.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    /// Its changes.
+    at: usize,
+    /// The part by which it was changed last.
+    last: usize,
 }
 
 impl Building {
@@ -37,13 +46,7 @@ impl Building {
 
     pub(super) fn add(&mut self, mut request: Request, bytes: usize) {
         self.bytes += bytes;
-        let next = self.channels.len();
-        let at = *self.index.entry(request.channel.clone()).or_insert(next);
-        if at == next {
-            let key = convert::key(&request.channel);
-            let expected = convert::sequence(request.expected);
-            self.channels.push(ChannelCommit::new(key, expected));
-        }
+        let at = self.changes(&request);
         if let Some(commit) = self.channels.get_mut(at) {
             commit.unsent |= !request.deliveries.is_empty();
             commit.entries.append(&mut request.entries);
@@ -56,6 +59,26 @@ impl Building {
             writes: true,
             ..Part::new(request, bytes)
         });
+    }
+
+    /// Where the changes of this request's channel are. If it says something, what was said of the channel before is not all
+    /// of this commit: an acknowledgement of that is none of the commit (I3, I5).
+    fn changes(&mut self, request: &Request) -> usize {
+        let (next, last) = (self.channels.len(), self.parts.len());
+        let entry = self.index.entry(request.channel.clone());
+        let found = entry.or_insert(Found { at: next, last });
+        if found.at == next {
+            let key = convert::key(&request.channel);
+            let expected = convert::sequence(request.expected);
+            self.channels.push(ChannelCommit::new(key, expected));
+        } else if !request.deliveries.is_empty() {
+            let since = self.parts.iter_mut().skip(found.last);
+            for part in since.filter(|part| part.channel == request.channel) {
+                part.more_follows = true;
+            }
+            found.last = last;
+        }
+        found.at
     }
 }
 
