@@ -109,9 +109,7 @@ impl Cursor {
         acknowledged: Option<Sequence>,
         owner: Epoch,
     ) -> Based {
-        if owner > self.written.owner {
-            self.has_owner(owner);
-        }
+        self.goes_on_under(owner);
         let Some(gap) = self.gap else {
             return Based::Complete;
         };
@@ -145,6 +143,13 @@ impl Cursor {
             Based::Skipped
         } else {
             Based::Complete
+        }
+    }
+
+    /// The same history goes on under another epoch.
+    pub(crate) fn goes_on_under(&mut self, owner: Epoch) {
+        if owner > self.written.owner {
+            self.has_owner(owner);
         }
     }
 

@@ -291,6 +291,9 @@ impl Projection {
     ) {
         let (sequence, first) = (record.sequence, record.first_epoch);
         let at = self.live.as_ref().map(|live| live.roster.at());
+        if at.is_some_and(|at| sequence == at.next()) && !stage.front.is_clustered() {
+            self.goes_on_under(owner);
+        }
         match at.filter(|_| owner == self.owner) {
             Some(at) if sequence <= at => return,
             Some(at) if sequence == at.next() || at == Sequence::default() => {}
@@ -318,6 +321,17 @@ impl Projection {
                 (Gate::Down, true, _) => cursor.dropped(),
                 (Gate::Behind, true, _) => cursor.missed(),
                 _ => cursor.passed(sequence, first),
+            }
+        }
+    }
+
+    /// The one node has claimed its store anew, as after a failure: what follows on the last event is the same history, and
+    /// needs no new roster.
+    fn goes_on_under(&mut self, owner: Epoch) {
+        if owner > self.owner {
+            self.owner = owner;
+            for seat in &mut self.seats {
+                seat.cursor.goes_on_under(owner);
             }
         }
     }
