@@ -52,7 +52,7 @@ async fn a_drain_is_bounded_when_the_server_answers_nothing() {
     bench.stop();
     bench.ended().await.unwrap();
     assert!(
-        begin.elapsed() < Duration::from_secs(9),
+        begin.elapsed() < Duration::from_secs(30),
         "{:?}",
         begin.elapsed()
     );
@@ -92,7 +92,7 @@ async fn i3_what_is_written_before_the_end_is_acknowledged_and_nothing_after() {
     tokio::join!(talk, listen);
     let first = Room::with("coven", &["hag66"]).0.head().0;
     let acknowledged = node.acknowledged().pop().unwrap();
-    assert!(heard > 100, "{heard}");
+    assert!(heard > 10, "{heard}");
     let given = first + heard;
     assert_eq!(
         (acknowledged.sequence.0, acknowledged.commit),

@@ -206,7 +206,7 @@ async fn a_quiet_link_stays_up_by_signs_of_life() {
     let node = Node::start(quick(Limits::node())).await;
     let mut front = Front::start(&node, quick(Limits::front()));
     let (_at_node, _to_node) = (node.seat().await, front.seat().await);
-    tokio::time::sleep(quick(Limits::node()).silence * 3).await;
+    tokio::time::sleep(quick(Limits::node()).silence * 3 / 2).await;
     let (node, front) = (node.stats.snapshot(), front.stats.snapshot());
     assert_eq!((node.up, node.opened), (1, 1));
     assert_eq!((front.up, front.opened), (1, 1));

@@ -96,11 +96,14 @@ async fn muc_create_11_a_deadline_is_kept_although_its_commit_was_refused() {
     node.join("coven", HAG, "hag");
     node.until(is_joined).await;
     store.full(true);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    assert!(
-        node.handle.health().snapshot().refused > 0,
-        "the deadline has not passed"
-    );
+    let passed = async {
+        while node.handle.health().snapshot().refused == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), passed)
+        .await
+        .expect("the deadline passes");
     store.full(false);
     node.until(is_destroyed).await;
 }
@@ -129,6 +132,6 @@ async fn a_node_whose_store_has_ended_says_so() {
     let node = Node::start(store.clone()).await;
     store.refuse_next(Error::Closed);
     node.join("coven", HAG, "hag");
-    let failed = tokio::time::timeout(Duration::from_secs(5), node.service.failed()).await;
+    let failed = tokio::time::timeout(Duration::from_secs(60), node.service.failed()).await;
     assert_eq!(failed.unwrap().to_string(), "the store has ended");
 }

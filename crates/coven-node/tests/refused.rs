@@ -113,7 +113,7 @@ async fn i9_a_full_store_is_not_claimed_and_found_to_be_well_again_without_a_wri
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), up)
+    tokio::time::timeout(Duration::from_secs(60), up)
         .await
         .expect("the store is up");
     assert_eq!(store.claims(), claims);
@@ -186,7 +186,7 @@ async fn muc_disco_03_the_directory_says_what_is_durable_also_after_a_full_store
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), found)
+    tokio::time::timeout(Duration::from_secs(60), found)
         .await
         .expect("it is listed");
 }
@@ -221,6 +221,6 @@ async fn muc_disco_03_the_directory_is_put_right_after_a_start() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let right = tokio::time::timeout(Duration::from_secs(5), right).await;
+    let right = tokio::time::timeout(Duration::from_secs(60), right).await;
     right.expect("it is put right");
 }

@@ -49,7 +49,7 @@ fn sweep(node: &Node, group: &str) {
 async fn probes(node: &mut Node) -> BTreeMap<(String, String), usize> {
     let mut probes = BTreeMap::new();
     while let Ok(Some(output)) =
-        tokio::time::timeout(Duration::from_millis(500), node.outputs.recv()).await
+        tokio::time::timeout(Duration::from_secs(2), node.outputs.recv()).await
     {
         let channel = output.channel.map(|c| c.name().local.to_string());
         for delivery in output.deliveries {

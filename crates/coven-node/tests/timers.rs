@@ -78,7 +78,7 @@ async fn map_12_news_that_a_full_store_refused_is_told_later() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let deadline = Duration::from_secs(5);
+    let deadline = Duration::from_secs(60);
     tokio::time::timeout(deadline, refused).await.unwrap();
     store.full(false);
     node.until(is_announced).await;

@@ -244,7 +244,7 @@ mod tests {
     fn fetch(server: &Server, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(server.address()).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_secs(5)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         write!(
             stream,
@@ -326,7 +326,7 @@ mod tests {
         let closed = tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream
-                .set_read_timeout(Some(Duration::from_secs(5)))
+                .set_read_timeout(Some(Duration::from_secs(60)))
                 .unwrap();
             stream.write_all(b"GET /livez HT").unwrap();
             stream.read(&mut [0; 16]).is_ok_and(|read| read == 0)

@@ -30,7 +30,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use tonic::{Request, Response, Status};
 
 /// What a test waits for at most.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What was sent to it.
 #[derive(Debug, Clone, Default)]

@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 /// Waits, but not for ever.
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), what)
+    tokio::time::timeout(Duration::from_secs(90), what)
         .await
         .expect("it takes too long")
 }
@@ -29,9 +29,10 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 pub(crate) fn quick(limits: Limits) -> Limits {
     Limits {
         keepalive: Duration::from_millis(100),
-        silence: Duration::from_millis(1500),
-        stall: Duration::from_millis(1000),
-        connect: Duration::from_secs(5),
+        // Longer than a busy machine keeps a link from saying that it is there.
+        silence: Duration::from_secs(5),
+        stall: Duration::from_secs(3),
+        connect: Duration::from_secs(20),
         min_backoff: Duration::from_millis(20),
         ..limits
     }

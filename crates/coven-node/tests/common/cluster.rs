@@ -146,7 +146,7 @@ impl Front {
     pub(crate) async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
         let mut all = Vec::new();
         loop {
-            let output = tokio::time::timeout(Duration::from_secs(30), self.outputs.recv()).await;
+            let output = tokio::time::timeout(Duration::from_secs(90), self.outputs.recv()).await;
             let output = output
                 .unwrap_or_else(|_| panic!("not among {all:#?}"))
                 .unwrap();
@@ -162,7 +162,7 @@ impl Front {
     pub(crate) async fn word(&mut self, fits: impl Fn(&ToFront) -> bool) -> Vec<ToFront> {
         let mut all = Vec::new();
         loop {
-            let word = tokio::time::timeout(Duration::from_secs(30), self.words.recv()).await;
+            let word = tokio::time::timeout(Duration::from_secs(90), self.words.recv()).await;
             let word = word
                 .unwrap_or_else(|_| panic!("not among {all:#?}"))
                 .unwrap();

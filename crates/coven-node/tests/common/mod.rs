@@ -166,7 +166,7 @@ impl Node {
     pub(crate) async fn until(&mut self, fits: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
         let mut all = Vec::new();
         loop {
-            let output = tokio::time::timeout(Duration::from_secs(5), self.outputs.recv()).await;
+            let output = tokio::time::timeout(Duration::from_secs(60), self.outputs.recv()).await;
             let output = output
                 .unwrap_or_else(|_| panic!("not among {all:#?}"))
                 .unwrap();
@@ -185,7 +185,7 @@ impl Node {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let empty = tokio::time::timeout(Duration::from_secs(5), empty).await;
+        let empty = tokio::time::timeout(Duration::from_secs(60), empty).await;
         assert!(empty.is_ok(), "channels stay in memory");
     }
 

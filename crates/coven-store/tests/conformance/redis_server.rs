@@ -10,9 +10,12 @@
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -47,7 +50,7 @@ pub(crate) fn sentinel_url() -> Option<String> {
         let (primary, port) = shared_server(folder.path(), &[]);
         let of_primary = ["--replicaof", "127.0.0.1", &port.to_string()];
         let (replica, _) = shared_server(folder.path(), &of_primary);
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         while !ask(port, &["INFO", "replication"]).contains("state=online") {
             wait_until(until, "the replica");
         }
@@ -245,19 +248,54 @@ pub(crate) fn ask(port: u16, command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn free_port() -> u16 {
-    // A member of a cluster also listens 10,000 above.
+/// A port for a server. Not one of those that the kernel gives to connections: one of these may be somebody's when the server
+/// wants to listen on it (again). Each is given once.
+pub(crate) fn free_port() -> u16 {
+    static PORTS: Mutex<Ports> = Mutex::new(Ports {
+        left: 0..0,
+        names: Vec::new(),
+    });
+    let mut ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if port < 50_000 {
-            return port;
+        match ports.left.next() {
+            // A member of a cluster also listens 10,000 above.
+            Some(port) if is_free(port) && is_free(port + 10_000) => return port,
+            Some(_) => {}
+            None => ports.take_block(),
         }
     }
 }
 
+/// Ports of this process.
+struct Ports {
+    left: Range<u16>,
+    /// A block is ours as long as a socket has its name: test runs beside this one have others.
+    names: Vec<UnixDatagram>,
+}
+
+impl Ports {
+    fn take_block(&mut self) {
+        const BLOCK: u16 = 100;
+        // Runs that begin together begin in different places.
+        let start = u16::try_from(std::process::id() % 100).unwrap();
+        let firsts = (0..100).map(|n| 10_000 + (start + n) % 100 * BLOCK);
+        let taken = firsts.into_iter().find_map(|first| {
+            let name = format!("coven-test-ports-{first}");
+            let name = SocketAddr::from_abstract_name(name).unwrap();
+            Some((first, UnixDatagram::bind_addr(&name).ok()?))
+        });
+        let (first, name) = taken.expect("all ports are taken by other test runs");
+        self.names.push(name);
+        self.left = first..first + BLOCK;
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("0.0.0.0", port)).is_ok()
+}
+
 fn wait_for(port: u16) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         wait_until(until, "a server");
     }

@@ -1,6 +1,5 @@
 //! A real Redis for one case, that may be filled up and started anew.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,8 +15,7 @@ pub(crate) struct Own {
 /// `None` where there is no Redis to be had.
 pub(crate) fn own() -> Option<Own> {
     super::redis_server::url()?;
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    Some(Own::start(free.local_addr().unwrap().port()))
+    Some(Own::start(super::redis_server::free_port()))
 }
 
 impl Own {
@@ -57,7 +55,7 @@ impl Own {
 
     /// Waits until it takes connections.
     pub(crate) async fn ready(self) -> Self {
-        for _ in 0..1000 {
+        for _ in 0..3000 {
             if self.command(&["PING"]).await.is_some() {
                 return self;
             }
