@@ -35,7 +35,7 @@ class Orders:
         """Starts it and connects."""
         log = self.folder / f"{self.name}.log"
         self.process = Process(self.name, [binary(), *self._argv], log=log)
-        await self.process.wait_until(lambda: b"\n" in log.read_bytes(), 10.0)
+        await self.process.wait_until(lambda: b"\n" in log.read_bytes(), 60.0)
         self.addresses = json.loads(log.read_text().splitlines()[0])
         host, _, port = self.addresses["control"].rpartition(":")
         self._streams = await asyncio.open_connection(host, int(port))

@@ -29,11 +29,11 @@ class Server:
             file.write_text(common + settings)
         argv = ["redis-sentinel" if self._sentinel else "redis-server", str(file)]
         self.process = Process(f"redis-{self.port}", argv, log=self.folder / "redis.log")
-        await self.process.wait_until(lambda: listens(self.port), 10.0)
+        await self.process.wait_until(lambda: listens(self.port), 60.0)
 
     async def call(self, *words: str) -> str:
         """A command; returns the answer as it came, without its last line end. An error is in it as `-...`."""
-        async with asyncio.timeout(5.0):
+        async with asyncio.timeout(30.0):
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
             try:
                 parts = "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
@@ -102,7 +102,7 @@ class Redis:
 
     async def followed(self, primary: Server) -> None:
         """Waits until the primary has a replica that is up to date."""
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while "state=online" not in await primary.call("INFO", "replication"):
                 await asyncio.sleep(0.05)
 
@@ -110,7 +110,7 @@ class Redis:
         """Kills the primary, waits for the new one, and starts the old one again as its replica."""
         old = await self.primary()
         await old.kill()
-        async with asyncio.timeout(40.0):
+        async with asyncio.timeout(90.0):
             while await self.primary() is old:
                 await asyncio.sleep(0.1)
         await old.start()
@@ -118,7 +118,7 @@ class Redis:
 
 
 async def _until_known(sentinel: Server, others: int) -> None:
-    async with asyncio.timeout(20.0):
+    async with asyncio.timeout(60.0):
         while True:
             known = (await sentinel.call("SENTINEL", "master", NAME)).splitlines()
             fields = dict(zip(known[::2], known[1::2], strict=False))

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from .stanza import BIND, CLIENT, PING, SASL, STREAM, Stanza, StreamReader, tag, text
 
 #: How long a story waits for a stanza, in seconds; generous, since it costs only when a story fails.
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 Predicate = Callable[[Stanza], bool]
 

@@ -113,7 +113,7 @@ class Coven:
         if config.http_port == 0:
             config.http_port = free_ports(1)[0]
 
-    async def start(self, ready: bool = True, timeout: float = 20.0) -> None:
+    async def start(self, ready: bool = True, timeout: float = 60.0) -> None:
         """Starts the process; waits until it is ready unless told not to."""
         self._begun = self._log.stat().st_size if self._log.exists() else 0
         file = self.folder / "coven.toml"
@@ -128,11 +128,11 @@ class Coven:
         if ready:
             await self.ready(timeout)
 
-    async def ready(self, timeout: float = 20.0) -> None:
+    async def ready(self, timeout: float = 60.0) -> None:
         """Waits until `/readyz` answers 200."""
         await self._until(200, timeout)
 
-    async def not_ready(self, timeout: float = 20.0) -> None:
+    async def not_ready(self, timeout: float = 60.0) -> None:
         """Waits until `/readyz` answers 503."""
         await self._until(503, timeout)
 
@@ -163,7 +163,7 @@ class Coven:
         warned = [f for f in self.log() if f.get("level") == "WARN" and "event" not in f]
         return [fields for fields in warned if fields.get("target") != "coven::cli"]
 
-    async def event(self, name: str, timeout: float = 20.0) -> dict[str, Any]:
+    async def event(self, name: str, timeout: float = 60.0) -> dict[str, Any]:
         """Waits for a log line with this `event` since the last start; returns its fields."""
 
         def found() -> list[dict[str, Any]]:
@@ -179,19 +179,21 @@ class Coven:
 
     def log(self, after: str | None = None) -> list[dict[str, Any]]:
         """The lines of the log since the last start, or since the last one with the event `after`, that one included."""
-        lines = [json.loads(line) for line in self._log.read_bytes()[self._begun :].splitlines()]
+        # The last line may still be under way.
+        whole, _, _ = self._log.read_bytes()[self._begun :].rpartition(b"\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
         begin = [at for at, line in enumerate(lines) if after is not None and line.get("event") == after]
         return lines[begin[-1] :] if begin else lines
 
     async def terminate(self) -> int:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
-        return await self.process.terminate(timeout=20.0)
+        return await self.process.terminate(timeout=60.0)
 
     async def stop(self) -> None:
         """Ends it however it is; for the end of stories."""
         if self.process is not None and self.process.exit_code is None:
-            await self.process.terminate(timeout=5.0)
+            await self.process.terminate(timeout=20.0)
 
     def pause(self) -> None:
         """SIGSTOP: the process stands still but its sockets stay open."""
@@ -210,7 +212,7 @@ StartCoven = Callable[..., Awaitable[Coven]]
 
 def _get(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=5.0) as answer:
+        with urllib.request.urlopen(url, timeout=15.0) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

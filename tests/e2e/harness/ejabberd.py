@@ -70,7 +70,7 @@ class Ejabberd(XmppServer):
             env=env,
         )
         ports = [self._c2s, self._http, *self._components.values()]
-        await self.process.wait_until(lambda: all(map(listens, ports)), 60.0)
+        await self.process.wait_until(lambda: all(map(listens, ports)), 120.0)
 
     async def _register(self, account: Account) -> None:
         await self.api("register", user=account.user, host=account.host, password=account.password)
@@ -83,7 +83,7 @@ class Ejabberd(XmppServer):
         request.add_header("Content-Type", "application/json")
 
         def call() -> Any:
-            with urllib.request.urlopen(request, timeout=30.0) as answer:
+            with urllib.request.urlopen(request, timeout=60.0) as answer:
                 return json.load(answer)
 
         return await asyncio.to_thread(call)

@@ -9,11 +9,12 @@ import asyncio
 import ctypes
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -78,7 +79,7 @@ class Process:
         assert self.exit_code is not None
         return self.exit_code
 
-    async def terminate(self, timeout: float = 10.0) -> int:
+    async def terminate(self, timeout: float = 30.0) -> int:
         """SIGTERM, and SIGKILL after `timeout` seconds; returns the exit code."""
         if self.exit_code is None:
             self.send_signal(signal.SIGTERM)
@@ -91,7 +92,7 @@ class Process:
         """SIGKILL; returns the exit code."""
         if self.exit_code is None:
             self.send_signal(signal.SIGKILL)
-        return await self.exited(10.0)
+        return await self.exited(60.0)
 
     async def wait_until(self, ready: Callable[[], bool], timeout: float) -> None:
         """Waits until `ready()`; a process that ends meanwhile is an error at once."""
@@ -123,21 +124,73 @@ async def eventually(
 
 
 def free_ports(count: int) -> list[int]:
-    """Different TCP ports that are free on loopback now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
+    """Different TCP ports for servers of this process's tests: nobody else takes one of them, before the server listens or
+    while it is down for a while."""
+    return [_PORTS.take() for _ in range(count)]
+
+
+class _Ports:
+    """Ports that are not among those that the kernel gives to connections: one of these may be somebody's at the moment at
+    which a server wants to listen on it (again). Test runs beside this one have other blocks of ports."""
+
+    _BLOCK = 100
+
+    def __init__(self) -> None:
+        self._left: Iterator[int] = iter(())
+        #: A block is ours as long as a socket has its name.
+        self._names: list[socket.socket] = []
+        # Not the one that stories seed.
+        self._random = random.SystemRandom()
+
+    def take(self) -> int:
+        while True:
+            for port in self._left:
+                if _is_free(port):
+                    return port
+            self._left = iter(self._block())
+
+    def _block(self) -> range:
+        begin, end = _range_for_servers()
+        firsts = list(range(begin, end - self._BLOCK, self._BLOCK))
+        for first in self._random.sample(firsts, len(firsts)):
+            name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                name.bind(f"\0coven-test-ports-{first}")
+            except OSError:
+                name.close()
+                continue
+            self._names.append(name)
+            return range(first, first + self._BLOCK)
+        raise RuntimeError(f"all ports from {begin} to {end} are taken by other test runs")
+
+
+def _range_for_servers() -> tuple[int, int]:
+    """The widest range of ports that the kernel gives to nobody by itself."""
+    text = pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text()
+    low, high = (int(word) for word in text.split())
+    below, above = (10_000, low), (high + 1, 65_536)
+    widest = max(below, above, key=lambda ends: ends[1] - ends[0])
+    # Where the kernel gives all of them, there is no better choice.
+    return widest if widest[1] - widest[0] >= 1_000 else (10_000, 65_536)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+    return True
+
+
+_PORTS = _Ports()
 
 
 def listens(port: int) -> bool:
     """Whether somebody accepts connections on this loopback port."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
+        with socket.create_connection(("127.0.0.1", port), timeout=5.0) as made:
+            # Where nobody listens a connection may meet itself.
+            return bool(made.getsockname() != made.getpeername())
     except OSError:
         return False

@@ -56,7 +56,7 @@ class Prosody(XmppServer):
         self.process = Process(
             "prosody", ["prosody", "-F", "--config", config], log=self.folder / "prosody.log", cwd=self.folder
         )
-        await self.process.wait_until(lambda: listens(self._c2s) and listens(self._components), 20.0)
+        await self.process.wait_until(lambda: listens(self._c2s) and listens(self._components), 60.0)
 
     @staticmethod
     def says_nobody_is_attached(stanza: Stanza) -> bool:

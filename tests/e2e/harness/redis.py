@@ -36,7 +36,7 @@ class Redis:
         argv = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         argv += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", *self._more]
         self.process = Process("redis", argv, log=self.folder / "redis.log")
-        await self.process.wait_until(lambda: listens(self.port) and self._answers(), 20.0)
+        await self.process.wait_until(lambda: listens(self.port) and self._answers(), 60.0)
 
     async def stop(self) -> None:
         """Ends it by SIGTERM, if it runs."""
@@ -74,7 +74,7 @@ class Redis:
     def _ask(self, *words: str | int) -> Any:
         parts = [str(word).encode() for word in words]
         command = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10.0) as link:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30.0) as link:
             link.sendall(command)
             with link.makefile("rb") as answers:
                 return _answer(answers)
