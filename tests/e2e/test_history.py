@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from harness.history import Barrier, Crash, Heard, Read, Refused, Tally, Witness, check, tally
 
@@ -129,6 +131,15 @@ def test_reads_that_came_too_late_are_counted(end: Crash) -> None:
 def test_any_other_read_without_answer_is_a_fault(end: Crash, reads: list[Read], fault: str) -> None:
     faults = check(ARCHIVE, [hears_all(reads=reads)], [end])
     assert any(fault in f for f in faults), faults
+
+
+def test_a_server_that_is_not_done_in_time_may_swallow_messages_at_a_clean_end() -> None:
+    who = hears_all(said={"x": 99_990})
+    hasty = dataclasses.replace(SIGTERM, in_haste=True)
+    assert check(ARCHIVE, [who], [hasty]) == []
+    assert tally(ARCHIVE, [who], [hasty]) == Tally(lost=1)
+    passed_over = hears_all(said={"x": 99_000, "c": 99_500})
+    assert any("passed over: x" in f for f in check(ARCHIVE, [passed_over], [hasty]))
 
 
 def test_pages_of_archives_may_be_overtaken() -> None:

@@ -65,13 +65,14 @@ async def test_map_12_muc_client_that_leaves_is_listed_for_half_a_minute(setting
     await bob.leave()
     await carol.sees(id_, available=False)
     await bob.join()
+    # He has left at some moment after this one, so whoever misses him before 30 s from here was told too early.
+    leaves = time.monotonic()
     await bob.leave()
-    left = time.monotonic()
     while (id_, None) not in carol.events():
-        assert "Bob" in (await carol.participants()).values() or time.monotonic() - left > 29
-        assert time.monotonic() - left < 40
+        assert "Bob" in (await carol.participants()).values() or time.monotonic() - leaves > 29
+        assert time.monotonic() - leaves < 120
         await asyncio.sleep(0.5)
-    assert time.monotonic() - left > 29
+    assert time.monotonic() - leaves > 29
     assert [nick for who, nick in carol.events() if who == id_] == ["Bob", None]
     assert "Bob" not in (await carol.participants()).values()
 

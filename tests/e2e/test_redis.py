@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from harness.client import Login
+from harness.client import DEADLINE, Login
 from harness.coven import Config, Coven, StartCoven
 from harness.muc import Occupant, read_whole_archive
+from harness.process import eventually
 from harness.prosody import Prosody
 from harness.redis import Redis
 from harness.report import Report
@@ -96,7 +98,7 @@ async def test_a_redis_that_does_not_fit_is_refused(
     redis = await start_redis(*options)
     coven = await start_coven(on(redis, server, **store), ready=False)
     assert coven.process is not None
-    assert await coven.process.exited(20.0) == 2
+    assert await coven.process.exited(60.0) == 2
     assert why in coven.log()[-1]["message"]
 
 
@@ -105,8 +107,12 @@ async def test_a_redis_that_may_lose_data_is_warned_of(
 ) -> None:
     careless = await start_redis("--appendonly", "no")
     coven = await start_coven(on(careless, server))
-    warned = [line["message"] for line in coven.log() if line["level"] == "WARN"]
-    assert len([line for line in warned if "maxmemory of this redis is 0" in line or "append-only" in line]) == 2
+
+    def warned() -> set[str]:
+        messages = [line["message"] for line in coven.log() if line["level"] == "WARN"]
+        return {words for words in ("maxmemory of this redis is 0", "append-only") if any(words in m for m in messages)}
+
+    await eventually(lambda: len(warned()) == 2, DEADLINE, lambda: f"only {warned()}")
 
 
 async def test_other_shards_or_another_prefix_are_another_store(
@@ -117,7 +123,7 @@ async def test_other_shards_or_another_prefix_are_another_store(
     coven.config.store["shards"] = 32
     await coven.start(ready=False)
     assert coven.process is not None
-    assert await coven.process.exited(20.0) == 2
+    assert await coven.process.exited(60.0) == 2
     assert "made with 64 shards, not 32" in coven.log()[-1]["message"]
     coven.config.store["prefix"] = "other"
     await coven.start()
@@ -156,7 +162,7 @@ class Talk:
         """Until every word has come back or was refused."""
         self._stop.set()
         await asyncio.gather(*self._tasks)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(100):
             while set(self.said.values()) - self.reflected - {self.said[id_] for id_ in self.errors}:
                 await asyncio.sleep(0.05)
 
@@ -185,7 +191,16 @@ class Talk:
         refused = {self.said[id_] for id_ in self.errors} - unknown
         assert not refused & set(archive)
 
+    def not_noticed(self, away: float) -> None:
+        """Nobody got an error, unless this machine was so slow that Redis was away for longer than it is waited for: then
+        all may be said again."""
+        if away < PATIENCE:
+            assert self.errors == {}
+        assert {kind for _, kind in self.errors.values()} <= {"wait"}
 
+
+#: So long (s) Redis may be away without anybody's notice; it is waited for by 5 s.
+PATIENCE = 4.5
 FORWARDED_BODY = "mam:result/forward:forwarded/client:message/client:body"
 
 
@@ -204,12 +219,15 @@ async def test_redis_stopped_for_three_seconds_is_not_noticed(redis: Redis, talk
     people, _ = talk
     people.start()
     await asyncio.sleep(0.5)
+    since = time.monotonic()
     redis.pause()
     await asyncio.sleep(3)
     redis.go_on()
+    await redis.ask("PING")
+    away = time.monotonic() - since
     await asyncio.sleep(0.5)
     await people.stop()
-    assert people.errors == {}
+    people.not_noticed(away)
     await people.nothing_lost()
 
 
@@ -217,18 +235,19 @@ async def test_redis_restarted_within_patience_is_not_noticed(redis: Redis, talk
     people, coven = talk
     people.start()
     await asyncio.sleep(0.5)
+    since = time.monotonic()
     await redis.kill()
     await asyncio.sleep(1.5)
     await redis.start()
+    away = time.monotonic() - since
     await asyncio.sleep(0.5)
     await people.stop()
-    assert people.errors == {}
+    people.not_noticed(away)
     await people.nothing_lost()
     await coven.ready()
 
 
 @pytest.mark.parametrize("how", ["killed", "paused"])
-@pytest.mark.timeout(120)
 async def test_redis_away_for_longer_refuses_and_heals(redis: Redis, talk: tuple[Talk, Coven], how: str) -> None:
     people, coven = talk
     people.start(pause=0.1)
@@ -240,9 +259,11 @@ async def test_redis_away_for_longer_refuses_and_heals(redis: Redis, talk: tuple
     assert status == 503 and "store: " in body
     assert (await coven.get("/livez"))[0] == 200
     # What was on its way when Redis went is not known; all else did not happen, and may be said again.
-    conditions = [condition for condition, _ in people.errors.values()]
-    assert "resource-constraint" in conditions
-    assert set(conditions) <= {"resource-constraint", "remote-server-timeout"}
+    def conditions() -> set[str]:
+        return {condition for condition, _ in people.errors.values()}
+
+    await eventually(lambda: "resource-constraint" in conditions(), DEADLINE, lambda: f"only {conditions()}")
+    assert conditions() <= {"resource-constraint", "remote-server-timeout"}
     assert {kind for _, kind in people.errors.values()} == {"wait"}
     await (redis.start() if how == "killed" else asyncio.to_thread(redis.go_on))
     await coven.ready()
@@ -251,7 +272,6 @@ async def test_redis_away_for_longer_refuses_and_heals(redis: Redis, talk: tuple
     await people.nothing_lost()
 
 
-@pytest.mark.timeout(120)
 async def test_redis_full_refuses_and_heals(redis: Redis, talk: tuple[Talk, Coven], login: Login) -> None:
     people, coven = talk
     await redis.ask("CONFIG", "SET", "maxmemory", "1")
@@ -261,8 +281,8 @@ async def test_redis_full_refuses_and_heals(redis: Redis, talk: tuple[Talk, Cove
     await late.send_join()
     refused = await late.client.expect(lambda s: s.kind == "presence" and s.type == "error")
     assert (refused.error or ("", ""))[1] == "wait"
-    await asyncio.sleep(1)
-    assert people.errors and {kind for _, kind in people.errors.values()} == {"wait"}
+    await eventually(lambda: bool(people.errors), DEADLINE)
+    assert {kind for _, kind in people.errors.values()} == {"wait"}
     await redis.ask("CONFIG", "SET", "maxmemory", "0")
     await coven.ready()
     await asyncio.sleep(0.5)
@@ -271,7 +291,6 @@ async def test_redis_full_refuses_and_heals(redis: Redis, talk: tuple[Talk, Cove
     await late.join()
 
 
-@pytest.mark.timeout(120)
 async def test_il_31_redis_emptied_makes_nobody_owner_of_anything(
     redis: Redis, talk: tuple[Talk, Coven], login: Login
 ) -> None:
@@ -329,6 +348,6 @@ async def test_i4_i6_crashes_on_redis_lose_nobody_and_nothing(crowd: Crowd, repo
     """Kill at moments under load, the room going quiet after every second one."""
     for n in range(4):
         talk_on = n % 2 == 0
-        await crowd.crash(None, 0.4 + 0.2 * n, talk_on)
+        await crowd.crash(None, 0.4 + 0.5 * n, talk_on)
         assert await crowd.faults(nobody_asked=not talk_on) == [], f"after crash {n + 1}"
     report(crowd.tally())
