@@ -48,7 +48,7 @@ KUBERNETES = "v1.30.0"
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HELM, *arguments, "--kube-version", KUBERNETES], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([HELM, *arguments, "--kube-version", KUBERNETES], capture_output=True, text=True, check=False, timeout=300)
 
 
 def render(values: pathlib.Path, *arguments: str) -> list[Object]:
@@ -212,7 +212,7 @@ class Configuration(unittest.TestCase):
             file.write_text(toml)
             done = subprocess.run(
                 [COVEN, "check-config", "--config", str(file)],
-                capture_output=True, text=True, env=environment, check=False, timeout=30,
+                capture_output=True, text=True, env=environment, check=False, timeout=120,
             )  # fmt: skip
         said = done.stdout + done.stderr
         if story in LATER:

@@ -9,7 +9,7 @@ from rig.findings import good
 from rig.site import Site, no_cluster
 from rig.upstream import SMALL
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(800)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from harness.client import DEADLINE
 from harness.component import Component
+from harness.process import eventually
 from harness.server import SECRET
 from harness.stanza import Stanza
 from rig.site import DOMAIN, Site
@@ -74,9 +76,12 @@ async def test_balanced_a_sender_keeps_its_stream_and_no_stanza_is_lost_while_sl
         await _attach(upstream)
     joining = await _rooms(upstream, 20)
     await joining
-    seen = [[s for s in c.inbox.history if s.kind == "presence"] for c in components]
-    senders = [{s.sender for s in stanzas} for stanzas in seen]
-    assert len(senders[0] | senders[1]) == 20
+
+    def senders_by_stream() -> list[set[str]]:
+        return [{s.sender for s in c.inbox.history if s.kind == "presence"} for c in components]
+
+    await eventually(lambda: len(set.union(*senders_by_stream())) == 20, DEADLINE)
+    senders = senders_by_stream()
     assert not senders[0] & senders[1]
     for component in components:
         await component.cut()

@@ -6,12 +6,15 @@ MIX-PAMS-04 to -07, -09 to -13.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 from harness.slix import SlixClient
 from harness.stanza import MIX, Stanza, tag, text
 from pam_people import ANON, NODES, PAM, MixService, Person, error, fresh_id, item, preference
-from pam_world import HOST, MAX_CHANNELS, TIMEOUT, World
+from pam_world import HOST, MAX_CHANNELS, World
+
+OwnWorld = Callable[..., Awaitable[World]]
 
 
 async def test_mix_pams_04_join_is_for_the_own_account_only(world: World, mix: MixService) -> None:
@@ -182,13 +185,15 @@ async def test_mix_pams_09_result_without_join_is_an_error_and_taken_back(world:
     assert item(await alice.roster(), mix.channel()) is None
 
 
-async def test_mix_pams_09_silent_channel_is_remote_server_timeout(world: World, mix: MixService) -> None:
-    alice = await world.online(world.fresh())
+async def test_mix_pams_09_silent_channel_is_remote_server_timeout(own_world: OwnWorld) -> None:
+    timeout = 2
+    world = await own_world(timeout=timeout)
+    mix, alice = await world.service(), await world.online(world.fresh())
     started = time.monotonic()
     id_ = await alice.ask_join(mix.channel())
     request = await mix.request_of(alice.bare, "join")
     assert (await alice.answer_to(id_)).error == ("remote-server-timeout", "wait")
-    assert time.monotonic() - started > TIMEOUT * 0.9
+    assert time.monotonic() - started > timeout * 0.9
     # The client believes that it is not in, so the channel is told the same; a late answer changes nothing.
     await mix.request_of(alice.bare, "leave")
     await mix.reply(request, tag("join", xmlns=MIX, id_="p1"))

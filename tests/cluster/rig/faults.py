@@ -65,7 +65,7 @@ class Fault:
     #: Messages may vanish: they were in the buffers of a stream that broke.
     may_vanish: bool = False
     #: How long rooms may need to carry messages again.
-    patience: float = 60.0
+    patience: float = 120.0
     #: The longest pause of 99 of 100 rooms, where the design promises one (§5).
     p99_ms: float | None = None
 
@@ -183,7 +183,7 @@ async def _stall_stream(scene: Scene, number: int) -> None:
 
 
 async def _attached_again(scene: Scene) -> None:
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(90.0):
         while not (await scene.upstream.order("counters"))["attached"]:
             await asyncio.sleep(0.05)
 
@@ -232,6 +232,6 @@ ROLL = Fault("roll", _roll_all, p99_ms=500.0)
 CUT_STREAM = Fault("cut-stream", _cut_stream, may_duplicate=True, may_vanish=True)
 STALL_STREAM = Fault("stall-stream", _stall_stream, may_duplicate=True, may_vanish=True)
 #: Of Redis.
-FAIL_OVER = Fault("fail-over", _fail_over, patience=90.0)
+FAIL_OVER = Fault("fail-over", _fail_over, patience=180.0)
 REDIS_BLINKS = Fault("redis-3s", _blink)
 REDIS_AWAY = Fault("redis-60s", _away)

@@ -31,7 +31,7 @@ class Service(abc.ABC):
         pages = await asyncio.gather(*(node.get("/metrics") for node in self.nodes))
         return sum(int(n) for _, page in pages for n in _COMMITS.findall(page))
 
-    async def commits_flow(self, timeout: float = 20.0) -> int:
+    async def commits_flow(self, timeout: float = 60.0) -> int:
         """Waits until commits are made right now; returns how many were made while it looked."""
         before = await self.commits()
         async with asyncio.timeout(timeout):
@@ -42,7 +42,7 @@ class Service(abc.ABC):
                     return now - before
                 before = now
 
-    async def ready(self, timeout: float = 60.0) -> None:
+    async def ready(self, timeout: float = 120.0) -> None:
         """Waits until all processes are ready."""
         for process in {*self.nodes, *self.fronts}:
             await process.ready(timeout)
@@ -80,7 +80,7 @@ class Cluster(Service):
 
     async def holder(self) -> Coven:
         """A front-end that holds a stream right now."""
-        async with asyncio.timeout(20.0):
+        async with asyncio.timeout(60.0):
             while True:
                 for front in self._fronts:
                     _, page = await front.get("/metrics")

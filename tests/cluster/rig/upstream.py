@@ -71,9 +71,9 @@ class Upstream(Orders):
     async def hush(self) -> None:
         """People fall silent, and whoever waits for an answer gets it, or has waited for long enough."""
         await self.order("load", groups=[])
-        await self.order("answered", timeout=20)
+        await self.order("answered", timeout=90)
 
-    async def heard(self, timeout: float = 60.0) -> float:
+    async def heard(self, timeout: float = 120.0) -> float:
         """Waits until every room carries messages; returns the seconds it took."""
         done = await self.order("heard", timeout=timeout)
         assert done["ok"], f"{done['silent']} rooms carry nothing after {timeout} s: {await self.order('counters')}"
@@ -81,14 +81,14 @@ class Upstream(Orders):
 
     async def self_ping(self) -> None:
         """Everybody asks whether they are still in, and is told so (design I6)."""
-        done = await self.order("self-ping", timeout=30)
+        done = await self.order("self-ping", timeout=120)
         assert done["yes"] == done["asked"], f"not everybody is in: {done}"
 
     async def check(self) -> dict[str, Any]:
         """People fall silent; archives are read and held against what everybody wrote down. Returns the report."""
         await self.hush()
         await self.self_ping()
-        archive = await self.order("archive", timeout=180)
+        archive = await self.order("archive", timeout=300)
         assert archive["ok"], f"archives could not be read: {archive}"
         await self.order("flush")
         return await check(self.histories)

@@ -15,6 +15,7 @@ import enum
 import time
 from collections.abc import Callable
 
+from .history import STORED_WITHIN
 from .many import Seen, Tag, TagScanner
 from .server import SECRET
 from .stanza import COMPONENT, MUC, MUC_OWNER, STANZAS, STREAM, tag
@@ -117,7 +118,7 @@ class CrowdServer:
 
     def is_taken_in(self) -> bool:
         """Whether a ping has come behind the last stanza, and its answer is stored by now."""
-        return self.last_stanza < self.last_ping < time.monotonic() - 0.7
+        return self.last_stanza < self.last_ping < time.monotonic() - STORED_WITHIN / 1000
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.streams += 1
