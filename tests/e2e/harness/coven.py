@@ -113,7 +113,7 @@ class Coven:
         if config.http_port == 0:
             config.http_port = free_ports(1)[0]
 
-    async def start(self, ready: bool = True, timeout: float = 60.0) -> None:
+    async def start(self, ready: bool = True, timeout: float = 120.0) -> None:
         """Starts the process; waits until it is ready unless told not to."""
         self._begun = self._log.stat().st_size if self._log.exists() else 0
         file = self.folder / "coven.toml"
@@ -128,11 +128,11 @@ class Coven:
         if ready:
             await self.ready(timeout)
 
-    async def ready(self, timeout: float = 60.0) -> None:
+    async def ready(self, timeout: float = 120.0) -> None:
         """Waits until `/readyz` answers 200."""
         await self._until(200, timeout)
 
-    async def not_ready(self, timeout: float = 60.0) -> None:
+    async def not_ready(self, timeout: float = 120.0) -> None:
         """Waits until `/readyz` answers 503."""
         await self._until(503, timeout)
 
@@ -163,7 +163,7 @@ class Coven:
         warned = [f for f in self.log() if f.get("level") == "WARN" and "event" not in f]
         return [fields for fields in warned if fields.get("target") != "coven::cli"]
 
-    async def event(self, name: str, timeout: float = 60.0) -> dict[str, Any]:
+    async def event(self, name: str, timeout: float = 120.0) -> dict[str, Any]:
         """Waits for a log line with this `event` since the last start; returns its fields."""
 
         def found() -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import collections
 import contextlib
 import dataclasses
 import enum
+import functools
 import time
 from collections.abc import Callable
 
@@ -21,6 +22,10 @@ from .server import SECRET
 from .stanza import COMPONENT, MUC, MUC_OWNER, STANZAS, STREAM, tag
 
 PROBE = "coven-probe-"
+#: So many rooms are entered at a time.
+UNDER_WAY = 25
+#: What takes longer (s) never comes.
+PATIENCE = 400.0
 
 
 class Is(enum.Enum):
@@ -98,9 +103,13 @@ class CrowdServer:
         return place
 
     async def join_all(self) -> None:
-        """Everybody joins; the first of each room creates it."""
+        """Everybody joins; the first of each room creates it. Few rooms are under way at a time: answers to coven's pings go
+        by the same stream, and would come late behind thousands of joins."""
         assert self._to_coven is not None
-        for room, places in self.by_room.items():
+        rooms = list(self.by_room.values())
+        for at, places in enumerate(rooms):
+            if at >= UNDER_WAY:
+                await self.until(functools.partial(is_whole, rooms[at - UNDER_WAY]), PATIENCE)
             for n, place in enumerate(places):
                 self._to_coven.write(join(place).encode())
                 if n == 0:
@@ -188,6 +197,11 @@ class CrowdServer:
         place.bounced = place.bounced or now
         error = tag("error", f"<{condition} xmlns='{STANZAS}'/>", type_="cancel")
         return tag(start.kind, error, from_=place.jid, to=start.sender, type_="error", id_=start.id or None)
+
+
+def is_whole(places: list[Place]) -> bool:
+    """Whether everybody in a room sees everybody."""
+    return all(len(place.seen.here) == len(places) for place in places)
 
 
 def join(place: Place) -> str:
