@@ -24,8 +24,8 @@ from harness.stanza import MUC, MUC_OWNER, MUC_ROOMCONFIG, PING, form, tag
 
 DOMAIN = "chat.localhost"
 OCCUPANTS = 20
-#: Users of a server that is away have a grace of so many seconds.
-GRACE = 60.0
+#: Ghosts have gone so many seconds after `upstream-up`; users of a server that is away have their grace of as many.
+MINUTE = 60.0
 #: What takes so many seconds never comes. How long it took is reported.
 LIMIT = 400.0
 
@@ -78,7 +78,7 @@ class Crowd:
 
 
 @pytest.mark.timeout(900)
-async def test_muc_leave_12_ghosts_of_a_thousand_rooms_go_and_nobody_else_does(
+async def test_muc_leave_12_ghosts_of_a_thousand_rooms_go_within_a_minute_and_nobody_else_does(
     start_coven: StartCoven, report: Report
 ) -> None:
     # covers: MUC-LEAVE-07, MUC-LEAVE-08
@@ -107,11 +107,12 @@ async def test_muc_leave_12_ghosts_of_a_thousand_rooms_go_and_nobody_else_does(
     took, cpu = max(p.left for p in gone) - up, coven.process.cpu_seconds
     report(f"{len(gone)} ghosts of {len(crowd.places)} occupants gone {took:.1f} s after upstream-up, {cpu:.1f} CPU-s")
     report(f"{len(crowd.places)} joins took {joined:.1f} s before it")
+    assert took < MINUTE
 
     await server.until(lambda: all(p.left for p in lost), LIMIT)
     graces = [p.left - p.bounced for p in lost]
     report(f"{len(lost)} users of a server that is away gone {min(graces):.1f} to {max(graces):.1f} s after a bounce")
-    assert min(graces) > GRACE - 0.5
+    assert min(graces) > MINUTE - 0.5
 
     with contextlib.suppress(TimeoutError):
         await server.until(lambda: server.is_taken_in() and not crowd.wrong((*here, *back)), LIMIT)

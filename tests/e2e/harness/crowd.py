@@ -127,7 +127,7 @@ class CrowdServer:
 
     def is_taken_in(self) -> bool:
         """Whether a ping has come behind the last stanza, and its answer is stored by now."""
-        return self.last_stanza < self.last_ping < time.monotonic() - STORED_WITHIN / 1000
+        return self.last_stanza < self.last_ping < time.monotonic() - STORED_WITHIN / 1000 - 0.2
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.streams += 1

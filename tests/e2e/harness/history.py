@@ -12,14 +12,13 @@ import sys
 from collections.abc import Iterable
 
 #: So long before a kill (ms) stanzas may have been under way, or read and not yet committed: XEP-0114 has no
-#: acknowledgements for them. On a busy machine that is long; what counts is that nothing later was served.
-UNDER_WAY = 30_000
+#: acknowledgements for them.
+UNDER_WAY = 5_000
 #: So long after coven was back (ms) a client may still be reading what its server had answered before, where nobody knows
 #: it better.
 READING = 2_000
-#: So long after a barrier was answered (ms) it is stored, also on a machine that has other things to do: an answer is passed
-#: on within 100 ms, and stored with the next commit.
-STORED_WITHIN = 1_500
+#: So long after a barrier was answered (ms) it is stored: acknowledgements wait for half a second at most (IL-28).
+STORED_WITHIN = 500
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ use std::io;
 use std::path::Path;
 
 /// A copy that comes twice because of a fault does so within this time after its end.
-const DUPLICATES_SECONDS: i32 = 30;
+const DUPLICATES_SECONDS: i32 = 15;
 /// A message that vanishes because of a fault was sent this long before its begin, or after its end, at most.
-const VANISHING_SECONDS: i32 = 10;
+const VANISHING_SECONDS: i32 = 5;
 
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
