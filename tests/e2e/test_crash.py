@@ -47,6 +47,8 @@ FAIL_POINTS = [
     "store-during-packing:1",
     "store-during-trimming:1",
 ]
+#: Snapshots are written and messages packed when a room goes quiet: after so many seconds of talk it does.
+QUIET_AFTER = {"store-during-snapshot:1": 1.5, "store-during-packing:1": 1.5}
 #: With a log as small as this, it is trimmed while people talk.
 LOG_LIMIT = 64 * 1024
 RANDOM_CRASHES = 20
@@ -214,18 +216,24 @@ class Crowd:
             alive = now()
             await self.coven.kill()
         else:
-            if fail_point.startswith("store-during-snapshot") or fail_point.startswith("store-during-packing"):
-                # Snapshots are written and messages packed when a room goes quiet.
-                await asyncio.sleep(1.5)
-                stop.set()
-            alive = now()
-            async with asyncio.timeout(200):
-                while self.coven.process.exit_code is None:
-                    alive = now()
-                    await asyncio.sleep(0.01)
+            alive = await self._ends_by_itself(stop, quiet_after=QUIET_AFTER.get(fail_point))
             assert self.coven.process.exit_code == -signal.SIGABRT, f"it did not end at {fail_point}"
         await self._come_back(stop, talk, talk_on, Crash(now(), tuple(self._barriers()), alive=alive))
         assert self.crashes[-1].last_safe() > 0, "no barrier was answered before the crash"
+
+    async def _ends_by_itself(self, stop: asyncio.Event, quiet_after: float | None) -> int:
+        """Waits for the end, and says when the process was last seen alive. With `quiet_after`, in seconds, the room goes
+        quiet meanwhile; the end may come before."""
+        process, begun = self.coven.process, now()
+        assert process is not None
+        alive = begun
+        async with asyncio.timeout(200):
+            while process.exit_code is None:
+                alive = now()
+                if quiet_after is not None and alive - begun >= quiet_after * 1000:
+                    stop.set()
+                await asyncio.sleep(0.01)
+        return alive
 
     async def terminate(self, after: float, talk_on: bool) -> None:
         """Everybody talks, though no more than Prosody can answer barriers besides; SIGTERM; it comes back. It ends without a
