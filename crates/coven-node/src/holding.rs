@@ -19,6 +19,10 @@ pub(crate) struct Holding {
     highest: BTreeMap<SmolStr, LeaseNumber>,
     /// What each member of a space has held since when.
     members: BTreeMap<SmolStr, BTreeMap<SeatNo, Member>>,
+    /// The one holder of each connection.
+    holders: BTreeMap<SmolStr, SeatNo>,
+    /// Space and name of each connection that was heard of.
+    connections: BTreeSet<(SmolStr, SmolStr)>,
     changes: u64,
 }
 
@@ -53,17 +57,13 @@ impl Holding {
     }
 
     /// The connections of each space that were heard of.
-    pub(crate) fn connections(&self) -> BTreeSet<(SmolStr, SmolStr)> {
-        let all = self.said.values().flatten();
-        all.map(|held| (held.space.clone(), held.connection.clone()))
-            .collect()
+    pub(crate) const fn connections(&self) -> &BTreeSet<(SmolStr, SmolStr)> {
+        &self.connections
     }
 
     /// Who holds a connection.
     pub(crate) fn holder(&self, connection: &SmolStr) -> Option<SeatNo> {
-        let mut holders = self.holders().into_iter();
-        let held = holders.find(|(_, held)| held.connection == *connection);
-        held.map(|(seat, _)| seat)
+        self.holders.get(connection).copied()
     }
 
     /// Whether a lease is the newest of its connection that was heard of.
@@ -75,7 +75,9 @@ impl Holding {
 
     fn renew(&mut self) -> bool {
         let mut members: BTreeMap<SmolStr, BTreeMap<SeatNo, Member>> = BTreeMap::new();
-        for (seat, held) in self.holders() {
+        let mut holders = BTreeMap::new();
+        for (seat, held) in self.newest() {
+            holders.insert(held.connection.clone(), seat);
             let of_space = members.entry(held.space.clone()).or_default();
             let member = of_space.entry(seat).or_default();
             member.held.insert((held.connection.clone(), held.lease));
@@ -94,13 +96,17 @@ impl Holding {
                 }
             }
         }
+        let all = self.said.values().flatten();
+        let names = all.map(|held| (held.space.clone(), held.connection.clone()));
+        self.connections = names.collect();
+        self.holders = holders;
         let changed = members != self.members;
         self.members = members;
         changed
     }
 
     /// Of each connection the one holder.
-    fn holders(&self) -> Vec<(SeatNo, &Held)> {
+    fn newest(&self) -> Vec<(SeatNo, &Held)> {
         let mut newest: BTreeMap<&SmolStr, (SeatNo, &Held)> = BTreeMap::new();
         for (seat, held) in self
             .said
