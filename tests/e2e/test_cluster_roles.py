@@ -73,16 +73,28 @@ class People:
             self.seen[stanza.to, stanza.stanza_id] += 1
 
     async def talk(self, timeout: float = DEADLINE) -> float:
-        """Everybody says something, which everybody hears once; returns the longest that took."""
+        """Everybody says something, which everybody hears once; returns the longest that took. Fails as soon as something
+        comes back."""
         longest = 0.0
         for who in self.all:
             self._said += 1
             body, since = f"message {self._said}", time.monotonic()
-            await who.say(body)
+            await self._say(who, body, timeout)
             for other in self.all:
-                assert (await other.hears(body, timeout)).sender == who.jid
+                if other is not who:
+                    assert (await other.hears(body, timeout)).sender == who.jid
             longest = max(longest, time.monotonic() - since)
         return longest
+
+    async def _say(self, who: Occupant, body: str, timeout: float) -> None:
+        id_ = await who.say(body)
+
+        def is_end(stanza: Stanza) -> bool:
+            is_answer = stanza.body == body or (stanza.type == "error" and stanza.id == id_)
+            return stanza.kind == "message" and who.from_room(stanza) and is_answer
+
+        heard = await who.client.expect(is_end, timeout, f"message {body!r}, or an error")
+        assert (heard.type, heard.sender) == ("groupchat", who.jid), heard
 
     async def talk_on(self, timeout: float = 90.0) -> float:
         """Says something again and again until it is heard by all: what comes back as an error did not happen."""
@@ -94,6 +106,7 @@ class People:
             except (TimeoutError, AssertionError):
                 if time.monotonic() - since > timeout:
                     raise
+                await asyncio.sleep(0.05)
 
     async def nobody_moved(self, twice: bool = False) -> None:
         """All are in as they were, and have seen nobody leave or come; `twice`: what they had seen before may come again."""

@@ -309,6 +309,19 @@ impl Operations {
         }
     }
 
+    /// Gives up what is meant and has no owner to go to: the stream by which its sender can be told is about to end.
+    pub fn abandon(&mut self, is_meant: impl Fn(&Operation) -> bool, out: &mut dyn Effects) {
+        let shards: Vec<ShardId> = self.shards.keys().copied().collect();
+        let ownerless: Vec<ShardId> = shards
+            .into_iter()
+            .filter(|id| self.target(*id).is_none())
+            .collect();
+        for id in ownerless {
+            let is_over = |entry: &Entry| !entry.is_committed && is_meant(&entry.operation);
+            self.give_up(id, is_over, out);
+        }
+    }
+
     /// Sends what found a full queue.
     pub fn retry(&mut self, out: &mut dyn Effects) {
         for channel in std::mem::take(&mut self.backlog) {

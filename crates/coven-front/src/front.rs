@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use coven_cluster::clock::Fence;
 use coven_cluster::routes::{LastWay, Routes};
 use coven_cluster::timing::Timing;
-use coven_cluster::{Held, Relay};
+use coven_cluster::{Held, Operation, Relay};
 use coven_core::{
     ChannelName, Delta, Event, Group, Origin, PersonView, Record, Refusal, Timestamp,
 };
@@ -240,6 +240,16 @@ impl Front {
             Err(NotTaken::Down | NotTaken::Full) => self.counters.answers_lost.add(1),
             Err(NotTaken::Refused(_)) => self.counters.oversized.add(1),
         }
+    }
+
+    /// Whether this front-end holds a connection by which the sender of an operation can be answered later.
+    pub(crate) fn serves(&self, operation: &Operation) -> bool {
+        let (group, space) = (&operation.origin.group, &operation.channel.name().space);
+        let is_held = |at: &usize| {
+            let connection = self.connections.get(*at);
+            connection.is_some_and(|c| c.group() == group && c.tenure().0.takes_events())
+        };
+        self.of_space(space).iter().any(is_held)
     }
 
     /// Tells the sender of an operation that it is given up.

@@ -75,7 +75,7 @@ impl Handle {
     /// Ends when the lease may be released.
     pub async fn revoke(&self, connection: &str) {
         if let Some(connection) = self.find(connection)
-            && connection.give_up().await
+            && connection.give_up(|| self.nodes.abandon()).await
         {
             self.nodes.tell_holds();
         }

@@ -173,6 +173,13 @@ impl Nodes {
         }
     }
 
+    /// A connection is being given up: who could be answered by it alone, and waits for an owner, is answered now (I5).
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        let (table, mut out) = self.parts(&mut state);
+        table.abandon(|operation| !self.front.serves(operation), &mut out);
+    }
+
     /// Links that are up.
     pub(crate) fn count(&self) -> usize {
         self.state().links.len()
@@ -218,6 +225,11 @@ impl Nodes {
     fn operation(&self, operation: Box<Operation>) -> Result<(), ToNode> {
         let mut state = self.state();
         let (table, mut out) = self.parts(&mut state);
+        let has_owner = table.target(operation.channel.shard()).is_some();
+        if !has_owner && !self.front.serves(&operation) {
+            // It came by a stream that ends before anybody could say what has become of it.
+            return Err(ToNode::Operation(operation));
+        }
         let submitted = table.submit(operation, Instant::now(), &mut out);
         submitted.map_err(ToNode::Operation)
     }

@@ -84,6 +84,11 @@ async fn i3_what_is_given_up_is_acknowledged_before_nodes_learn_of_it() {
     assert!(order.contains(&true), "after it was acknowledged");
     let attempt = timeout(Duration::from_millis(500), server.connection()).await;
     assert!(attempt.is_err(), "it stands by");
+    let status = cluster.handle.status();
+    until("it is ready as one that stands by", || {
+        status.borrow().is_up()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -85,6 +85,24 @@ async fn i5_without_an_owner_an_operation_waits_and_is_then_refused() {
 }
 
 #[tokio::test]
+async fn i5_what_waits_for_an_owner_is_refused_before_its_stream_is_given_up() {
+    let (cluster, _server, mut stream, _n0) = Cluster::held().await;
+    stream.send(&message("hag66", "coven", "hello")).await;
+    until("it waits", || cluster.handle.unanswered() == 1).await;
+    let (handle, name) = (cluster.handle.clone(), cluster.name.clone());
+    let revoking = tokio::spawn(async move { handle.revoke(&name).await });
+    let mut heard = Vec::new();
+    while let Some(stanza) = stream.next().await {
+        heard.push(stanza);
+    }
+    drop(stream);
+    revoking.await.unwrap();
+    let is_error = |s: &&String| s.contains("resource-constraint") && s.contains("type='error'");
+    assert_eq!(heard.iter().filter(is_error).count(), 1, "{heard:?}");
+    assert_eq!(cluster.handle.unanswered(), 0);
+}
+
+#[tokio::test]
 async fn il_19_what_a_node_did_not_take_is_refused_here_and_never_sent_again() {
     let (cluster, _server, mut stream, n0) = Cluster::held().await;
     let room = Room::new("coven");

@@ -197,7 +197,7 @@ type Opened = (Peer, Streaming<Bytes>, mpsc::Sender<Frame>);
 /// Connects, says hello and hears the node's.
 async fn open(target: &Target) -> Result<Opened, Broken> {
     let (frames, outgoing) = mpsc::channel(1);
-    let _ = frames.try_send(Frame::hello(&target.me.hello()));
+    let _ = frames.try_send(Frame::hello(&target.me.hello(target.process)));
     let mut stream = call(target, ReceiverStream::new(outgoing)).await?;
     let frame = next(&mut stream, target.limits.connect).await?;
     let hello = Assembler::<FromNode>::hello(frame)?;

@@ -75,8 +75,8 @@ pub struct Peer {
 }
 
 impl Me {
-    /// The front-end's hello: all versions it speaks.
-    pub(crate) fn hello(&self) -> wire::Hello {
+    /// The front-end's hello to the process that is meant, if a certain one is: all versions it speaks.
+    pub(crate) fn hello(&self, meant: Option<ProcessId>) -> wire::Hello {
         wire::Hello {
             oldest_version: *self.versions.start(),
             newest_version: *self.versions.end(),
@@ -86,6 +86,7 @@ impl Me {
             newest_format: *self.formats.end(),
             cluster: self.cluster.clone(),
             shards: self.shards.into(),
+            meant: meant.map(|it| process_to(it.0)).unwrap_or_default(),
         }
     }
 
@@ -94,17 +95,20 @@ impl Me {
         wire::Hello {
             oldest_version: version,
             newest_version: version,
-            ..self.hello()
+            ..self.hello(None)
         }
     }
 
     /// Who is there.
     ///
     /// Errors: it is of another cluster, not of that role, speaks no version that we speak, or reads no format that we read:
-    /// it could take nothing of what is stored.
+    /// it could take nothing of what is stored. Or it means another process than this one.
     pub(crate) fn meets(&self, hello: &wire::Hello, role: Role) -> Result<Peer, Broken> {
         let process =
             process_from(&hello.process).map_err(|error| Broken::Malformed(error.to_string()))?;
+        if !hello.meant.is_empty() && hello.meant != process_to(self.process.0) {
+            return Err(Broken::OtherProcess);
+        }
         let theirs = Role::from_wire(hello.role())?;
         if theirs != role {
             return Err(refused(format!("a peer that is no {role:?}")));
@@ -174,27 +178,35 @@ mod tests {
             (3..=4, 1..=2, None),
             (1..=2, 3..=4, None),
         ] {
-            let hello = me(Role::Front, theirs).hello();
+            let hello = me(Role::Front, theirs).hello(None);
             let met = me(Role::Node, ours).meets(&hello, Role::Front);
             assert_eq!(met.ok().map(|peer| peer.version), spoken);
         }
     }
 
     #[test]
+    fn who_means_another_process_is_refused_and_who_means_none_is_not() {
+        let (node, front) = (me(Role::Node, 1..=1), me(Role::Front, 1..=1));
+        let met = |meant| node.meets(&front.hello(meant), Role::Front);
+        assert!(met(None).is_ok() && met(Some(node.process)).is_ok());
+        assert_eq!(met(Some(ProcessId(8))), Err(Broken::OtherProcess));
+    }
+
+    #[test]
     fn a_peer_of_another_cluster_role_or_number_of_shards_is_refused() {
         let node = me(Role::Node, 1..=1);
         let mut other = me(Role::Front, 1..=1);
-        assert!(node.meets(&other.hello(), Role::Node).is_err());
+        assert!(node.meets(&other.hello(None), Role::Node).is_err());
         other.shards = 17;
-        assert!(node.meets(&other.hello(), Role::Front).is_err());
+        assert!(node.meets(&other.hello(None), Role::Front).is_err());
         other.shards = 16;
         other.cluster = "d".into();
-        assert!(node.meets(&other.hello(), Role::Front).is_err());
+        assert!(node.meets(&other.hello(None), Role::Front).is_err());
         other.cluster = "c".into();
         other.formats = 2..=3;
-        assert!(node.meets(&other.hello(), Role::Front).is_err());
+        assert!(node.meets(&other.hello(None), Role::Front).is_err());
         other.formats = 1..=2;
-        let peer = node.meets(&other.hello(), Role::Front).unwrap();
+        let peer = node.meets(&other.hello(None), Role::Front).unwrap();
         assert_eq!(peer.process, ProcessId(7));
     }
 }

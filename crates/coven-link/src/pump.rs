@@ -152,6 +152,7 @@ pub(crate) fn of_status(status: &Status) -> Broken {
             Broken::Untrusted(status.message().to_owned())
         }
         Code::InvalidArgument => Broken::Malformed(status.message().to_owned()),
+        Code::NotFound => Broken::OtherProcess,
         Code::OutOfRange => Broken::TooLarge(crate::codec::MAX_DECODE),
         _ => Broken::Lost(status.message().to_owned()),
     }
@@ -160,7 +161,8 @@ pub(crate) fn of_status(status: &Status) -> Broken {
 /// The status that tells a peer why it is not wanted.
 pub(crate) fn to_status(broken: &Broken) -> Status {
     let code = match broken {
-        Broken::Refused(_) | Broken::OtherProcess => Code::FailedPrecondition,
+        Broken::Refused(_) => Code::FailedPrecondition,
+        Broken::OtherProcess => Code::NotFound,
         Broken::Untrusted(_) => Code::PermissionDenied,
         Broken::Malformed(_) => Code::InvalidArgument,
         _ => Code::Unavailable,

@@ -328,16 +328,28 @@ async fn i7_a_newer_and_an_older_build_speak_what_both_know() {
 #[tokio::test]
 async fn a_node_that_has_started_anew_at_the_same_address_is_not_taken_for_the_one_before() {
     let node = Node::start(quick(Limits::node())).await;
-    let mut target = Front::target(
-        &node.address(),
-        me_front(1),
-        Security::Plain { anywhere: false },
-    );
+    is_refused_for_the_one_before(&node).await;
+}
+
+/// A link of the first front-end that is meant for another process than this node.
+async fn is_refused_for_the_one_before(node: &Node) {
+    let security = Security::Plain { anywhere: false };
+    let mut target = Front::target(&node.address(), me_front(1), security);
     target.process = Some(coven_cluster::ProcessId(4711));
     let front = Front::to(target);
     let mut state = front.client.state();
     let down = within(state.wait_for(|state| matches!(state, State::Down(_)))).await;
     assert_eq!(*down.unwrap(), State::Down(Broken::OtherProcess));
+}
+
+#[tokio::test]
+async fn a_link_that_is_meant_for_the_node_before_does_not_replace_the_one_to_this_node() {
+    let node = Node::start(quick(Limits::node())).await;
+    let mut first = Front::start(&node, quick(Limits::front()));
+    let (mut there, at) = (node.seat().await, first.seat().await);
+    is_refused_for_the_one_before(&node).await;
+    at.link.try_send(holds(7)).unwrap();
+    assert_eq!(lease(&within(there.heard.recv()).await.unwrap()), 7);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod acks;
 mod actor;
 mod archive;
+mod aside;
 mod audience;
 mod commit;
 mod convert;

@@ -3,9 +3,8 @@
 use crate::actor::Message;
 use crate::commit::wait;
 use crate::fronts::SeatState;
-use crate::load;
 use crate::shared::Shared;
-use crate::{directory, receipts};
+use crate::{aside, directory, receipts};
 use coven_cluster::{Delivery, NodeLink, Operation, ProcessId, Request, ToFront, ToNode};
 use coven_core::{Query, Refusal};
 use std::sync::Arc;
@@ -46,7 +45,10 @@ impl Seat {
         if matches!(operation.request, Request::Query(Query::Ping { .. }))
             && shared.table.get(&operation.channel).is_none()
         {
-            return self.aside(operation);
+            return match aside::answer(shared, operation) {
+                Ok(()) => Ok(()),
+                Err(operation) => self.full(operation),
+            };
         }
         let channel = operation.channel.clone();
         let message = Message::Operation(operation, Instant::now());
@@ -93,25 +95,6 @@ impl Seat {
             self.state.tell(self.shared.output(channel, vec![delivery]));
         }
     }
-
-    /// A self-ping to a channel that is not in memory is answered without loading it (design §6).
-    fn aside(&self, operation: Box<Operation>) -> Result<(), ToNode> {
-        let Ok(permit) = Arc::clone(&self.shared.reads).try_acquire_owned() else {
-            return self.full(operation);
-        };
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            let _permit = permit;
-            let delivery = answer_aside(&shared, &operation).await;
-            shared
-                .say(Some(operation.channel.clone()), vec![delivery])
-                .await;
-            if let Some(id) = operation.id {
-                shared.passed(&operation.channel, id);
-            }
-        });
-        Ok(())
-    }
 }
 
 impl NodeLink for Seat {
@@ -151,29 +134,5 @@ impl NodeLink for Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.shared.detach(&self.state);
-    }
-}
-
-async fn answer_aside(shared: &Shared, operation: &Operation) -> Delivery {
-    let origin = Arc::clone(&operation.origin);
-    let policies = shared.policies(&operation.channel);
-    let is_suspended = || shared.shards.is_suspended(operation.channel.shard());
-    let loaded = match is_suspended() {
-        true => None,
-        false => load::load(shared, &operation.channel).await.ok(),
-    };
-    let answer = match (loaded, &operation.request) {
-        (Some(stored), Request::Query(query)) if !is_suspended() => {
-            stored.state.query(&operation.sender, query, &policies)
-        }
-        _ => Err(wait()),
-    };
-    match answer {
-        Ok(answer) => crate::reply::answered(&origin, answer),
-        Err(refusal) => Delivery::Refused {
-            origin,
-            refusal: Box::new(refusal),
-            operation: operation.id.map(|id| id.name()),
-        },
     }
 }

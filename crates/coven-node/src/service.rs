@@ -1,6 +1,7 @@
 //! Starting and stopping a node.
 
 use crate::actor::Message;
+use crate::aside::Asides;
 use crate::commit::Committer;
 use crate::directory::Directory;
 use crate::formats::Formats;
@@ -92,6 +93,7 @@ impl Service {
             directory: Directory::default(),
             health: Health::default(),
             unstored: Unstored::default(),
+            asides: Asides::default(),
             sweeps: Sweeps::default(),
             formats: Formats::default(),
             quarantine: Quarantine::default(),

@@ -1,5 +1,6 @@
 //! What all parts of a node hold in common.
 
+use crate::aside::Asides;
 use crate::commit::{Control, Request};
 use crate::directory::Directory;
 use crate::formats::Formats;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) reads: Arc<Semaphore>,
     /// Places for pages of the directory, of which a store may read few at a time: who browses holds up no other read.
     pub(crate) listings: Arc<Semaphore>,
+    pub(crate) asides: Asides,
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
     /// Room for departures that wait.

@@ -130,6 +130,33 @@ async fn idle_channels_leave_memory_with_their_occupants_and_come_back() {
     assert_eq!(history.len(), 1, "the history comes from the archive");
 }
 
+/// After a take-over a channel is in nobody's memory, and everybody in it asks (XEP-0410).
+#[tokio::test]
+async fn muc_ping_05_i6_all_who_ask_at_once_whether_they_are_in_are_told() {
+    let options = Options {
+        shards: 4,
+        idle_timeout: Duration::from_millis(1),
+        reads: 2,
+        ..Options::default()
+    };
+    let mut node = Node::with(Arc::new(MemoryStore::new()), options).await;
+    node.join("coven", HAG, "hag");
+    node.unlock("coven", HAG);
+    node.say("coven", HAG, "one");
+    node.until(|d| is_message(d, "one")).await;
+    node.acknowledge("coven", 4, 99);
+    node.until(|d| matches!(d, Delivery::Forget)).await;
+    node.emptied().await;
+    for _ in 0..500 {
+        node.ask("coven", HAG, ping());
+    }
+    for _ in 0..500 {
+        let all = node.until(answered).await;
+        let is_answer = matches!(all.last(), Some(Delivery::Answer { .. }));
+        assert!(is_answer, "{all:?}");
+    }
+}
+
 /// The store forgets a destroyed channel with its last acknowledgement, and takes no snapshot of it.
 #[tokio::test]
 async fn i9_a_destroyed_channel_leaves_memory_once_it_is_acknowledged() {

@@ -98,6 +98,8 @@ async def strike(fault: Fault, scene: Scene, number: int = 0) -> Struck:
     seconds = await upstream.heard(fault.patience)
     after = await service.commits_flow()
     await upstream.self_ping()
+    # A room that was heard may have had a later word refused, before its shard had an owner: it is to be heard again.
+    await upstream.heard(fault.patience)
     return Struck(fault.name, before, after, seconds)
 
 

@@ -25,6 +25,9 @@ const BEHIND: Duration = Duration::from_secs(1);
 /// A room with its occupants needs two bytes for its number.
 const MAX_ROOMS: usize = 60_000;
 
+/// After a message that came back since nothing is attached, the next one is sent so soon.
+const AGAIN: Duration = Duration::from_millis(50);
+
 /// Sends what is due, for ever.
 pub(crate) async fn run(world: Shared) {
     let mut ticks = interval(TICK);
@@ -265,16 +268,27 @@ impl World {
         }
         state.due = Some(due);
         for client in speakers {
-            self.say(room, client);
+            if !self.say(room, client) {
+                self.again(room, now);
+            }
         }
     }
 
-    fn say(&mut self, room: u16, client: u32) {
+    /// The server has said that nothing is attached: somebody tries again soon, as people do, and so it is seen how long
+    /// that lasts.
+    fn again(&mut self, room: u16, now: Instant) {
+        if let Some(state) = self.rooms.get_mut(usize::from(room)) {
+            state.due = state.due.map(|due| due.min(now + AGAIN));
+        }
+    }
+
+    /// Tells whether the server has handed it over.
+    fn say(&mut self, room: u16, client: u32) -> bool {
         let Some(speaker) = usize::try_from(client)
             .ok()
             .and_then(|at| self.clients.get_mut(at))
         else {
-            return;
+            return false;
         };
         let message = MessageNo::new(client, speaker.sent);
         speaker.sent += 1;
@@ -285,7 +299,7 @@ impl World {
             message.id(),
             nick(client)
         );
-        self.send_message(client, room, message, stanza.as_bytes());
+        self.send_message(client, room, message, stanza.as_bytes())
     }
 
     fn ask(&mut self, room: u16, client: u32) {

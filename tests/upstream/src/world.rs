@@ -311,19 +311,21 @@ impl World {
         self.hand_over(node, tag::bare(&jid), stanza)
     }
 
-    /// Sends a message of a client to a room, and writes down what became of it at once.
+    /// Sends a message of a client to a room, and writes down what became of it at once. Tells
+    /// whether something is attached: else it came back.
     pub(crate) fn send_message(
         &mut self,
         client: u32,
         room: u16,
         message: MessageNo,
         stanza: &[u8],
-    ) {
+    ) -> bool {
         self.counters.sent += 1;
         let mut record = Record::new(Kind::Sent, room, self.now());
         record.message = message;
         self.note(client, record);
-        match self.give(client, stanza) {
+        let route = self.give(client, stanza);
+        match route {
             Route::By(_) => {
                 self.pending.insert(message, record.at);
             }
@@ -348,6 +350,7 @@ impl World {
                 );
             }
         }
+        route != Route::Nowhere
     }
 
     fn hand_over(&self, node: usize, bare: &str, stanza: &[u8]) -> Route {

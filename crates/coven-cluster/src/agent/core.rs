@@ -14,7 +14,9 @@ use crate::session::{Change, Session, Suspended};
 /// How long an answer of the registry may take: then it counts as not answering.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// The pause between polls while something is under way.
-const HURRY: Duration = Duration::from_millis(50);
+pub(super) const HURRY: Duration = Duration::from_millis(50);
+/// A session that ends so soon unless it is renewed is looked at more often: others wait for what its process has.
+pub(super) const OVERDUE: Duration = Duration::from_secs(1);
 
 /// The part that both agents have.
 #[derive(Debug)]
@@ -231,11 +233,6 @@ impl Core {
             false => self.options.timing.poll,
         };
         Instant::now() + pause
-    }
-
-    /// Waits until the next poll is due, or something is asked for.
-    pub(super) async fn pause(&mut self, hurry: bool) -> Asked {
-        self.pause_until(self.due(hurry)).await
     }
 
     /// Waits until then, or until something is asked for.

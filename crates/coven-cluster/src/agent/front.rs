@@ -5,15 +5,17 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coven_store::registry::{Lease, TakeLease};
+use coven_store::registry::{Lease, Role, Seen, Sight, TakeLease};
 use coven_store::{ConnectionId, Error, SessionId};
 use smol_str::SmolStr;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use super::core::{Asked, Core};
+use super::core::{Asked, Core, HURRY, OVERDUE};
 use super::link::{LinkUp, Links};
 use super::{Event, Handle, Options};
+use crate::claims::candidates;
+use crate::clock::Moment;
 use crate::leases::{Connection, Elections, Step, View};
 use crate::{LeaseNumber, ProcessId};
 
@@ -62,6 +64,8 @@ pub struct FrontAgent<C, D> {
     taken_with: BTreeMap<ConnectionId, SessionId>,
     /// Connections that are just being taken or given up.
     busy: BTreeSet<ConnectionId>,
+    /// Since when the others can know that this front-end drains.
+    draining: Option<Moment>,
     tasks: JoinSet<Done>,
 }
 
@@ -91,6 +95,7 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
             held: BTreeMap::new(),
             taken_with: BTreeMap::new(),
             busy: BTreeSet::new(),
+            draining: None,
             tasks: JoinSet::new(),
         };
         (agent, handle)
@@ -114,8 +119,9 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
             if self.core.is_over(has_something) {
                 break;
             }
-            let hurry = !self.tasks.is_empty();
-            if let Asked::Kicked(connection) = self.core.pause(hurry).await {
+            let drains = self.draining.is_some() && !self.held.is_empty();
+            let hurry = drains || !self.tasks.is_empty() || self.is_anybody_leaving();
+            if let Asked::Kicked(connection) = self.rest(hurry).await {
                 let now = self.core.options.clock.now();
                 self.elections.kicked(connection, now);
             }
@@ -123,6 +129,52 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
         self.tasks.shutdown().await;
         self.core.end().await;
         self.links.close().await;
+    }
+
+    /// Waits until the next poll is due. What is taken or given up meanwhile is so at once: people wait for it.
+    async fn rest(&mut self, hurry: bool) -> Asked {
+        let due = self.core.due(hurry);
+        loop {
+            tokio::select! {
+                asked = self.core.pause_until(due) => return asked,
+                Some(done) = self.tasks.join_next() => self.done(done),
+            }
+        }
+    }
+
+    /// Another front-end gives up what it holds, or may be dead: somebody is to take it soon.
+    fn is_anybody_leaving(&self) -> bool {
+        let me = self.core.options.member.process;
+        let Some(sight) = &self.core.sight else {
+            return false;
+        };
+        let is_leaving = |seen: &Seen| {
+            let is_asked = sight.requests.draining.contains(&seen.member.process);
+            seen.member.draining || is_asked || seen.remaining < OVERDUE
+        };
+        let holds = |seen: &Seen| {
+            let mut leases = sight.leases.iter();
+            leases.any(|lease| lease.holder == Some(seen.session))
+        };
+        let mut others = sight.sessions.iter();
+        others.any(|seen| seen.member.process != me && is_leaving(seen) && holds(seen))
+    }
+
+    /// Whether what is held may be given up: one that drains serves on until the others have seen that, and look more
+    /// often. Then hardly a moment is without a stream.
+    fn may_let_go(&mut self, sight: &Sight) -> bool {
+        if !self.core.is_draining() {
+            self.draining = None;
+            return true;
+        }
+        let (me, now) = (
+            self.core.options.member.process,
+            self.core.options.clock.now(),
+        );
+        let since = *self.draining.get_or_insert(now);
+        let fronts = candidates(sight, Role::Front);
+        let is_alone = fronts.iter().all(|front| front.process == me);
+        is_alone || now.since(since) >= self.core.options.timing.poll + HURRY
     }
 
     fn act(&mut self) {
@@ -155,7 +207,9 @@ impl<C: FrontControl, D: Dial> FrontAgent<C, D> {
                 draining: self.core.is_draining(),
             },
         );
-        for step in steps {
+        let lets_go = self.may_let_go(&sight);
+        let waits = |step: &Step| matches!(step, Step::GiveUp(..)) && !lets_go;
+        for step in steps.into_iter().filter(|step| !waits(step)) {
             self.begin(step);
         }
     }

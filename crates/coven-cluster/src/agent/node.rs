@@ -11,7 +11,7 @@ use coven_store::{ChannelKey, Error, Owner, SessionId, Store};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
-use super::core::{Core, PATIENCE};
+use super::core::{Core, OVERDUE, PATIENCE};
 use super::{Event, Handle, Options, Take};
 use crate::claims::{Claims, Plan, View, candidates};
 use crate::judge::{self, Departed};
@@ -19,9 +19,6 @@ use crate::leases::Unreached;
 use crate::rendezvous::{Thing, ranking};
 use crate::session::Change;
 use crate::{ProcessId, ShardId};
-
-/// A session that ends so soon unless it is renewed is looked at more often: others wait for what its process has.
-const OVERDUE: Duration = Duration::from_secs(1);
 
 /// What an agent does with a node; `coven-node`'s handle has it all.
 pub trait NodeControl: Send + Sync + 'static {

@@ -157,6 +157,18 @@ async fn il_14_a_node_without_a_link_asks_for_the_lease() {
     assert_eq!(held(&[&holder, &other]), 1);
 }
 
+/// Between two streams people's words come back to them: one that drains waits until the others look often.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_given_up_by_plan_is_taken_at_once() {
+    let cluster = Cluster::new().await;
+    let all = connections(1, Attach::Standby);
+    let (one, two) = two(&cluster, &all).await;
+    let (holder, other) = holder(one, two);
+    holder.stop().await;
+    let took = until(|| held(&[&other]) == 1).await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_kicked_holder_stands_by() {
     let cluster = Cluster::new().await;

@@ -87,7 +87,8 @@ impl Attach {
             connection.is_attached(true);
             self.attach().await;
             connection.is_attached(false);
-            if connection.tenure().0.lease().is_none() || connection.is_barred() {
+            // One that is being given up as well: nothing more is attempted.
+            if !connection.tenure().0.takes_events() || connection.is_barred() {
                 self.reporter.report(UpstreamState::Standby);
             }
         }

@@ -167,7 +167,8 @@ impl Connection {
 
     /// Gives it up: what was rendered is written and taken in by the server, the stream is closed, nodes have been told what
     /// is acknowledged. In bounded time, whatever the server does. Tells whether it was given up, and not granted anew.
-    pub(crate) async fn give_up(&self) -> bool {
+    /// `leaving` is called when nothing more is to be taken in for it, and answers are still written.
+    pub(crate) async fn give_up(&self, leaving: impl FnOnce()) -> bool {
         let (tenure, _) = self.tenure();
         let Some(lease) = tenure.lease() else {
             return false;
@@ -178,6 +179,7 @@ impl Connection {
             self.wake_workers();
             self.holding.all(&self.holding.seen, change).await;
         }
+        leaving();
         if let Some(change) = self.holding.change(to(Tenure::Closing(lease))) {
             let mut attached = self.holding.is_attached.subscribe();
             let _ = timeout(CLOSE, attached.wait_for(|attached| !attached)).await;

@@ -356,6 +356,7 @@ pub(crate) async fn raw_call(
             newest_format: 1,
             cluster: me.cluster,
             shards: me.shards.into(),
+            meant: bytes::Bytes::new(),
         }),
         ..wire::FrontFrame::default()
     };
