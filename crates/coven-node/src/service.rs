@@ -6,6 +6,7 @@ use crate::directory::Directory;
 use crate::formats::Formats;
 use crate::fronts::Fronts;
 use crate::handle::Handle;
+use crate::kept::Kept;
 use crate::options::{Error, Options};
 use crate::ownership::Take;
 use crate::quarantine::Quarantine;
@@ -92,6 +93,7 @@ impl Service {
             directory: Directory::default(),
             health: Health::default(),
             unstored: Unstored::default(),
+            kept: Kept::default(),
             sweeps: Sweeps::default(),
             formats: Formats::default(),
             quarantine: Quarantine::default(),
