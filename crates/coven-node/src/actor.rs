@@ -280,6 +280,7 @@ impl ChannelActor {
         }
         // Before the channel is free for another actor: that one's roster must not be forgotten by this one's word.
         room.forget().await;
+        room.keep_acks();
         if self.shared.table.retire(&self.channel, &self.acks) {
             myself.stop(None);
         }
@@ -337,8 +338,9 @@ impl Room {
         }
     }
 
-    async fn take(&mut self, stored: Stored) {
+    async fn take(&mut self, mut stored: Stored) {
         self.note_epoch();
+        self.shared.kept.mend(&self.channel, &mut stored);
         self.shared.health.loaded();
         self.outcomes = Outcomes::load(&stored.outcomes);
         self.timer = stored.state.next_timer();

@@ -8,6 +8,7 @@ use crate::actor::{Message, Room, Soundness};
 use crate::commit::Request;
 use crate::fronts::{Seats, View};
 use crate::holding::SeatNo;
+use crate::kept::Last;
 use crate::load;
 use crate::operations;
 use crate::table::lock;
@@ -247,7 +248,7 @@ impl Room {
                 let owed = Owed {
                     base: stored.base,
                     journal: stored.journal,
-                    acknowledged: stored.acknowledged,
+                    acknowledged: self.as_known(stored.acknowledged),
                     outcomes: stored.outcomes,
                 };
                 self.send_again(owed, to).await;
@@ -315,6 +316,32 @@ impl Room {
             ))
         };
         owed.iter().filter_map(reply).collect()
+    }
+
+    /// What connections have acknowledged: as stored, or, where the store has lost it, as it is known here.
+    fn as_known(&self, stored: Vec<(SmolStr, Sequence)>) -> Vec<(SmolStr, Sequence)> {
+        let mut all = stored;
+        for (connection, _, at) in lock(&self.acks).all() {
+            match all.iter_mut().find(|(of, _)| of == connection) {
+                Some((_, sequence)) => *sequence = at.sequence.max(*sequence),
+                None => all.push((connection.clone(), at.sequence)),
+            }
+        }
+        all
+    }
+
+    /// The channel leaves memory: what was acknowledged of it is kept for a while. A single store loses nothing.
+    pub(crate) fn keep_acks(&self) {
+        let head = self.head();
+        match &self.condition {
+            _ if !self.shared.is_cluster => {}
+            Soundness::Sound(state) if state.roster().exists() => {
+                let view = self.view();
+                let last = Last::of(&lock(&self.acks), &view.connections, head);
+                self.shared.kept.put(&self.channel, last);
+            }
+            _ => self.shared.kept.forget(&self.channel),
+        }
     }
 
     /// Rosters are not needed any more.

@@ -21,6 +21,7 @@ mod formats;
 mod fronts;
 mod handle;
 mod holding;
+mod kept;
 mod load;
 mod operations;
 mod options;

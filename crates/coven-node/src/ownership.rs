@@ -173,6 +173,7 @@ async fn release(shared: Arc<Shared>, shard: ShardId) {
     }
     released(&shared, shard, coven_store::Epoch(epoch.0)).await;
     shared.shards.drop(shard);
+    shared.kept.lose(shard);
     shared
         .fronts
         .tell_all(&ToFront::Released(vec![(shard, epoch)]));
@@ -285,6 +286,7 @@ impl Shared {
             "a shard is not ours any more"
         );
         self.unstored.forget(shard);
+        self.kept.lose(shard);
         for (_, mailbox) in self.table.of(|of| of == shard) {
             let (settle, done) = (false, None);
             mailbox.tell(Message::Leave { settle, done });

@@ -139,6 +139,21 @@ pub(crate) fn lost(shared: &Shared, shard: ShardId) {
             latest.acks.insert((key.clone(), connection), ack);
         }
     }
+    for (channel, last) in shared.kept.all(shard) {
+        let key = convert::key(&channel);
+        let sent = latest.sent.entry(key.clone()).or_insert(last.sent);
+        *sent = last.sent.max(*sent);
+        for ack in last.acks {
+            let of = (key.clone(), ack.connection.clone());
+            latest.acks.entry(of).or_insert_with(|| Acknowledgement {
+                key: key.clone(),
+                connection: ack.connection,
+                lease: ack.lease,
+                sequence: ack.sequence,
+                commit: ack.commit,
+            });
+        }
+    }
     shared.unstored.keep(shard, latest);
 }
 

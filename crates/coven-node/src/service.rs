@@ -7,6 +7,7 @@ use crate::directory::Directory;
 use crate::formats::Formats;
 use crate::fronts::Fronts;
 use crate::handle::Handle;
+use crate::kept::Kept;
 use crate::options::{Error, Options};
 use crate::ownership::Take;
 use crate::quarantine::Quarantine;
@@ -94,6 +95,7 @@ impl Service {
             health: Health::default(),
             unstored: Unstored::default(),
             asides: Asides::default(),
+            kept: Kept::default(),
             sweeps: Sweeps::default(),
             formats: Formats::default(),
             quarantine: Quarantine::default(),

@@ -5,6 +5,7 @@ use crate::commit::{Control, Request};
 use crate::directory::Directory;
 use crate::formats::Formats;
 use crate::fronts::{Fronts, SeatState, Seats};
+use crate::kept::Kept;
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::quarantine::Quarantine;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,
     pub(crate) unstored: Unstored,
+    pub(crate) kept: Kept,
     /// Tasks that belong to nobody else: ended with the node.
     pub(crate) tasks: Mutex<tokio::task::JoinSet<()>>,
 }

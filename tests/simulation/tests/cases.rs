@@ -32,6 +32,11 @@ fn il_15_a_front_end_is_cut_from_the_store_only() {
 }
 
 #[test]
+fn il_16_the_store_loses_claim_and_commits_of_who_took_over() {
+    holds("il_16");
+}
+
+#[test]
 fn il_17_what_the_store_lost_is_appended_again_and_its_owner_dies() {
     holds("il_17");
 }

@@ -35,10 +35,12 @@ pub(crate) struct Front {
 impl Member {
     /// Owns nothing yet.
     pub(crate) fn start(store: &Arc<impl Store>, session: u128) -> Self {
-        let mut options = Options {
-            shards: 4,
-            ..Options::default()
-        };
+        Self::with(store, session, Options::default())
+    }
+
+    /// The same, with other options.
+    pub(crate) fn with(store: &Arc<impl Store>, session: u128, mut options: Options) -> Self {
+        options.shards = 4;
         options.spaces.insert("chat.example".into(), Arc::default());
         let names = CONNECTIONS.map(Into::into).to_vec();
         options.connections.insert("chat.example".into(), names);
