@@ -74,6 +74,8 @@ struct View<'a> {
     /// Messages of this stay, with the newest stream by which they came.
     seen: BTreeMap<usize, StreamNo>,
     acknowledged: BTreeMap<StreamNo, usize>,
+    /// On which streams it was told that it is out, and how many messages of the room came before that.
+    departed: Vec<(StreamNo, usize)>,
     /// Who else has left by its own doing.
     left: BTreeSet<String>,
 }
@@ -92,6 +94,7 @@ impl<'a> View<'a> {
             count: 0,
             seen: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
+            departed: Vec::new(),
             left: BTreeSet::new(),
         }
     }
@@ -138,7 +141,9 @@ impl<'a> View<'a> {
             What::Join { room, .. } if own && *room == self.room && !self.here => {
                 self.begin();
             }
-            What::Own { room, here, .. } if own && *room == self.room => return self.own(*here),
+            What::Own { room, here, stream } if own && *room == self.room => {
+                return self.own(*here, *stream);
+            }
             What::Presence {
                 room, nick, here, ..
             } if own && *room == self.room && !here && !self.left.contains(nick) => {
@@ -172,18 +177,27 @@ impl<'a> View<'a> {
         self.seen.clear();
     }
 
-    fn own(&mut self, here: bool) -> Result<(), String> {
+    fn own(&mut self, here: bool, stream: StreamNo) -> Result<(), String> {
         if here && !self.here {
             self.here = true;
             self.count = self.last.map_or(0, |last| last + 1);
         }
         if !here {
             let was = std::mem::replace(&mut self.here, false);
-            if was && !self.leaves {
+            if was && !self.leaves && !self.is_departure_again(stream) {
                 return Err("I6 left without asking to".to_owned());
             }
+            let before = self.last.map_or(0, |last| last + 1);
+            self.departed.push((stream, before));
         }
         Ok(())
+    }
+
+    /// It left and has come back; both come again, since nothing acknowledged them. That it is in is told behind it.
+    fn is_departure_again(&self, stream: StreamNo) -> bool {
+        let acknowledged = self.acknowledged.get(&stream).copied().unwrap_or(0);
+        let mut departed = self.departed.iter();
+        departed.any(|(on, before)| *on < stream && *before >= acknowledged)
     }
 
     fn message(&mut self, id: &str, delayed: bool, stream: StreamNo) -> Result<(), String> {
