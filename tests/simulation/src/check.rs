@@ -138,7 +138,10 @@ impl<'a> View<'a> {
                     self.here = false;
                 }
             }
-            What::Join { room, .. } if own && *room == self.room && !self.here => {
+            // One that reached nobody begins nothing: what comes then may be the end of the stay before it, once more.
+            What::Join {
+                room, way: Some(_), ..
+            } if own && *room == self.room && !self.here => {
                 self.begin();
             }
             What::Own { room, here, stream } if own && *room == self.room => {
