@@ -1,18 +1,17 @@
 //! The actor of one channel: receives, decides, applies, hands over to the commit pipeline.
 //!
-//! What a command leads to is the core's; a turn is in [`crate::turn`]. Here are the messages, the actor's life (load,
-//! reset, quarantine, passivation) and what leaves when output has to be sent again.
+//! What a command leads to is the core's; a turn is in [`crate::turn`]. Here are the messages and the actor's life;
+//! how a channel comes into memory is in `actor/memory.rs`, what leaves when output has to be sent again in [`crate::audience`].
 
-use crate::audience::{Audience, Owed};
+mod memory;
+
+use crate::audience::Audience;
 use crate::commit::{Progress, Request, wait};
 use crate::departures::Departures;
-use crate::directory;
 use crate::holding::SeatNo;
-use crate::load::{self, Stored};
 use crate::operations::Outcomes;
-use crate::quota;
 use crate::shared::Shared;
-use crate::table::{ChannelAcks, Mailbox, lock};
+use crate::table::{ChannelAcks, Mailbox};
 use coven_cluster::trace::{self, Span, Step};
 use coven_cluster::{Channel, Operation};
 use coven_core::{Channel as State, Condition, Epoch, Refusal, Sequence, Timestamp};
@@ -20,7 +19,6 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, warn};
 
 /// A deadline that could not be kept is tried again after this.
 pub(crate) const RETRY_MS: i64 = 1000;
@@ -313,148 +311,6 @@ impl Room {
             departing_since: None,
             turn: Turn::default(),
         }
-    }
-
-    /// Loads the channel; what was not acknowledged when the last process ended is sent again.
-    pub(crate) async fn load(&mut self) {
-        if self.shared.quarantine.is_asked(&self.channel) {
-            self.condition = Soundness::Quarantined;
-            return;
-        }
-        match load::load(&self.shared, &self.channel).await {
-            Ok(stored) => self.take(stored).await,
-            Err(error) if error.is_temporary() => {
-                warn!(channel = %self.channel, %error, "the channel could not be loaded yet");
-            }
-            // Whoever reads it will have the shard soon; this node asks again with each operation until then.
-            Err(error) if error.is_newer() && self.shared.is_cluster => {
-                warn!(channel = %self.channel, %error, "the channel cannot be loaded here");
-                self.shared.formats.met_newer(self.channel.shard());
-            }
-            Err(error) => {
-                error!(event = "quarantined", channel = %self.channel, %error, "the channel cannot be loaded");
-                self.quarantine();
-            }
-        }
-    }
-
-    async fn take(&mut self, mut stored: Stored) {
-        self.note_epoch();
-        self.shared.kept.mend(&self.channel, &mut stored);
-        self.shared.health.loaded();
-        self.outcomes = Outcomes::load(&stored.outcomes);
-        self.timer = stored.state.next_timer();
-        if self.timer.is_some() {
-            self.shared.set_timer(&self.channel, self.timer);
-        }
-        let unsent = stored.unsent.is_some();
-        let head = stored.state.roster().at();
-        self.snapshot_at = stored.base.at();
-        self.acknowledged = if unsent { stored.base.at() } else { head };
-        self.load_acks(&stored);
-        if unsent {
-            // Whoever made this output may have died before the directory was written.
-            let listing = directory::listing(&stored.state);
-            self.shared.directory.note(&self.channel, listing);
-            quota::note(&self.shared, &self.channel, quota::owners(&stored.state));
-        }
-        let Stored {
-            state,
-            base,
-            journal,
-            acknowledged,
-            outcomes,
-            ..
-        } = stored;
-        self.condition = Soundness::Sound(Box::new(state));
-        if unsent {
-            let to = self.audience.meet_all(&self.view());
-            let owed = Owed {
-                base,
-                journal,
-                acknowledged,
-                outcomes,
-            };
-            self.send_again(owed, to).await;
-        }
-    }
-
-    fn load_acks(&self, stored: &Stored) {
-        let (base, head) = (stored.base.at(), stored.state.roster().at());
-        let commit = self.shared.shards.commit(self.channel.shard());
-        let (acks, outcomes) = (&stored.acks, &stored.outcomes);
-        lock(&self.acks).load(acks, outcomes, (base, head), stored.unsent, commit);
-    }
-
-    /// Loads the channel, if that is not done. Whoever asks does so again when the store does not give it yet.
-    async fn taken_up(&mut self, done: oneshot::Sender<bool>) {
-        if matches!(self.condition, Soundness::Unloaded) {
-            self.load().await;
-        }
-        let _nobody_waits = done.send(!matches!(self.condition, Soundness::Unloaded));
-    }
-
-    /// What was decided on top of a refused commit is void: begins anew from what the store has.
-    async fn reset(&mut self, generation: u32, base_lost: bool) {
-        if generation > self.generation {
-            self.generation = generation;
-            if matches!(self.condition, Soundness::Quarantined) {
-                return;
-            }
-            self.departs_again();
-            if base_lost {
-                self.audience.forget();
-            }
-            self.condition = Soundness::Unloaded;
-            self.snapshot = None;
-            self.waived = false;
-            if let Ok(stored) = load::load(&self.shared, &self.channel).await {
-                self.outcomes = Outcomes::load(&stored.outcomes);
-                self.timer = stored.state.next_timer();
-                self.arm_anew();
-                self.condition = Soundness::Sound(Box::new(stored.state));
-            }
-        }
-        // Once for all that was dropped with this state.
-        if base_lost && std::mem::replace(&mut self.base_owed, generation) < generation {
-            self.resend_all().await;
-        }
-    }
-
-    /// A deadline that has passed for nothing passes again, though not at once: the store may be full.
-    fn arm_anew(&self) {
-        if let Some(at) = self.timer {
-            let soon = crate::shared::now().plus_ms(RETRY_MS);
-            self.shared.set_timer(&self.channel, Some(at.max(soon)));
-        }
-    }
-
-    /// Goes into quarantine because an operator wants it, or comes out of it: what is decided is made durable before, and is
-    /// loaded anew afterwards.
-    async fn obey(&mut self) {
-        let is_asked = self.shared.quarantine.is_asked(&self.channel);
-        match self.condition {
-            Soundness::Sound(_) if is_asked => {
-                self.settle().await;
-                error!(event = "quarantined", channel = %self.channel, "an operator has asked for it");
-                self.condition = Soundness::Quarantined;
-            }
-            Soundness::Quarantined if !is_asked => {
-                self.panics = 0;
-                self.snapshot = None;
-                self.waived = false;
-                self.condition = Soundness::Unloaded;
-                self.load().await;
-            }
-            _ => {}
-        }
-    }
-
-    pub(crate) fn quarantine(&mut self) {
-        self.shared.health.quarantined();
-        self.shared.quarantine.found(&self.channel);
-        self.departures = None;
-        self.condition = Soundness::Quarantined;
     }
 
     /// Whether the channel owes nothing and its state is safe in a snapshot.
