@@ -32,8 +32,11 @@ pub const BYTES: usize = 64 * 1024 * 1024;
 pub const OWNERLESS: Duration = Duration::from_secs(5);
 /// What may have been executed is `remote-server-timeout` after so long without a word.
 pub const UNKNOWN: Duration = Duration::from_secs(20);
-/// What says that a session is gone is kept for so long: nobody is told that it was given up, and a ghost would stay.
-pub const DEPARTURES: Duration = Duration::from_secs(600);
+/// What says that a session is gone is kept for so long: nobody is told that it was given up, and a ghost would stay. Not for
+/// longer: whoever left may be back by another front-end.
+pub const DEPARTURES: Duration = Duration::from_secs(30);
+/// What a node has not taken is sent again after so long.
+const AGAIN: Duration = Duration::from_millis(250);
 /// What the table wants done, at once and in order.
 pub trait Effects {
     /// Hands an operation to a node's link. `false`: its queue is full, nothing was sent.
@@ -52,6 +55,9 @@ pub struct Operations {
     shards: BTreeMap<ShardId, Shard>,
     /// Channels of which something could not be sent, since a queue was full.
     backlog: BTreeSet<Channel>,
+    /// Channels of which a node has not taken something that is kept, and when they are in the backlog again.
+    not_taken: BTreeSet<Channel>,
+    again: Option<Instant>,
     /// What is not committed.
     open: Load,
     /// What is.
@@ -80,6 +86,8 @@ impl Operations {
             links: BTreeSet::new(),
             shards: BTreeMap::new(),
             backlog: BTreeSet::new(),
+            not_taken: BTreeSet::new(),
+            again: None,
             open: Load { count: 0, bytes: 0 },
             committed: Load { count: 0, bytes: 0 },
             oldest: BTreeMap::new(),
@@ -265,63 +273,6 @@ impl Operations {
         self.remove(channel, is_done);
     }
 
-    /// A node has not taken an operation, and keeps nothing of it: it is dropped, then refused (IL-19). Where an earlier
-    /// sending may have been executed, nobody can say that it was not. A departure waits in its place, and is sent again.
-    pub fn not_taken(
-        &mut self,
-        node: ProcessId,
-        channel: &Channel,
-        n: u64,
-        refusal: Refusal,
-        out: &mut dyn Effects,
-    ) {
-        let of_node = |entry: &Entry| entry.n == n && entry.with == Some(node);
-        if refusal.condition == Condition::ResourceConstraint && self.keeps(channel, of_node) {
-            return;
-        }
-        for entry in self.remove(channel, of_node) {
-            if !entry.is_committed {
-                out.refuse(&entry.operation, entry.verdict(1, refusal.clone()));
-            }
-        }
-    }
-
-    /// Whether it is a departure, which is then sent again with the next [`Self::retry`].
-    fn keeps(&mut self, channel: &Channel, which: impl Fn(&Entry) -> bool) -> bool {
-        let line = self.line(channel);
-        let entry = line.and_then(|line| line.iter_mut().find(|entry| which(entry)));
-        let is_kept = |entry: &&mut Entry| entry.operation.is_departure() && !entry.is_committed;
-        let Some(entry) = entry.filter(is_kept) else {
-            return false;
-        };
-        entry.with = None;
-        entry.in_doubt = entry.in_doubt.saturating_sub(1);
-        self.backlog.insert(channel.clone());
-        true
-    }
-
-    /// Gives up what has waited for too long, and sends what found a full queue.
-    pub fn tick(&mut self, now: Instant, out: &mut dyn Effects) {
-        self.retry(out);
-        let shards: Vec<ShardId> = self.shards.keys().copied().collect();
-        for id in shards {
-            self.give_up(id, |entry| entry.is_overdue(now), out);
-        }
-    }
-
-    /// Gives up what is meant and has no owner to go to: the stream by which its sender can be told is about to end.
-    pub fn abandon(&mut self, is_meant: impl Fn(&Operation) -> bool, out: &mut dyn Effects) {
-        let shards: Vec<ShardId> = self.shards.keys().copied().collect();
-        let ownerless: Vec<ShardId> = shards
-            .into_iter()
-            .filter(|id| self.target(*id).is_none())
-            .collect();
-        for id in ownerless {
-            let is_over = |entry: &Entry| !entry.is_committed && is_meant(&entry.operation);
-            self.give_up(id, is_over, out);
-        }
-    }
-
     /// Sends what found a full queue.
     pub fn retry(&mut self, out: &mut dyn Effects) {
         for channel in std::mem::take(&mut self.backlog) {
@@ -493,5 +444,6 @@ impl Shard {
 }
 
 mod entry;
+mod refusals;
 #[cfg(test)]
 mod tests;

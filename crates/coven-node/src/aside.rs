@@ -8,7 +8,9 @@ use crate::commit::wait;
 use crate::load::{self, Stored};
 use crate::shared::Shared;
 use coven_cluster::{Channel, Delivery, Operation, Request};
+use coven_core::{Condition, Refusal};
 use hashbrown::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Self-pings that wait for all channels together; beyond it they are refused (I9).
@@ -104,7 +106,7 @@ impl Turn {
     /// Reads and answers until nobody asks any more.
     async fn run(mut self) {
         loop {
-            let Ok(_permit) = Arc::clone(&self.shared.reads).acquire_owned().await else {
+            let Ok(permit) = Arc::clone(&self.shared.pings).acquire_owned().await else {
                 return;
             };
             let some = self.shared.asides.take(&self.channel);
@@ -113,6 +115,7 @@ impl Turn {
                 return;
             }
             let stored = self.read().await;
+            drop(permit);
             for operation in some {
                 self.tell(&operation, stored.as_ref()).await;
             }
@@ -141,7 +144,11 @@ impl Turn {
         let is_suspended = self.shared.shards.is_suspended(self.channel.shard());
         let answer = match (stored, &operation.request) {
             (Some(stored), Request::Query(query)) if !is_suspended => {
-                stored.state.query(&operation.sender, query, &policies)
+                let asked = || stored.state.query(&operation.sender, query, &policies);
+                catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|_| {
+                    self.shared.health.panicked();
+                    Err(Refusal::usual(Condition::InternalServerError))
+                })
             }
             _ => Err(wait()),
         };

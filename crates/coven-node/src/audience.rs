@@ -334,7 +334,7 @@ impl Room {
     pub(crate) fn keep_acks(&self) {
         let head = self.head();
         match &self.condition {
-            _ if !self.shared.is_cluster => {}
+            _ if !self.shared.is_cluster || self.is_void() => {}
             Soundness::Sound(state) if state.roster().exists() => {
                 let view = self.view();
                 let last = Last::of(&lock(&self.acks), &view.connections, head);

@@ -2,16 +2,17 @@
 //! nobody is told of it and so nobody sends it again (MUC-LEAVE-01, MUC-LEAVE-12). Else a ghost would stay.
 //!
 //! Owns what waits in one channel, and when it is tried. It is done before anything else is decided in the channel, in the
-//! order in which it came: so it never ends a session that began after it. What a departure leads to is the core's.
+//! order in which it came, and never ends a session that is known to have begun after it. What a departure leads to is the
+//! core's. One that turns out to follow something that was lost on its link is its front-end's to send again, in order.
 //!
 //! Bounds (I9): [`MOST_WEIGHT`] for all channels of a node, beyond it a departure is refused as before (a front-end elsewhere
-//! keeps it, `coven_cluster::operations`); [`KEPT_FOR`], after which it is forgotten. Where the shard goes to another node,
-//! what waits is its front-end's to send there.
+//! keeps it for a while, `coven_cluster::operations`); [`KEPT_FOR`], after which it is forgotten. Where the shard goes to
+//! another node, what waits is its front-end's to send there.
 
 use crate::actor::{RETRY_MS, Room, Soundness};
 use crate::shared;
 use coven_cluster::{Operation, operations};
-use coven_core::Timestamp;
+use coven_core::{Sequence, Timestamp, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,10 @@ const MOST_WEIGHT: usize = 32 * 1024;
 const UNIT: usize = 1024;
 /// The pause between two trials doubles up to this.
 const MOST_PAUSE_MS: i64 = 8 * RETRY_MS;
+/// Where more than so many wait they are not tried more often than this, whatever is asked of the channel meanwhile: a store
+/// that refuses would have them all decided in vain each time.
+const MANY: usize = 16;
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Room for what waits, shared by all channels of a node.
 pub(crate) fn budget() -> Arc<Semaphore> {
@@ -43,12 +48,15 @@ pub(crate) struct Departures {
     pause_ms: i64,
     /// When it is tried again, if anything waits.
     due: Option<Timestamp>,
+    tried: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Departure {
     operation: Box<Operation>,
     since: Instant,
+    /// Where the channel was; not known while it was not in memory.
+    at: Option<Sequence>,
     /// Decided, and on its way to the store; else it waits.
     under_way: Option<Done>,
     _weighs: OwnedSemaphorePermit,
@@ -65,11 +73,23 @@ impl Departures {
         self.due = Some(shared::now().plus_ms(self.pause_ms));
     }
 
-    /// What is durable need not be kept.
+    /// What is durable need not be kept, nor what has waited for too long.
     fn prune(&mut self) {
         let is_done = |done: &Done| done.load(Ordering::Acquire);
-        self.line
-            .retain(|it| !it.under_way.as_ref().is_some_and(is_done));
+        self.line.retain(|it| match &it.under_way {
+            Some(done) => !is_done(done),
+            None => it.since.elapsed() < KEPT_FOR,
+        });
+    }
+
+    /// Whether what waits is much, and was tried just now; else it is from here on.
+    fn is_tried(&mut self) -> bool {
+        let is_recent = self.tried.is_some_and(|at| at.elapsed() < LEAST_PAUSE);
+        let is_tried = is_recent && self.line.len() > MANY;
+        if !is_tried {
+            self.tried = Some(Instant::now());
+        }
+        is_tried
     }
 }
 
@@ -94,6 +114,8 @@ impl Room {
 
     fn put_off(&mut self, operation: &Operation, under_way: Option<Done>) -> bool {
         let since = self.departing_since.unwrap_or_else(Instant::now);
+        let is_sound = matches!(self.condition, Soundness::Sound(_));
+        let at = is_sound.then(|| self.head());
         let units = operations::weight(operation).div_ceil(UNIT);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         let budget = Arc::clone(&self.shared.departing);
@@ -113,6 +135,7 @@ impl Room {
         departures.line.push_back(Departure {
             operation: operation.copy(),
             since,
+            at,
             under_way,
             _weighs: weighs,
         });
@@ -128,6 +151,9 @@ impl Room {
             departures.later();
             return false;
         }
+        if departures.is_tried() {
+            return false;
+        }
         let line = std::mem::take(&mut departures.line);
         let (mut waiting, under_way): (VecDeque<_>, _) =
             line.into_iter().partition(|it| it.under_way.is_none());
@@ -137,6 +163,9 @@ impl Room {
         self.shared.set_timer(&self.channel, self.timer);
         let turn = std::mem::take(&mut self.turn);
         while let Some(next) = waiting.pop_front() {
+            if self.has_come_back(&next) {
+                continue;
+            }
             self.departing_since = Some(next.since);
             Box::pin(self.decide_operation(&next.operation)).await;
             if self.departures.as_ref().is_some_and(|it| it.waits()) {
@@ -156,13 +185,24 @@ impl Room {
         !waits
     }
 
+    /// Whether the session is another than the one that went: it began later.
+    fn has_come_back(&self, departure: &Departure) -> bool {
+        let full = departure.operation.sender.full.as_ref();
+        let (Soundness::Sound(state), Some(full), Some(at)) = (&self.condition, full, departure.at)
+        else {
+            return false;
+        };
+        let of = |view| state.roster().session_of(view, full);
+        let mut sessions = [View::Muc, View::Mix].into_iter().filter_map(of);
+        sessions.any(|session| session.joined > at)
+    }
+
     /// The state was dropped, and with it what was decided on it: what is not durable waits again.
     pub(crate) fn departs_again(&mut self) {
         let Some(departures) = &mut self.departures else {
             return;
         };
         departures.prune();
-        departures.line.retain(|it| it.since.elapsed() < KEPT_FOR);
         for it in &mut departures.line {
             it.under_way = None;
         }
@@ -179,8 +219,12 @@ impl Room {
         departures.prune();
         if departures.line.is_empty() {
             self.departures = None;
-        } else if let Some(due) = departures.due.filter(|_| departures.waits()) {
-            self.shared.set_timer(&self.channel, Some(due));
+        } else if departures.waits() {
+            // One that has passed was for nothing: a store that refuses is not asked without a pause.
+            if departures.due.is_none_or(|due| due <= shared::now()) {
+                departures.later();
+            }
+            self.shared.set_timer(&self.channel, departures.due);
         }
     }
 

@@ -15,7 +15,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Most operations that wait for one channel; beyond it they are refused (I9).
     pub mailbox: usize,
-    /// Most reads of archives at a time, and of the directory; beyond it they are refused.
+    /// Most reads of archives at a time, and as many of the directory; beyond it they are refused. Self-pings to channels that
+    /// are not in memory read as many, and wait.
     pub reads: usize,
     /// After so many acknowledged events a channel is written down, however busy it is: what a load has to go through
     /// stays short.

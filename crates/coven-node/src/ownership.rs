@@ -128,6 +128,8 @@ async fn own(shared: &Arc<Shared>, shard: ShardId, session: SessionId, ownership
     let _ended = opened.await;
     let epoch = Epoch(ownership.epoch.0);
     shared.quarantine.taken(shard, shared.options.shards);
+    // Another node may have made channels anew meanwhile.
+    shared.kept.lose(shard);
     shared.shards.own(shard, epoch);
     shared.announce(shard, epoch);
     shared.spawn(start::take_up(Arc::clone(shared), convert::shard(shard)));

@@ -84,6 +84,7 @@ impl Service {
         let shared = Arc::new(Shared {
             is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
+            pings: Arc::new(Semaphore::new(options.reads)),
             listings: Arc::new(Semaphore::new(options.reads)),
             departing: crate::departures::budget(),
             loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),

@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) taken: Notify,
     pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
     pub(crate) reads: Arc<Semaphore>,
+    /// Places for reads of channels that answer self-pings: who asks waits.
+    pub(crate) pings: Arc<Semaphore>,
     /// Places for pages of the directory, of which a store may read few at a time: who browses holds up no other read.
     pub(crate) listings: Arc<Semaphore>,
     pub(crate) asides: Asides,

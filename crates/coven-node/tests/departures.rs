@@ -107,6 +107,23 @@ async fn muc_leave_01_who_leaves_while_the_channel_cannot_be_loaded_is_gone_when
     assert!(!all.iter().any(is_refused), "{all:?}");
 }
 
+/// Else a store that is away for long would be asked without end.
+#[tokio::test]
+async fn i9_a_channel_that_cannot_be_loaded_is_asked_for_with_pauses() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = with_two(&store).await;
+    let many = 1000;
+    store.refuse_loads(Error::Busy("test"), many);
+    store.refuse_next(Error::Unknown("test".into()));
+    node.say("coven", HAG, "unknown");
+    node.until(is_refused).await;
+    node.send(gone("coven", WITCH, leave()));
+    // Past the first two trials.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = many - store.loads_left();
+    assert!((2..20).contains(&asked), "{asked}");
+}
+
 /// What waits is done before anything that came after it, so that it ends no newer session.
 #[tokio::test]
 async fn muc_leave_12_who_comes_back_after_a_leave_that_was_refused_stays() {

@@ -157,6 +157,11 @@ impl HeldStore {
         *self.loads.lock().unwrap() = vec![error; count];
     }
 
+    /// How many loads will still be refused.
+    pub(crate) fn loads_left(&self) -> usize {
+        self.loads.lock().unwrap().len()
+    }
+
     /// Refuses so many claims.
     pub(crate) fn no_claims(&self, count: usize) {
         self.no_claims.store(count, Ordering::SeqCst);
