@@ -243,6 +243,27 @@ async fn i5_il_10_a_stored_refusal_is_acknowledged_behind_its_barrier_only() {
     drop(cluster);
 }
 
+/// The node refuses what comes while the store does not give what it still has to send.
+#[tokio::test]
+async fn i5_what_was_not_done_is_refused_before_what_a_lost_stream_had_comes_again() {
+    let (bench, mut server, mut stream) = common::Bench::attached().await;
+    let (mut room, base) = Room::with("coven", &["hag66"]);
+    bench.send(&room, base).await;
+    stream.answers = false;
+    let said = room.say("hag66", "lost");
+    bench.commit(&room, 1, said).await;
+    stream.until_barrier().await;
+    drop(stream);
+    let mut stream = server.accept().await;
+    until("it asks for what was lost", || {
+        !bench.node.lost().is_empty()
+    })
+    .await;
+    bench.send(&room, vec![refused(None)]).await;
+    let heard = stream.stanza().await;
+    assert!(heard.contains("type='error'"), "{heard}");
+}
+
 #[tokio::test]
 async fn i5_il_10_a_stored_refusal_that_finds_no_stream_is_asked_for_again() {
     let (cluster, mut server, stream, node) = Cluster::held().await;

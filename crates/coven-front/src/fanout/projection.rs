@@ -158,6 +158,10 @@ impl Projection {
             }
             other => {
                 let wants = match &other {
+                    // It was not done and is kept nowhere: it depends on nothing that is still to come, and never comes again.
+                    Delivery::Refused {
+                        operation: None, ..
+                    } => |_: &Cursor| true,
                     Delivery::Answer { .. }
                     | Delivery::Refused { .. }
                     | Delivery::NotJoined { .. } => Cursor::takes_answers,
