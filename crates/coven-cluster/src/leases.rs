@@ -102,6 +102,8 @@ pub struct Elections {
     limits: Limits,
     /// Since when a connection is free.
     free: BTreeMap<ConnectionId, Moment>,
+    /// Who was seen alive with a connection last: if it is free now, that one has let go of it.
+    last: BTreeMap<ConnectionId, ProcessId>,
     /// Until when a connection is left alone.
     cooling: BTreeMap<ConnectionId, Moment>,
     kicks: BTreeMap<ConnectionId, Kicks>,
@@ -142,6 +144,7 @@ impl Elections {
             me,
             limits,
             free: BTreeMap::new(),
+            last: BTreeMap::new(),
             cooling: BTreeMap::new(),
             kicks: BTreeMap::new(),
             sessions: BTreeSet::new(),
@@ -229,14 +232,14 @@ impl Elections {
             self.changed = view.now;
         }
         self.cooling.retain(|_, until| *until > view.now);
-        for connection in connections {
-            match self.standing(&connection.id, view) {
-                Standing::Free(_) => {
-                    self.free.entry(connection.id.clone()).or_insert(view.now);
-                }
-                _ => {
-                    self.free.remove(&connection.id);
-                }
+        for Connection { id, .. } in connections {
+            if let Some(holder) = self.living(id, view.sight) {
+                self.last.insert(id.clone(), holder);
+            }
+            if matches!(self.standing(id, view), Standing::Free(_)) {
+                self.free.entry(id.clone()).or_insert(view.now);
+            } else {
+                self.free.remove(id);
             }
         }
     }
@@ -300,20 +303,21 @@ impl Elections {
         if view.draining || !is_candidate || self.cooling.contains_key(&connection.id) {
             return false;
         }
-        let mut ranks = ranking(Thing::name(&connection.id.0), &self.candidates);
-        ranks.retain(|process| Some(*process) != first);
-        let rank = match first == Some(self.me) {
-            true => 0,
-            false => {
-                1 + ranks
-                    .iter()
-                    .position(|it| *it == self.me)
-                    .unwrap_or_default()
-            }
-        };
+        let ranks = self.ranks(&connection.id, first);
+        let rank = ranks.iter().position(|it| *it == self.me);
+        let rank = rank.unwrap_or(ranks.len());
         let delay = self.limits.rank_delay * u32::try_from(rank).unwrap_or(u32::MAX);
         let since = self.free.get(&connection.id).copied();
         since.is_some_and(|since| view.now.since(since) >= delay)
+    }
+
+    /// In which order a free connection is for the front-ends: for the assigned one first, and for the one that has let go
+    /// of it last, since that one may leave it alone for a while (IL-14).
+    fn ranks(&self, id: &ConnectionId, first: Option<ProcessId>) -> Vec<ProcessId> {
+        let last = self.last.get(id).copied();
+        let mut ranks = ranking(Thing::name(&id.0), &self.candidates);
+        ranks.sort_by_key(|it| (Some(*it) == last, Some(*it) != first));
+        ranks
     }
 
     /// Whether one connection may be moved for balance: all is calm, and nothing else is moving.

@@ -236,6 +236,27 @@ fn il_14_a_holder_that_a_node_does_not_reach_gives_up() {
     assert_eq!(taken(&steps).len(), usize::from(rank_is_first));
 }
 
+/// Whoever is preferred: the one that has let go may leave it alone for a while, and nobody is to wait for that one.
+#[test]
+fn il_14_what_its_holder_let_go_of_is_for_the_next_at_once() {
+    let (first, second) = ranked("c1");
+    let mut sight = fronts(&[1, 2]);
+    sight.leases.push(lease("c1", Some(first), 10));
+    let mut other = Front::new(second);
+    assert_eq!(other.plan(at(0.0), &sight, &standby()), []);
+    sight.leases = vec![lease("c1", None, 10)];
+    let steps = other.plan(at(0.1), &sight, &standby());
+    assert_eq!(taken(&steps), [("c1", None)]);
+    // If nobody else does, it takes it back.
+    let mut holder = Front::new(first);
+    sight.leases = vec![lease("c1", Some(first), 10)];
+    holder.plan(at(0.0), &sight, &standby());
+    sight.leases = vec![lease("c1", None, 10)];
+    assert_eq!(holder.plan(at(0.1), &sight, &standby()), []);
+    let steps = holder.plan(at(1.1), &sight, &standby());
+    assert_eq!(taken(&steps), [("c1", None)]);
+}
+
 #[test]
 fn il_14_the_only_front_end_keeps_what_it_is_asked_for() {
     let mut sight = fronts(&[1]);
