@@ -268,6 +268,10 @@ async def test_administrators_see_and_move_what_there_is(start_cluster: StartClu
 
     assert (await cluster.admin(front, "drain", "nobody"))[0] == 1
     assert (await cluster.admin(front, "where", "room@elsewhere"))[0] == 1
+    for process in (front, cluster.nodes[0]):
+        code, why = await cluster.admin(process, "shutdown", "--final")
+        assert (code, "not offered in a cluster" in why) == (1, True), why
+    await people.nobody_moved()
     wrong = tmp_path / "wrong"
     wrong.write_text("another token for administrators")
     assert await cluster.admin(front, "nodes", token=wrong) == (1, "coven: the token is not right\n")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import pathlib
+
 from harness.client import Client, Login
-from harness.coven import Coven
+from harness.coven import Config, Coven, Domain, StartCoven, binary
 from harness.muc import Occupant, is_subject, read_archive, read_whole_archive
 from harness.server import XmppServer
 from harness.slix import SlixClient
@@ -201,3 +204,38 @@ async def test_muc_leave_13_sigterm_and_restart_send_nobody_away(coven: Coven, l
     await coven.start()
     assert (await alice.self_ping()).type == "result"
     assert [s for s in await alice.settled() if s.kind == "presence"] == []
+
+
+async def test_muc_leave_13_muc_status_17_a_final_shutdown_sends_everybody_out(
+    server: XmppServer, start_coven: StartCoven, login: Login, tmp_path: pathlib.Path
+) -> None:
+    """I6: only the end for good is a leave: told once to each session, by 110 and 332; exit code 0; nobody is in afterwards."""
+    token = tmp_path / "admin-token"
+    token.write_text("a token for administrators")
+    config = Config.for_server(server, Domain("chat.localhost"))
+    config.more["http"] = {"admin-token-file": str(token)}
+    coven = await start_coven(config)
+    alice = await new_room(await login("alice"), "Alice")
+    bob = Occupant(await login("bob"), ROOM, "Bob")
+    await bob.join()
+    await alice.settled()
+    assert await admin(coven, token, "shutdown") == 2
+    assert await admin(coven, token, "nodes") == 1
+    assert await admin(coven, token, "shutdown", "--final") == 0
+    assert coven.process is not None
+    assert await coven.process.exited(60.0) == 0
+    for occupant in (alice, bob):
+        told = await occupant.sees(occupant.nick, "unavailable")
+        assert (told.sender, told.codes) == (occupant.jid, {110, 332})
+        assert (told.affiliation, told.role) == ("none", "none")
+    await coven.start()
+    assert (await alice.self_ping()).type == "error"
+    assert [s for s in await alice.settled() if s.kind == "presence"] == []
+
+
+async def admin(coven: Coven, token: pathlib.Path, *command: str) -> int:
+    """The exit code of `coven admin`."""
+    url = f"http://127.0.0.1:{coven.config.http_port}"
+    argv = [binary(), "admin", "--url", url, "--token-file", str(token), *command]
+    asked = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.DEVNULL)
+    return await asked.wait()

@@ -8,6 +8,7 @@ mod memory;
 use crate::audience::Audience;
 use crate::commit::{Progress, Request, wait};
 use crate::departures::Departures;
+use crate::ending::Ended;
 use crate::holding::SeatNo;
 use crate::operations::Outcomes;
 use crate::shared::Shared;
@@ -60,6 +61,8 @@ pub(crate) enum Message {
     Idle(Option<oneshot::Sender<()>>),
     /// An operator's word about quarantine has changed.
     Quarantine,
+    /// The service ends for good: all sessions end. Told what has become of that.
+    EndSessions(oneshot::Sender<Ended>),
     /// A deadline has passed.
     Timer,
 }
@@ -216,6 +219,9 @@ impl ChannelActor {
             Message::Snapshot => room.plan_snapshot().await,
             Message::Timer => room.timer().await,
             Message::Quarantine => Box::pin(room.obey()).await,
+            Message::EndSessions(done) => {
+                let _nobody_waits = done.send(Box::pin(room.end_sessions()).await);
+            }
             Message::Idle(_) | Message::Leave { .. } => {}
         }
         room.look_at_departures();
@@ -341,8 +347,8 @@ impl Room {
         matches!(&self.condition, Soundness::Sound(state) if state.roster().exists())
     }
 
-    /// Waits until all that this channel has decided is durable and sent.
-    pub(crate) async fn settle(&mut self) {
+    /// Waits until all that this channel has decided is durable and sent; `false` if some of it is void.
+    pub(crate) async fn settle(&mut self) -> bool {
         let (barrier, passed) = oneshot::channel();
         let request = Request::output(self, Arc::new([]), Vec::new());
         self.send(Request {
@@ -350,7 +356,7 @@ impl Room {
             ..request
         })
         .await;
-        let _void = passed.await;
+        passed.await.is_ok()
     }
 
     pub(crate) async fn send(&self, mut request: Request) {

@@ -160,6 +160,15 @@ impl Handle {
         }
     }
 
+    /// The service ends for good: every session of every channel ends, and its user is told so as soon as that is durable
+    /// (MUC-LEAVE-13, I6). From now on nothing else is decided. Ends when all have; answers in how many channels that could
+    /// not be done, since they are in quarantine, or the store took nothing for a minute.
+    ///
+    /// For whoever owns all channels: in a cluster others would go on.
+    pub async fn end_sessions(&self) -> usize {
+        crate::ending::end_all(&self.shared).await
+    }
+
     /// A front-end's session ended more than ten minutes ago: outcomes of its operations are forgotten (design §5.6).
     pub async fn forget_process(&self, process: ProcessId) {
         receipts::forget_process(&self.shared, process.0).await;

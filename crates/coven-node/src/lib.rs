@@ -16,6 +16,7 @@ mod commit;
 mod convert;
 mod departures;
 mod directory;
+mod ending;
 mod entry;
 mod formats;
 mod fronts;

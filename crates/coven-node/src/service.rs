@@ -4,6 +4,7 @@ use crate::actor::Message;
 use crate::aside::Asides;
 use crate::commit::Committer;
 use crate::directory::Directory;
+use crate::ending::Ending;
 use crate::formats::Formats;
 use crate::fronts::Fronts;
 use crate::handle::Handle;
@@ -100,6 +101,7 @@ impl Service {
             sweeps: Sweeps::default(),
             formats: Formats::default(),
             quarantine: Quarantine::default(),
+            ending: Ending::default(),
             sessions: Sessions::default(),
             events: broadcast::Sender::new(EVENTS),
             taken: Notify::new(),

@@ -3,6 +3,7 @@
 use crate::aside::Asides;
 use crate::commit::{Control, Request};
 use crate::directory::Directory;
+use crate::ending::Ending;
 use crate::formats::Formats;
 use crate::fronts::{Fronts, SeatState, Seats};
 use crate::kept::Kept;
@@ -56,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) sweeps: Sweeps,
     pub(crate) formats: Formats,
     pub(crate) quarantine: Quarantine,
+    pub(crate) ending: Ending,
     pub(crate) health: Health,
     /// Why the node cannot go on, once it cannot.
     pub(crate) failure: watch::Sender<Option<&'static str>>,

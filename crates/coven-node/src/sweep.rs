@@ -152,7 +152,7 @@ impl Pace {
 }
 
 /// Asks again while the store cannot answer: for half a minute, then it is given up.
-async fn patiently<T, E, A>(
+pub(crate) async fn patiently<T, E, A>(
     mut ask: impl FnMut() -> A,
     is_temporary: impl Fn(&E) -> bool,
 ) -> Result<T, E>

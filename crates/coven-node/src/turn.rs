@@ -40,6 +40,9 @@ impl Room {
         if let Asked::Query(query) = &operation.request {
             return self.query(operation, query).await;
         }
+        if let Some(refusal) = self.shared.ending.refuses(operation) {
+            return self.not_taken(operation, refusal).await;
+        }
         let verdict = self.outcomes.check(operations::chained(operation));
         if !matches!(verdict, Verdict::Repeat(_)) && !self.end_departed().await {
             return self.not_taken(operation, wait()).await;
@@ -75,7 +78,7 @@ impl Room {
     }
 
     /// Whether something may be decided: waits a while if the store is away (IL-24).
-    async fn may_decide(&self) -> bool {
+    pub(crate) async fn may_decide(&self) -> bool {
         if !self.shared.is_cluster {
             return true;
         }
@@ -166,7 +169,7 @@ impl Room {
     }
 
     /// Applies the events, and hands them with all outputs to the commit pipeline.
-    async fn carry_out(
+    pub(crate) async fn carry_out(
         &mut self,
         decision: Decision,
         now: Timestamp,

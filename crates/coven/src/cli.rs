@@ -35,7 +35,7 @@ enum Command {
         #[arg(long, value_name = "ROLE")]
         role: Option<Role>,
     },
-    /// Asks a node or a front-end of a cluster, or has something done: docs/admin.md.
+    /// Asks a process, or has something done: docs/admin.md.
     Admin(crate::admin::client::Arguments),
     /// Reads all of a store in a file and says what is damaged; not while the service runs. Takes seconds per gigabyte.
     CheckStore {

@@ -41,6 +41,7 @@ pub enum Parts {
 /// Node and front-end in one process.
 #[derive(Debug)]
 pub struct Alone {
+    handle: coven_node::Handle,
     node: Option<coven_node::Service>,
     front: JoinHandle<Result<(), coven_front::Error>>,
     stop_front: CancellationToken,
@@ -74,7 +75,7 @@ impl Parts {
     ) -> Result<Self, Failure> {
         Ok(match config.role {
             Role::All => Self::Alone(Box::new(
-                Alone::start(config, store, health, metrics).await?,
+                Alone::start(config, store, health, metrics, admin).await?,
             )),
             Role::Node => Self::Node(Box::new(
                 Node::start(config, store, health, metrics, admin).await?,
@@ -91,6 +92,15 @@ impl Parts {
             Self::Alone(alone) => alone.failed().await,
             Self::Node(node) => node.failed().await,
             Self::Front(front) => front.failed().await,
+        }
+    }
+
+    /// Ends all sessions of all channels, and tells those who are out (MUC-LEAVE-13). Answers in how many channels that could
+    /// not be done. A part of a cluster is never asked ([`Admin::end_for_good`]).
+    pub async fn end_sessions(&self) -> usize {
+        match self {
+            Self::Alone(alone) => alone.handle.end_sessions().await,
+            Self::Node(_) | Self::Front(_) => 0,
         }
     }
 
@@ -116,20 +126,23 @@ impl Alone {
         store: Arc<dyn Store>,
         health: &Health,
         metrics: &Metrics,
+        admin: &Admin,
     ) -> Result<Self, Failure> {
         let (front, handle) =
             coven_front::Service::new(options::front(config)).map_err(front_failed)?;
         let (status, numbers) = (handle.status(), handle.clone());
         let watched = Arc::clone(&store);
         let started = coven_node::Service::start_alone(store, handle, options::node(config)).await;
-        let (_, link, node) = started.map_err(|error| node_failure(&config.store, error))?;
+        let (handle, link, node) = started.map_err(|error| node_failure(&config.store, error))?;
         metrics.attach(numbers, node.health());
         let watch = Watch::new(health.clone())
             .node(watched, node.health())
             .front(status.clone());
         let stop_front = CancellationToken::new();
         let front = tokio::spawn(front.run(link, stop_front.clone()));
+        admin.attach_alone();
         Ok(Self {
+            handle,
             node: Some(node),
             front,
             stop_front,

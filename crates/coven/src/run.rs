@@ -1,7 +1,8 @@
 //! `coven serve`: the life of the process, from the store to the last stanza.
 //!
 //! Order of the start: signals, store, HTTP (a store in Redis after it), node, front-end. Of the end: readiness goes red, the front-end drains, the
-//! node commits what it decided and releases, the store closes. How the parts are wired is in [`crate::parts`], what each is told in
+//! node commits what it decided and releases, the store closes. The end for good (`admin shutdown --final`) ends all
+//! sessions before it. How the parts are wired is in [`crate::parts`], what each is told in
 //! [`crate::options`].
 
 use std::time::Duration;
@@ -48,7 +49,8 @@ async fn run(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::install()?;
     let health = Health::new(Instant::now());
     let _heart = AbortOnDropHandle::new(tokio::spawn(beat(health.clone())));
-    let mut starting = std::pin::pin!(start(&config, &health));
+    let admin = Admin::default();
+    let mut starting = std::pin::pin!(start(&config, &health, &admin));
     let (parts, _http, telemetry) = tokio::select! {
         started = &mut starting => started?,
         signal = signals.next() => {
@@ -56,7 +58,7 @@ async fn run(config: Config) -> Result<(), Failure> {
             return Ok(());
         }
     };
-    let ended = until_drained(parts, &health, &mut signals).await;
+    let ended = until_drained(parts, &health, &mut signals, &admin).await;
     telemetry.end().await;
     ended
 }
@@ -73,20 +75,21 @@ async fn beat(health: Health) {
 async fn start(
     config: &Config,
     health: &Health,
+    admin: &Admin,
 ) -> Result<(Parts, Option<Server>, Telemetry), Failure> {
-    let (metrics, admin) = (Metrics::default(), Admin::default());
+    let metrics = Metrics::default();
     // A file is asked for first: a second process on it is told of that. A Redis may be waited for, in the sight of probes.
     let (store, http) = match &config.store.place {
         Place::Sqlite { .. } => {
             let store = open_store(config, health).await?;
-            (store, start_http(config, health, &metrics, &admin)?)
+            (store, start_http(config, health, &metrics, admin)?)
         }
         Place::Redis(_) => {
-            let http = start_http(config, health, &metrics, &admin)?;
+            let http = start_http(config, health, &metrics, admin)?;
             (open_store(config, health).await?, http)
         }
     };
-    let parts = Parts::start(config, store, health, &metrics, &admin).await?;
+    let parts = Parts::start(config, store, health, &metrics, admin).await?;
     let started = Telemetry::start(service(config.role), &metrics);
     let telemetry = started.map_err(|error| Failure::Telemetry {
         why: error.to_string(),
@@ -121,17 +124,19 @@ fn start_http(
     Ok(Some(server))
 }
 
-/// Serves until a signal or a failure, then drains.
+/// Serves until a signal, the end for good or a failure, then drains.
 async fn until_drained(
     mut parts: Parts,
     health: &Health,
     signals: &mut Signals,
+    admin: &Admin,
 ) -> Result<(), Failure> {
     let failed = tokio::select! {
         signal = signals.next() => {
             info!(event = "draining", signal, "draining");
             None
         }
+        () = admin.is_ended_for_good() => end_for_good(&parts, health, signals).await.err(),
         failure = parts.failed() => Some(failure),
     };
     health.drain();
@@ -149,4 +154,28 @@ async fn until_drained(
         info!(event = "drained", "drained");
     }
     failed.map_or(drained, Err)
+}
+
+/// Ends all sessions (I6); the process then ends as it does by a signal. A signal breaks it off: who is not out yet, stays.
+async fn end_for_good(
+    parts: &Parts,
+    health: &Health,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    health.drain();
+    info!(event = "draining", "ending for good: all sessions end");
+    let why = tokio::select! {
+        missed = parts.end_sessions() => match missed {
+            0 => {
+                info!("all sessions have ended");
+                return Ok(());
+            }
+            _ => "not every session could be ended: those go on with the next start",
+        },
+        signal = signals.next() => {
+            warn!(signal, "not every session has ended: those go on with the next start");
+            "a signal came while sessions were ended"
+        }
+    };
+    Err(Failure::NotDrained { why })
 }

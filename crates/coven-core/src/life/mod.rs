@@ -3,3 +3,4 @@
 pub mod create;
 pub mod destroy;
 pub mod persistence;
+pub mod shutdown;

@@ -2,6 +2,7 @@
 
 use crate::table::{HAG, HAG2, OWNER, Table, WITCH};
 use coven_core::event::{Cause, Event};
+use coven_core::presence::session::Show;
 use coven_core::{Affiliation, Condition, ErrorType};
 
 #[test]
@@ -144,4 +145,33 @@ fn leaving_frees_what_lasted_only_while_there() {
             .holder(&coven_core::Nick::new("thirdwitch").unwrap()),
         None
     );
+}
+
+#[test]
+fn muc_leave_13_a_final_shutdown_ends_every_session_of_either_view_and_nothing_else() {
+    let mut t = Table::room();
+    t.joins(HAG, "thirdwitch").ok();
+    t.joins(HAG2, "thirdwitch").ok();
+    t.participates(WITCH, "secondwitch").ok();
+    t.is_online(WITCH, Show::Available).ok();
+    let outcome = t.shuts_down(100);
+    assert_eq!(outcome.story(), ["left"; 3]);
+    let by_shutdown =
+        |event: &&Event| matches!(event, Event::Left { cause, .. } if *cause == Cause::Shutdown);
+    assert!(outcome.events().iter().all(by_shutdown), "{outcome:?}");
+    assert_eq!(t.roster().sessions().len(), 0);
+    assert!(t.roster().exists() && t.is_here(WITCH) && !t.is_here(HAG));
+    t.shuts_down(100).silent();
+}
+
+#[test]
+fn muc_leave_13_i9_so_many_sessions_end_at_a_time_and_a_temporary_room_with_the_last() {
+    let mut t = Table::temporary();
+    t.joins(HAG, "thirdwitch").ok();
+    t.joins(HAG2, "thirdwitch").ok();
+    assert_eq!(t.shuts_down(2).story(), ["left", "left"]);
+    assert_eq!(t.roster().sessions().len(), 1);
+    assert_eq!(t.shuts_down(2).story(), ["left", "destroyed"]);
+    assert!(!t.roster().exists());
+    t.shuts_down(2).silent();
 }

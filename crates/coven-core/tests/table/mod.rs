@@ -14,7 +14,7 @@ mod outcome;
 
 pub use outcome::Outcome;
 
-use coven_core::channel::Facts;
+use coven_core::channel::{Decision, Facts};
 use coven_core::command::{Command, Sender, View};
 use coven_core::event::{Event, Record};
 use coven_core::presence::ghost::Probe;
@@ -112,6 +112,16 @@ impl Table {
             Ok(decision) => decision,
             Err(refusal) => return Outcome::refusal(refusal),
         };
+        self.carry_out(decision)
+    }
+
+    /// The service ends for good: so many sessions are ended.
+    pub fn shuts_down(&mut self, most: usize) -> Outcome {
+        let decision = self.channel.shut_down(most);
+        self.carry_out(decision)
+    }
+
+    fn carry_out(&mut self, decision: Decision) -> Outcome {
         let records = self.channel.records(decision.events, self.now, Epoch(1));
         let deltas = records.iter().map(|record| self.apply(record)).collect();
         Outcome::success(records, deltas, decision.outputs)

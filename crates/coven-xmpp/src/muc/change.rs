@@ -72,6 +72,11 @@ impl<'a> Why<'a> {
         }
     }
 
+    /// The service ends for good (MUC-LEAVE-13).
+    const fn is_shutdown(&self) -> bool {
+        matches!(self.cause, Some(Cause::Shutdown))
+    }
+
     const fn is_plain(&self) -> bool {
         self.by.is_none() && self.reason.is_none()
     }
@@ -119,6 +124,10 @@ impl Muc {
             None => self.presences.forget(no),
         }
         self.own(change.roster, &difference, sink);
+        if difference.why.is_shutdown() {
+            // Everybody is told for oneself alone: all are out in a moment, and a room of n would be told n * n times.
+            return;
+        }
         self.newcomer(change, sink);
         self.newly_entitled(change.roster, &difference, sink);
         self.others(change.roster, no, &difference, sink);
@@ -141,6 +150,7 @@ impl Muc {
         for session in before.muc_sessions() {
             match after.and_then(|after| session_in(after, session.no)) {
                 None => self.ended(roster, session, before, difference, sink),
+                Some(_) if difference.why.is_shutdown() => {}
                 Some(now) => self.goes_on(roster, session, now, difference, sink),
             }
         }

@@ -10,7 +10,7 @@ mod recorder;
 pub mod sent;
 
 use bytes::Bytes;
-use coven_core::channel::Output;
+use coven_core::channel::{Decision, Output};
 use coven_core::query::Listing;
 use coven_core::{
     Answer, Channel, ChannelName, Delta, Epoch, Event, Facts, Group, Origin, Record, Refusal,
@@ -236,17 +236,7 @@ impl World {
             full: None,
             group: Group::default(),
         };
-        let origin = Origin {
-            kind: coven_core::StanzaKind::Iq,
-            from: "".into(),
-            to: "".into(),
-            id: None,
-            lang: None,
-            view: coven_core::View::Muc,
-            group: Group::default(),
-            payload: Bytes::new(),
-        };
-        self.act(name, &nobody, &coven_core::Command::Timer, &origin)
+        self.act(name, &nobody, &coven_core::Command::Timer, &of_nobody())
     }
 
     fn act(
@@ -261,7 +251,24 @@ impl World {
             Ok(decision) => decision,
             Err(refusal) => return self.answered(origin, Err(refusal)),
         };
-        let max = facts.service.max_history;
+        self.carry_out(name, decision, facts.now, origin)
+    }
+
+    /// The service ends for good.
+    pub fn shut_down(&mut self, name: &ChannelName) -> Stanzas {
+        let decision = self.room(name).channel.shut_down(usize::MAX);
+        let now = self.now;
+        self.carry_out(name, decision, now, &of_nobody())
+    }
+
+    fn carry_out(
+        &mut self,
+        name: &ChannelName,
+        decision: Decision,
+        now: Timestamp,
+        origin: &Origin,
+    ) -> Stanzas {
+        let max = self.service.max_history;
         let (domains, max_stanza) = (self.domains.clone(), self.max_stanza);
         let mut sink = Recorder {
             domains: &domains,
@@ -271,7 +278,7 @@ impl World {
         };
         let watched = self.watched.clone();
         let room = self.room(name);
-        for record in room.channel.records(decision.events, facts.now, Epoch(1)) {
+        for record in room.channel.records(decision.events, now, Epoch(1)) {
             let start = sink.sent.len();
             let then = room.channel.roster().clone();
             let delta = room.apply(&record, max, &mut sink);
@@ -285,7 +292,7 @@ impl World {
         }
         let start = sink.sent.len();
         for output in decision.outputs {
-            room.output(output, &domains, origin, max, facts.now, &mut sink);
+            room.output(output, &domains, origin, max, now, &mut sink);
         }
         leak::check(room.channel.roster(), None, &sink.sent[start..], &watched);
         Stanzas::new(sink.sent)
@@ -498,4 +505,18 @@ pub fn read(xml: &str) -> Stanza {
 pub fn try_read(xml: &str) -> Option<Stanza> {
     let bytes = Bytes::copy_from_slice(xml.as_bytes());
     Stanza::read(&bytes, &Scope::default(), &Limits::default()).ok()
+}
+
+/// Of what nobody has asked for.
+fn of_nobody() -> Origin {
+    Origin {
+        kind: coven_core::StanzaKind::Iq,
+        from: "".into(),
+        to: "".into(),
+        id: None,
+        lang: None,
+        view: coven_core::View::Muc,
+        group: Group::default(),
+        payload: Bytes::new(),
+    }
 }

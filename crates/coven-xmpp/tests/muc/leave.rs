@@ -1,6 +1,6 @@
 //! Leaving, being removed, ghosts.
 
-use crate::common::{CRONE, HAG, ROOM, WICCA, World};
+use crate::common::{CRONE, HAG, ROOM, WICCA, World, coven};
 use crate::witches::{HAG2, affiliate, give_role, leave, witches};
 use coven_core::{Affiliation, Role};
 use coven_xmpp::ns;
@@ -232,4 +232,23 @@ fn muc_leave_02_map_02_a_leave_by_the_bare_address_carries_its_status() {
     assert_eq!(seen.kind(), "unavailable");
     let status = seen.child("status", ns::CLIENT).unwrap();
     assert_eq!(status.text(), "gone to the heath");
+}
+
+#[test]
+fn muc_leave_13_muc_status_17_a_final_shutdown_tells_each_session_once() {
+    let mut w = witches();
+    w.join(HAG2, "thirdwitch");
+    let out = w.shut_down(&coven());
+    assert_eq!(out.len(), 4, "{out:?}");
+    for session in [CRONE, WICCA, HAG, HAG2] {
+        let seen = out.to(session);
+        let seen = seen.one();
+        assert_eq!((seen.kind(), seen.codes()), ("unavailable", vec![110, 332]));
+        // Whatever the session had: the owner's as well.
+        assert_eq!(
+            (seen.item("role"), seen.item("affiliation")),
+            (Some("none"), Some("none"))
+        );
+    }
+    assert!(w.shut_down(&coven()).is_empty());
 }

@@ -21,7 +21,7 @@ const MAX_ANSWER: u64 = 32 * 1024 * 1024;
 /// What is asked, and of whom.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// A node or a front-end: the address of its `[http]`.
+    /// A process of coven: the address of its `[http]`.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8088")]
     url: String,
     /// The file that `[http] admin-token-file` names there.
@@ -73,6 +73,13 @@ enum Command {
     },
     /// The newest format is written from now on: no version that cannot read it can be started again. Refused while one is there.
     FinalizeUpgrade,
+    /// The service ends for good: everybody is out of every room and is told so, then the process ends. Only of role all. To
+    /// restart it, or to stop it for a while, send SIGTERM: then nobody leaves.
+    Shutdown {
+        /// It is meant.
+        #[arg(long = "final")]
+        is_final: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +117,17 @@ impl Command {
                 Quarantine::Lift { channel } => ("POST", format!("lift/{}", escaped(channel))),
             },
             Self::FinalizeUpgrade => ("POST", "finalize-upgrade".to_owned()),
+            Self::Shutdown { .. } => ("POST", "shutdown/final".to_owned()),
+        }
+    }
+
+    /// What is wrong with it, if anything.
+    const fn wrong(&self) -> Option<&'static str> {
+        match self {
+            Self::Shutdown { is_final: false } => Some(
+                "shutdown is for good, and everybody has to join again: say --final; to stop or restart, send SIGTERM",
+            ),
+            _ => None,
         }
     }
 }
@@ -117,6 +135,9 @@ impl Command {
 /// Asks, and shows the answer.
 #[must_use]
 pub fn run(arguments: &Arguments) -> ExitCode {
+    if let Some(wrong) = arguments.command.wrong() {
+        return failed(2, wrong);
+    }
     let token = match std::fs::read_to_string(&arguments.token_file) {
         Ok(token) => token.trim().to_owned(),
         Err(error) => return failed(2, &format!("{}: {error}", arguments.token_file.display())),

@@ -28,6 +28,7 @@ pub fn routes(admin: Admin, token: SecretString) -> Router {
         .route("/admin/lift/{channel}", post(lift))
         .route("/admin/accept-store", post(accept_store))
         .route("/admin/finalize-upgrade", post(finalize_upgrade))
+        .route("/admin/shutdown/final", post(end_for_good))
         .with_state(admin)
         .layer(from_fn_with_state(Arc::new(token), only_with_token))
 }
@@ -105,6 +106,10 @@ async fn finalize_upgrade(State(admin): State<Admin>) -> Response {
     shown(admin.finalize_upgrade().await)
 }
 
+async fn end_for_good(State(admin): State<Admin>) -> Response {
+    shown(admin.end_for_good())
+}
+
 fn shown(answer: Answer) -> Response {
     match answer {
         Ok(value) => said(StatusCode::OK, &value),
@@ -112,6 +117,7 @@ fn shown(answer: Answer) -> Response {
         Err(Refused::NotNow(why)) => {
             said(StatusCode::SERVICE_UNAVAILABLE, &json!({ "error": why }))
         }
+        Err(Refused::NotHere(why)) => said(StatusCode::CONFLICT, &json!({ "error": why })),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Source: design §9. [`http`] answers on the address of `[http]`, [`client`] asks; this is what both roles of a cluster
 //! know and do. What an operator asks for is kept in the registry, and obeyed by whom it concerns with its next poll.
+//! A process that is alone has nobody to ask about; it can be ended for good ([`end`]).
 
 pub mod client;
+pub mod end;
 pub mod http;
 
 use std::fmt;
@@ -18,10 +20,20 @@ use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use crate::config::{Config, Domain};
+use end::End;
 
-/// What an administrator may ask of this process, once it is a part of a cluster. Clones share it.
+/// What an administrator may ask of this process, once it has started. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Admin(Arc<OnceLock<Asked>>);
+pub struct Admin(Arc<OnceLock<Part>>);
+
+/// What this process is.
+#[derive(Debug)]
+enum Part {
+    /// One of several.
+    Member(Box<Asked>),
+    /// All there is.
+    Alone(End),
+}
 
 /// What is asked.
 pub struct Asked {
@@ -50,6 +62,8 @@ pub enum Refused {
     NotFound(String),
     /// It does not work now.
     NotNow(String),
+    /// A process of this role does not do that.
+    NotHere(&'static str),
 }
 
 type Answer = Result<Value, Refused>;
@@ -58,12 +72,26 @@ impl Admin {
     /// From now on this is asked.
     pub fn attach(&self, asked: Asked) {
         // A second time there is nothing to change: a process is a part of one cluster.
-        let _ = self.0.set(asked);
+        let _ = self.0.set(Part::Member(Box::new(asked)));
+    }
+
+    /// This process is all there is: of it an end for good may be asked.
+    pub fn attach_alone(&self) {
+        let _ = self.0.set(Part::Alone(End::default()));
+    }
+
+    fn part(&self) -> Result<&Part, Refused> {
+        let starting = || Refused::NotNow("this process is starting".to_owned());
+        self.0.get().ok_or_else(starting)
     }
 
     fn asked(&self) -> Result<&Asked, Refused> {
-        let starting = || Refused::NotNow("this process is starting".to_owned());
-        self.0.get().ok_or_else(starting)
+        match self.part()? {
+            Part::Member(asked) => Ok(asked),
+            Part::Alone(_) => Err(Refused::NotHere(
+                "this process is alone (role \"all\"): it has every shard and every connection, and is asked for shutdown --final only",
+            )),
+        }
     }
 
     fn sight(&self) -> Result<Arc<Sight>, Refused> {

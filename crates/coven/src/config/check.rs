@@ -53,7 +53,7 @@ pub(super) fn resolve(file: File, path: &Path, places: &Places) -> Result<Config
     check_role(&file, &store.place, &mut checker);
     let section = file.cluster.clone().unwrap_or_default();
     let cluster = section.resolve(base, file.role == Role::Node, &mut checker);
-    let admin_token = file.http.token(base, file.role, &mut checker);
+    let admin_token = file.http.token(base, &mut checker);
     file.node.check(&mut checker);
     file.archive.check(&mut checker);
     if !checker.problems.is_empty() {

@@ -1,4 +1,4 @@
-//! `[http]`: health for probes, and the administration of a cluster.
+//! `[http]`: health for probes, and administration.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::check::Checker;
-use super::file::Role;
 use super::value::from_text;
 
 /// `[http]`.
@@ -18,27 +17,15 @@ pub struct Http {
     /// Address and port of `/livez` and `/readyz`, or `"off"`. Port 0 takes a free one; the log names it. Give it an
     /// address that only probes can reach: whoever reads it learns the addresses of upstreams.
     pub listen: Listen,
-    /// Turns on the administration interface of a node or a front-end: a file with the token that `coven admin` needs.
+    /// Turns on the administration interface: a file with the token that `coven admin` needs.
     pub admin_token_file: Option<PathBuf>,
 }
 
 impl Http {
     /// The token of the administration interface, if that is on. `base`: directory of the configuration file.
-    pub(super) fn token(
-        &self,
-        base: &Path,
-        role: Role,
-        checker: &mut Checker<'_>,
-    ) -> Option<SecretString> {
+    pub(super) fn token(&self, base: &Path, checker: &mut Checker<'_>) -> Option<SecretString> {
         let file = base.join(self.admin_token_file.as_ref()?);
         let key = "http.admin-token-file";
-        if role == Role::All {
-            checker.refuse(
-                key,
-                "only the roles \"node\" and \"front\" are administered",
-            );
-            return None;
-        }
         match std::fs::read_to_string(&file) {
             Ok(token) if token.trim().len() >= MIN_TOKEN => Some(token.trim().into()),
             Ok(_) => {

@@ -112,6 +112,11 @@ fn s_63_the_token_of_administrators_is_read_and_not_shown() {
         "canary canary 12"
     );
     assert!(!format!("{config:?}").contains("canary"));
+    assert!(
+        accepted(&with("all", "canary canary 12"))
+            .admin_token
+            .is_some()
+    );
     assert!(refused(&with("front", "short"))[0].contains("at least 16 characters"));
     std::fs::remove_file(&file).unwrap();
     let gone = of(

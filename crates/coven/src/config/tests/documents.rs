@@ -177,9 +177,10 @@ fn every_default_is_documented() {
         "durability",
         "prefix",
         "must-exist",
+        "admin-token-file",
     ];
     // What is for the roles of a cluster, or for a later version.
-    let later = ["cluster", "allow-invites", "admin-token-file"];
+    let later = ["cluster", "allow-invites"];
     let sections = [
         keys_of::<File>(),
         keys_of::<StoreSection>(),
