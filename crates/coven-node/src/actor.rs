@@ -59,6 +59,8 @@ pub(crate) enum Message {
     /// Nobody has asked for a while, or the node ends: leave memory if nothing is owed. The sender is dropped when that is
     /// done or not to be done.
     Idle(Option<oneshot::Sender<()>>),
+    /// The store has lost more than is kept: say how the channel is.
+    Whole,
     /// An operator's word about quarantine has changed.
     Quarantine,
     /// The service ends for good: all sessions end. Told what has become of that.
@@ -217,6 +219,7 @@ impl ChannelActor {
                 base_lost,
             } => Box::pin(room.reset(generation, base_lost)).await,
             Message::Snapshot => room.plan_snapshot().await,
+            Message::Whole => Box::pin(room.tell_whole()).await,
             Message::Timer => room.timer().await,
             Message::Quarantine => Box::pin(room.obey()).await,
             Message::EndSessions(done) => {

@@ -12,6 +12,7 @@
 mod answers;
 mod building;
 mod claims;
+mod gap;
 mod gate;
 mod held;
 mod mend;
@@ -33,7 +34,7 @@ use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
 use request::Part;
-pub(crate) use request::{Progress, Request};
+pub(crate) use request::{AsItIs, Progress, Request, Whole};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -178,11 +179,19 @@ impl Committer {
 
     fn submit(&mut self, batch: &mut Vec<Request>) {
         let mut building: Vec<Building> = Vec::new();
-        for request in batch.drain(..) {
+        for mut request in batch.drain(..) {
             let shard = request.channel.shard();
+            self.let_pass(&mut request);
             let is_of_earlier = request.tenure != self.shared.shards.tenure(shard);
             if is_of_earlier || !self.lines.contains_key(&shard) {
                 self.not_owned(request);
+            } else if !matches!(request.whole, Whole::NotAsked) {
+                // It stands behind what the channel has decided before.
+                while let Some(at) = building.iter().position(|b| b.shard == shard) {
+                    let closed = building.remove(at);
+                    self.send(closed);
+                }
+                self.told(request);
             } else if self.is_void(&request) {
                 let part = Part::new(request, 0);
                 self.void(&part);
@@ -316,6 +325,7 @@ impl Committer {
                 self.claimed_held(commit.shard, answer);
             }
             Answer::Claim(answer) => self.claimed(commit.shard, answer),
+            Answer::Step(answer) => self.stepped(commit.shard, answer),
             Answer::Commit(answer) => self.committed(commit, answer),
         }
     }
