@@ -105,6 +105,22 @@ async def test_a_redis_that_does_not_fit_is_refused(
     assert why in coven.log()[-1]["message"]
 
 
+async def test_a_second_process_on_a_redis_is_refused_and_starts_when_the_first_was_killed(
+    redis: Redis, server: XmppServer, start_coven: StartCoven
+) -> None:
+    first = await start_coven(on(redis, server))
+    second = await start_coven(on(redis, server), ready=False)
+    assert second.process is not None
+    assert await second.process.exited(60.0) == 2
+    assert 'is in use by another process of role "all"' in second.log()[-1]["message"]
+    await first.ready()
+    assert not [e for e in first.events() if e["event"] == "fenced"]
+    await first.kill()
+    await second.start()
+    assert await second.terminate() == 0
+    await first.start()
+
+
 async def test_a_redis_that_may_lose_data_is_warned_of(
     start_redis: StartRedis, server: XmppServer, start_coven: StartCoven
 ) -> None:

@@ -79,6 +79,8 @@ pub enum Role {
     Node,
     /// It holds streams to servers.
     Front,
+    /// It is all there is: no other process may use the store. Older versions pass it over.
+    Alone,
 }
 
 /// What a session says of its process.

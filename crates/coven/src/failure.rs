@@ -29,6 +29,14 @@ pub enum Failure {
         /// The file.
         path: PathBuf,
     },
+    /// Others use the store.
+    #[error("the store {store} is in use by {by}: stop that first, or give [store] another prefix")]
+    StoreInUse {
+        /// The address without its password.
+        store: String,
+        /// Who.
+        by: String,
+    },
     /// The store is of another make: other settings, or a newer version.
     #[error("the store {store} cannot be used: {why}")]
     StoreUnfit {
@@ -105,6 +113,7 @@ impl Failure {
             Self::PortTaken { .. }
             | Self::Listen { .. }
             | Self::StoreLocked { .. }
+            | Self::StoreInUse { .. }
             | Self::StoreUnfit { .. }
             | Self::Telemetry { .. }
             | Self::Links { .. }

@@ -16,6 +16,7 @@ pub mod options;
 pub mod parts;
 pub mod run;
 pub mod signals;
+pub mod sole;
 pub mod spaces;
 pub mod stores;
 pub mod telemetry;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use coven_front::{Status, UpstreamState};
 use coven_store::Store;
+use coven_store::registry::Registry;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::failure::Failure;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::options;
+use crate::sole::{self, Sole};
 use crate::stores::{open_registry, store_failure};
 use crate::watch::{Watch, name};
 
@@ -41,6 +43,8 @@ pub enum Parts {
 /// Node and front-end in one process.
 #[derive(Debug)]
 pub struct Alone {
+    /// On a Redis: what keeps others from it.
+    sole: Option<(Sole, config::Store)>,
     handle: coven_node::Handle,
     node: Option<coven_node::Service>,
     front: JoinHandle<Result<(), coven_front::Error>>,
@@ -128,6 +132,7 @@ impl Alone {
         metrics: &Metrics,
         admin: &Admin,
     ) -> Result<Self, Failure> {
+        let sole = sole(config, &*store, health).await?;
         let (front, handle) =
             coven_front::Service::new(options::front(config)).map_err(front_failed)?;
         let (status, numbers) = (handle.status(), handle.clone());
@@ -142,6 +147,7 @@ impl Alone {
         let front = tokio::spawn(front.run(link, stop_front.clone()));
         admin.attach_alone();
         Ok(Self {
+            sole,
             handle,
             node: Some(node),
             front,
@@ -156,15 +162,19 @@ impl Alone {
             Ok(status) = self.status.wait_for(Status::is_hopeless) => not_accepted(&status),
             ended = &mut self.front => front_failure(ended.map_err(|e| e.to_string())),
             error = node_failed(self.node.as_ref()) => internal("the node", error.to_string()),
+            failure = lost(self.sole.as_mut()) => failure,
         }
     }
 
-    /// Drains the front-end, then the node, and closes the store.
+    /// Drains the front-end, then the node, and closes the store. Then others may have it.
     async fn drain(&mut self) -> Result<(), Failure> {
         self.stop_front.cancel();
         let front = ended(&mut self.front).await;
         if let Some(node) = self.node.take() {
             node.shutdown().await;
+        }
+        if let Some((sole, _)) = self.sole.take() {
+            sole.end().await;
         }
         front
     }
@@ -297,7 +307,8 @@ async fn join(
     health: &Health,
     metrics: &Metrics,
 ) -> Result<Cluster, Failure> {
-    let registry = open_registry(&config.store, health).await?;
+    let registry: Arc<dyn Registry> = Arc::new(open_registry(&config.store, health).await?);
+    sole::none_is_there(&registry, &config.store).await?;
     let identity = store.identity().await;
     let identity = identity.map_err(|error| store_failure(&config.store, error))?;
     let security = options::security(&config.cluster);
@@ -305,10 +316,33 @@ async fn join(
     checked.map_err(|broken| Failure::Certificates {
         why: broken.to_string(),
     })?;
-    let cluster = Cluster::new(Arc::new(registry), identity, config.store.shards, security)
+    let cluster = Cluster::new(registry, identity, config.store.shards, security)
         .map_err(|why| internal("the process id", why))?;
     metrics.attach_links(cluster.stats.clone());
     Ok(cluster)
+}
+
+/// Makes sure that nobody else uses a store in Redis; one in a file has its lock.
+async fn sole(
+    config: &Config,
+    store: &dyn Store,
+    health: &Health,
+) -> Result<Option<(Sole, config::Store)>, Failure> {
+    if let config::Place::Sqlite { .. } = config.store.place {
+        return Ok(None);
+    }
+    let registry = open_registry(&config.store, health).await?;
+    let identity = store.identity().await;
+    let identity = identity.map_err(|error| store_failure(&config.store, error))?;
+    let sole = sole::begin(Arc::new(registry), identity, &config.store).await?;
+    Ok(Some((sole, config.store.clone())))
+}
+
+async fn lost(sole: Option<&mut (Sole, config::Store)>) -> Failure {
+    match sole {
+        Some((sole, store)) => sole.lost(store).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for the front-end's end.

@@ -12,6 +12,7 @@ pub(crate) fn write_member(member: &Member) -> String {
     let role = match member.role {
         Role::Node => "node",
         Role::Front => "front",
+        Role::Alone => "alone",
     };
     format!(
         "{:032x} {role} {} {} {} {} {} {}",
@@ -33,6 +34,7 @@ pub(crate) fn read_member(record: &str) -> Option<Member> {
         role: match fields.next()? {
             "node" => Role::Node,
             "front" => Role::Front,
+            "alone" => Role::Alone,
             _ => return None,
         },
         address: unquote(fields.next()?)?,

@@ -264,6 +264,7 @@ fn older_version(older: &Seen, format: u32) -> String {
     let role = match role {
         Role::Node => "node",
         Role::Front => "front-end",
+        Role::Alone => "process",
     };
     format!(
         "{role} {} of version {version} reads formats up to {formats}, not {format}: upgrade it first",
