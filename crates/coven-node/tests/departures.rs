@@ -11,7 +11,7 @@ mod common;
 use bytes::Bytes;
 use common::cluster::{Front, Member, is_committed, is_refused};
 use common::held::HeldStore;
-use common::{Node, is_joined, join, operation, record};
+use common::{Node, is_joined, is_message, join, operation, record};
 use coven_cluster::{Delivery, NodeLink, Request, ToFront, ToNode};
 use coven_core::command::Bounce;
 use coven_core::event::Cause;
@@ -74,6 +74,17 @@ async fn refused(node: &Node, more_than: u64) {
     };
     let refused = tokio::time::timeout(common::PATIENCE, refused).await;
     refused.expect("it is refused");
+}
+
+/// Waits until the store holds so many commits.
+async fn held(store: &HeldStore, count: usize) {
+    let held = async {
+        while store.held() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let held = tokio::time::timeout(common::PATIENCE, held).await;
+    held.expect("it is committed");
 }
 
 async fn people(node: &mut Node) -> usize {
@@ -145,6 +156,43 @@ async fn muc_leave_12_who_comes_back_after_a_leave_that_was_refused_stays() {
     // Longer than the first pause.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(people(&mut node).await, 0, "nobody has left since");
+}
+
+/// Says something until it is taken: a shard that is being put right takes nothing.
+async fn gets_through(node: &mut Node, body: &str) {
+    let is_said = |d: &Delivery| is_message(d, body);
+    let said = async {
+        loop {
+            node.say("coven", HAG, body);
+            let all = node.until(|d| is_said(d) || is_refused(d)).await;
+            if all.iter().any(is_said) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let said = tokio::time::timeout(common::PATIENCE, said).await;
+    said.expect("it is taken");
+}
+
+/// The store has both, the leave and the session that began after it, and the node knew of neither.
+#[tokio::test]
+async fn muc_leave_12_who_comes_back_after_a_leave_of_which_nothing_was_known_stays() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = with_two(&store).await;
+    store.hold();
+    node.send(gone("coven", WITCH, leave()));
+    held(&store, 1).await;
+    node.join("coven", WITCH, "witch");
+    held(&store, 2).await;
+    store.take_held_unheard().await;
+    node.until(is_refused).await;
+    // The leave is tried again before that.
+    gets_through(&mut node, "taken").await;
+    node.say("coven", WITCH, "here");
+    let is_said = |d: &Delivery| is_message(d, "here");
+    let all = node.until(|d| is_said(d) || is_refused(d)).await;
+    assert!(all.iter().any(is_said), "{all:?}");
 }
 
 #[tokio::test]
