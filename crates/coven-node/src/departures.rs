@@ -158,7 +158,7 @@ impl Room {
             return false;
         };
         // Its own deadline was covered by that of what waits.
-        self.shared.set_timer(&self.channel, self.timer);
+        self.shared.deadlines.set(&self.channel, self.timer);
         let untried = self.decide_departed(waiting).await;
         let departures = self.departures.as_mut();
         !departures.is_some_and(|departures| departures.put_back(untried))
@@ -218,7 +218,7 @@ impl Room {
             self.departures = None;
         } else if departures.waits() {
             let due = departures.backoff.due(shared::now());
-            self.shared.set_timer(&self.channel, Some(due));
+            self.shared.deadlines.set(&self.channel, Some(due));
         }
     }
 

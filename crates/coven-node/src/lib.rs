@@ -14,6 +14,7 @@ mod aside;
 mod audience;
 mod commit;
 mod convert;
+mod deadlines;
 mod departures;
 mod directory;
 mod entry;

@@ -3,6 +3,7 @@
 use crate::actor::Message;
 use crate::aside::Asides;
 use crate::commit::Committer;
+use crate::deadlines::Deadlines;
 use crate::directory::Directory;
 use crate::formats::Formats;
 use crate::fronts::Fronts;
@@ -18,7 +19,7 @@ use crate::shards::Shards;
 use crate::shared::{Health, Shared};
 use crate::sweep::Sweeps;
 use crate::table::Table;
-use crate::{receipts, reconcile, upkeep};
+use crate::{deadlines, receipts, reconcile, upkeep};
 use coven_cluster::{FrontLink, ProcessId, ShardId};
 use coven_core::Epoch;
 use coven_store::{SessionId, Store};
@@ -80,7 +81,6 @@ impl Service {
     fn begin(store: Arc<dyn Store>, options: Options, is_cluster: bool) -> (Handle, Self) {
         let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
         let (controls, words) = mpsc::channel(CONTROLS);
-        let (timers, changes) = mpsc::channel(COMMIT_QUEUE);
         let shared = Arc::new(Shared {
             is_cluster,
             reads: Arc::new(Semaphore::new(options.reads)),
@@ -92,6 +92,7 @@ impl Service {
             fronts: Fronts::new(options.connections.clone()),
             failure: watch::Sender::new(None),
             table: Table::new(),
+            deadlines: Deadlines::default(),
             directory: Directory::default(),
             health: Health::default(),
             unstored: Unstored::default(),
@@ -106,7 +107,6 @@ impl Service {
             tasks: Mutex::default(),
             commits,
             controls,
-            timers,
             store,
             options,
         });
@@ -122,7 +122,7 @@ impl Service {
             watched(
                 &shared,
                 "the watch over deadlines has ended",
-                upkeep::deadlines(Arc::clone(&shared), changes, stop.clone()),
+                deadlines::run(Arc::clone(&shared), stop.clone()),
             ),
             watched(
                 &shared,

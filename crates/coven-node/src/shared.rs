@@ -2,6 +2,7 @@
 
 use crate::aside::Asides;
 use crate::commit::{Control, Request};
+use crate::deadlines::Deadlines;
 use crate::directory::Directory;
 use crate::formats::Formats;
 use crate::fronts::{Fronts, SeatState, Seats};
@@ -42,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     /// Shards were taken: the directory is to be compared with them.
     pub(crate) taken: Notify,
-    pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
+    pub(crate) deadlines: Deadlines,
     pub(crate) reads: Arc<Semaphore>,
     /// Places for reads of channels that answer self-pings: who asks waits.
     pub(crate) pings: Arc<Semaphore>,

@@ -90,7 +90,7 @@ impl Room {
         }
         if matches!(self.condition, Soundness::Unloaded) || !self.end_departed().await {
             let soon = shared::now().plus_ms(RETRY_MS);
-            return self.shared.set_timer(&self.channel, Some(soon));
+            return self.shared.deadlines.set(&self.channel, Some(soon));
         }
         let nobody = Sender {
             bare: coven_core::BareJid::from_normalised(""),
@@ -99,7 +99,7 @@ impl Room {
         };
         if !self.may_decide().await || self.is_void() || !self.meet().await {
             let soon = shared::now().plus_ms(RETRY_MS);
-            return self.shared.set_timer(&self.channel, Some(soon));
+            return self.shared.deadlines.set(&self.channel, Some(soon));
         }
         let now = shared::now();
         if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
@@ -358,7 +358,7 @@ impl Room {
             return TimerChange::Keep;
         }
         self.timer = next;
-        self.shared.set_timer(&self.channel, next);
+        self.shared.deadlines.set(&self.channel, next);
         next.map_or(TimerChange::Clear, |at| {
             TimerChange::Set(crate::convert::stamp(at))
         })
