@@ -40,7 +40,7 @@ pub(crate) async fn spawn_read(
     let Soundness::Sound(state) = &room.condition else {
         return;
     };
-    let Ok(permit) = Arc::clone(&room.shared.reads).try_acquire_owned() else {
+    let Some(place) = room.shared.reads.archive() else {
         return room.refused(operation, wait()).await;
     };
     let Some(key) = state.key().copied() else {
@@ -57,7 +57,7 @@ pub(crate) async fn spawn_read(
     })
     .await;
     tokio::spawn(async move {
-        let _permit = permit;
+        let _place = place;
         let answer = match passed.await {
             Ok(()) => read(&shared, &channel, &key, &query, answer).await,
             Err(_) => Err(wait()),

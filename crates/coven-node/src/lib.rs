@@ -29,6 +29,7 @@ mod options;
 mod ownership;
 mod quarantine;
 mod quota;
+mod reads;
 mod receipts;
 mod reconcile;
 mod reply;

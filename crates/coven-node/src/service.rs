@@ -12,6 +12,7 @@ use crate::kept::Kept;
 use crate::options::{Error, Options};
 use crate::ownership::Take;
 use crate::quarantine::Quarantine;
+use crate::reads::Reads;
 use crate::receipts::Unstored;
 use crate::seat::Seat;
 use crate::sessions::Sessions;
@@ -83,9 +84,7 @@ impl Service {
         let (controls, words) = mpsc::channel(CONTROLS);
         let shared = Arc::new(Shared {
             is_cluster,
-            reads: Arc::new(Semaphore::new(options.reads)),
-            pings: Arc::new(Semaphore::new(options.reads)),
-            listings: Arc::new(Semaphore::new(options.reads)),
+            reads: Reads::new(options.reads),
             departing: crate::departures::budget(),
             loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
             shards: Shards::new(options.shards),

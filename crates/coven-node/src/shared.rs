@@ -10,6 +10,7 @@ use crate::kept::Kept;
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::quarantine::Quarantine;
+use crate::reads::Reads;
 use crate::receipts::Unstored;
 use crate::responsible::asked;
 use crate::sessions::Sessions;
@@ -44,11 +45,7 @@ pub(crate) struct Shared {
     /// Shards were taken: the directory is to be compared with them.
     pub(crate) taken: Notify,
     pub(crate) deadlines: Deadlines,
-    pub(crate) reads: Arc<Semaphore>,
-    /// Places for reads of channels that answer self-pings: who asks waits.
-    pub(crate) pings: Arc<Semaphore>,
-    /// Places for pages of the directory, of which a store may read few at a time: who browses holds up no other read.
-    pub(crate) listings: Arc<Semaphore>,
+    pub(crate) reads: Reads,
     pub(crate) asides: Asides,
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
