@@ -193,30 +193,10 @@ impl ChannelActor {
         if let Message::Leave { settle, done } = message {
             return self.leave(myself, room, settle, done).await;
         }
-        match message {
-            message if room.is_leaving || room.is_void() => self.hand_on(room, message),
-            Message::Operation(operation, taken) => {
-                room.turn = Turn::new(&operation, taken);
-                room.operation(&operation).await;
-                room.turn = Turn::default();
-            }
-            Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
-            Message::Resend(seat) => Box::pin(room.resend(seat)).await,
-            Message::Meet => {
-                Box::pin(room.meet()).await;
-            }
-            Message::Again => Box::pin(room.again()).await,
-            Message::Renew => Box::pin(room.renew()).await,
-            Message::ForgetProcess(process) => room.outcomes.forget(process),
-            Message::Load(done) => Box::pin(room.taken_up(done)).await,
-            Message::Reset {
-                generation,
-                base_lost,
-            } => Box::pin(room.reset(generation, base_lost)).await,
-            Message::Snapshot => room.plan_snapshot().await,
-            Message::Timer => room.timer().await,
-            Message::Quarantine => Box::pin(room.obey()).await,
-            Message::Idle(_) | Message::Leave { .. } => {}
+        if room.is_leaving || room.is_void() {
+            self.hand_on(room, message);
+        } else {
+            room.heed(message).await;
         }
         room.look_at_departures();
         if let Some(mailbox) = mailbox {
@@ -310,6 +290,35 @@ impl Room {
             departures: None,
             departing_since: None,
             turn: Turn::default(),
+        }
+    }
+
+    /// Does what it is told, while the channel is this node's.
+    async fn heed(&mut self, message: Message) {
+        match message {
+            Message::Operation(operation, taken) => {
+                self.turn = Turn::new(&operation, taken);
+                self.operation(&operation).await;
+                self.turn = Turn::default();
+            }
+            Message::Acknowledged(sequence) => self.acknowledged(sequence).await,
+            Message::Resend(seat) => Box::pin(self.resend(seat)).await,
+            Message::Meet => {
+                Box::pin(self.meet()).await;
+            }
+            Message::Again => Box::pin(self.again()).await,
+            Message::Renew => Box::pin(self.renew()).await,
+            Message::ForgetProcess(process) => self.outcomes.forget(process),
+            Message::Load(done) => Box::pin(self.taken_up(done)).await,
+            Message::Reset {
+                generation,
+                base_lost,
+            } => Box::pin(self.reset(generation, base_lost)).await,
+            Message::Snapshot => self.plan_snapshot().await,
+            Message::Timer => self.timer().await,
+            Message::Quarantine => Box::pin(self.obey()).await,
+            // Those are its end, and the actor's.
+            Message::Idle(_) | Message::Leave { .. } => {}
         }
     }
 

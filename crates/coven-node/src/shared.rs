@@ -27,6 +27,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
+/// Requests that wait for the commit pipeline; channels wait beyond it.
+const COMMIT_QUEUE: usize = 4096;
+/// Words to the commit pipeline that wait.
+const CONTROLS: usize = 64;
+/// Events that wait for whoever listens.
+const EVENTS: usize = 4096;
+
 /// What all parts of a node hold in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -63,7 +70,49 @@ pub(crate) struct Shared {
     pub(crate) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
 
+/// What waits for the commit pipeline.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) controls: mpsc::Receiver<Control>,
+}
+
 impl Shared {
+    /// What a node has at its start, and what its commit pipeline takes from.
+    pub(crate) fn new(store: Arc<dyn Store>, options: Options, is_cluster: bool) -> (Self, Queues) {
+        let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
+        let (controls, words) = mpsc::channel(CONTROLS);
+        let shared = Self {
+            is_cluster,
+            reads: Reads::new(options.reads),
+            departing: crate::departures::budget(),
+            loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
+            shards: Shards::new(options.shards),
+            fronts: Fronts::new(options.connections.clone()),
+            failure: watch::Sender::new(None),
+            table: Table::new(),
+            deadlines: Deadlines::default(),
+            directory: Directory::default(),
+            health: Health::default(),
+            unstored: Unstored::default(),
+            asides: Asides::default(),
+            kept: Kept::default(),
+            sweeps: Sweeps::default(),
+            formats: Formats::default(),
+            quarantine: Quarantine::default(),
+            sessions: Sessions::default(),
+            events: broadcast::Sender::new(EVENTS),
+            taken: Notify::new(),
+            tasks: Mutex::default(),
+            commits,
+            controls,
+            store,
+            options,
+        };
+        let controls = words;
+        (shared, Queues { requests, controls })
+    }
+
     /// The epoch under which this node owns a shard; 0 if it does not.
     pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
         self.shards.epoch(shard)

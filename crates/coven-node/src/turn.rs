@@ -6,16 +6,17 @@ use crate::commit::{Request, wait};
 use crate::directory::{self, Listed};
 use crate::entry;
 use crate::fronts::Seats;
+use crate::holding::SeatNo;
 use crate::operations::{self, Verdict};
 use crate::quota::{self, Owner};
 use crate::shards::Way;
 use crate::shared;
-use coven_cluster::{Delivery, Operation, OperationId, Request as Asked};
+use coven_cluster::{Delivery, Operation, Request as Asked};
 use coven_core::channel::{Decision, Facts, Output};
 use coven_core::command::{Command, Resolved};
 use coven_core::content::history;
 use coven_core::{
-    Condition, Event, HistoryRequest, Origin, Record, Refusal, Sender, Sequence, Timestamp,
+    Condition, Delta, Event, HistoryRequest, Record, Refusal, Sender, Sequence, Timestamp,
 };
 use coven_store::{Entry, TimerChange};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -103,7 +104,7 @@ impl Room {
         }
         let now = shared::now();
         if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
-            self.carry_out(decision, now, None, None).await;
+            self.carry_out(decision, now, None).await;
         }
     }
 
@@ -117,8 +118,7 @@ impl Room {
         let known = Known { resolved, owned };
         match self.decide(&operation.sender, command, now, known) {
             Ok(Ok(decision)) => {
-                self.carry_out(decision, now, Some(&operation.origin), Some(operation))
-                    .await;
+                self.carry_out(decision, now, Some(operation)).await;
             }
             Ok(Err(refusal)) => self.refused(operation, refusal).await,
             Err(Panicked) => {
@@ -170,68 +170,85 @@ impl Room {
         &mut self,
         decision: Decision,
         now: Timestamp,
-        origin: Option<&Arc<Origin>>,
         operation: Option<&Operation>,
     ) {
+        match self.effects(decision, now, operation).await {
+            Ok(effects) => self.hand_over(effects, operation).await,
+            Err(condition) => self.failed(operation, condition).await,
+        }
+    }
+
+    /// Applies a decision.
+    ///
+    /// Errors: it is too large, or an event could not be applied; then nothing may be committed.
+    async fn effects(
+        &mut self,
+        decision: Decision,
+        now: Timestamp,
+        operation: Option<&Operation>,
+    ) -> Result<Effects, Condition> {
+        let mut effects = self.written(decision.events, now)?;
+        if needs_roster(&effects.records, &decision.outputs, operation) {
+            effects.base = self.base();
+        }
+        self.apply(&mut effects).await?;
+        for output in decision.outputs {
+            let delivery = self.delivery(output, operation).await;
+            effects.deliveries.extend(delivery);
+        }
+        Ok(effects)
+    }
+
+    /// The events as they are stored.
+    ///
+    /// Errors: they are too large for a commit.
+    fn written(&self, events: Vec<Event>, now: Timestamp) -> Result<Effects, Condition> {
         let Soundness::Sound(state) = &self.condition else {
-            return;
+            return Err(Condition::InternalServerError);
         };
-        let expected = state.roster().at();
-        let records = state.records(
-            decision.events,
-            now,
-            self.shared.epoch(self.channel.shard()),
-        );
+        let epoch = self.shared.epoch(self.channel.shard());
+        let records = state.records(events, now, epoch);
         let format = self.shared.formats.written();
         let entries: Vec<Entry> = records.iter().map(|r| entry::encode(r, format)).collect();
         if entries.iter().map(|e| e.record.len()).sum::<usize>() > MOST_BYTES {
-            return self.failed(operation, Condition::ResourceConstraint).await;
+            return Err(Condition::ResourceConstraint);
         }
-        let base = if needs_roster(&records, &decision.outputs, operation) {
-            self.base()
-        } else {
-            None
-        };
-        let mut deliveries = Vec::new();
-        let Some(owners) = self.apply(&records, &mut deliveries).await else {
-            return self.failed(operation, Condition::InternalServerError).await;
-        };
-        let name = operation.and_then(operations::chained);
-        for output in decision.outputs {
-            deliveries.extend(self.delivery(output, origin, name).await);
-        }
-        let head = self.head();
-        let outcome = || operations::done(&deliveries);
-        let outcomes = self.outcomes.note(operation, head, outcome);
-        if entries.is_empty() && outcomes.is_empty() && deliveries.is_empty() {
-            if let Some(id) = operation.and_then(|operation| operation.id) {
+        Ok(Effects {
+            expected: state.roster().at(),
+            records,
+            entries,
+            ..Effects::default()
+        })
+    }
+
+    /// Gives the commit pipeline what a decision has led to, and what is kept of its operation.
+    async fn hand_over(&mut self, effects: Effects, operation: Option<&Operation>) {
+        let id = operation.and_then(|operation| operation.id);
+        let (head, done) = (self.head(), || operations::done(&effects.deliveries));
+        let outcomes = self.outcomes.note(operation, head, done);
+        if effects.are_none() && outcomes.is_empty() {
+            if let Some(id) = id {
                 self.shared.passed(&self.channel, id);
             }
             return;
         }
+        let origin = operation.map(|operation| &operation.origin);
         let seats = self.audience();
-        let request = Request::output(self, seats, deliveries);
-        let id = operation.and_then(|operation| operation.id);
-        let is_passing = operation.is_some_and(Operation::is_passing);
-        let timer = self.timer_change();
-        let origin = origin.filter(|o| o.is_answerable()).cloned();
-        let listing = self.listing(&records);
-        let departed = operation.and_then(|operation| self.departs(operation));
-        self.send(Request {
-            departed,
-            listing,
-            owners,
-            base,
+        let request = Request {
             operation: id,
-            is_passing,
-            expected,
-            entries,
+            is_passing: operation.is_some_and(Operation::is_passing),
+            origin: origin.filter(|o| o.is_answerable()).cloned(),
+            timer: self.timer_change(),
+            listing: self.listing(&effects.records),
+            departed: operation.and_then(|operation| self.departs(operation)),
+            expected: effects.expected,
+            entries: effects.entries,
+            base: effects.base,
+            owners: effects.owners,
             outcomes,
-            timer,
-            origin,
-            ..request
-        })
-        .await;
+            ..Request::output(self, seats, effects.deliveries)
+        };
+        self.send(request).await;
     }
 
     /// A decision cannot be carried out.
@@ -242,73 +259,68 @@ impl Room {
         }
     }
 
-    /// Applies events one by one; who owns the channel by that, or no longer. `None` if it panicked: the channel is in
-    /// quarantine, nothing is committed.
-    async fn apply(
-        &mut self,
-        records: &[Arc<Record>],
-        deliveries: &mut Vec<Delivery>,
-    ) -> Option<Vec<Owner>> {
-        let mut owners = Vec::new();
-        for record in records {
+    /// Applies the events one by one. Errors: one panicked.
+    async fn apply(&mut self, effects: &mut Effects) -> Result<(), Condition> {
+        for record in &effects.records {
             let history = self.history_of(record).await;
-            let Soundness::Sound(state) = &mut self.condition else {
-                return None;
-            };
-            let Ok(delta) = catch_unwind(AssertUnwindSafe(|| state.apply(record))) else {
-                error!(event = "quarantined", channel = %self.channel, "an event could not be applied");
-                self.shared.health.panicked();
-                self.quarantine();
-                return None;
-            };
-            owners.extend(quota::changes(&delta));
-            if matches!(record.event, Event::Created { .. }) {
-                state.tail_mut().fill([]);
-            }
-            deliveries.push(Delivery::Event {
+            let delta = self.apply_one(record)?;
+            effects.owners.extend(quota::changes(&delta));
+            effects.deliveries.push(Delivery::Event {
                 record: Arc::clone(record),
                 history,
             });
         }
-        Some(owners)
+        Ok(())
+    }
+
+    /// Errors: it panicked, and the channel is in quarantine.
+    fn apply_one(&mut self, record: &Arc<Record>) -> Result<Delta, Condition> {
+        let Soundness::Sound(state) = &mut self.condition else {
+            return Err(Condition::InternalServerError);
+        };
+        let Ok(delta) = catch_unwind(AssertUnwindSafe(|| state.apply(record))) else {
+            error!(event = "quarantined", channel = %self.channel, "an event could not be applied");
+            self.shared.health.panicked();
+            self.quarantine();
+            return Err(Condition::InternalServerError);
+        };
+        if matches!(record.event, Event::Created { .. }) {
+            state.tail_mut().fill([]);
+        }
+        Ok(delta)
     }
 
     async fn delivery(
         &mut self,
         output: Output,
-        origin: Option<&Arc<Origin>>,
-        id: Option<OperationId>,
+        operation: Option<&Operation>,
     ) -> Option<Delivery> {
-        let origin = || origin.cloned();
-        let operation = id.map(|id| id.name());
+        let origin = operation.map(|operation| Arc::clone(&operation.origin));
+        let name = operation.and_then(operations::chained).map(|id| id.name());
         Some(match output {
             Output::Answer(answer) => Delivery::Answer {
-                origin: origin()?,
+                origin: origin?,
                 answer: Box::new(answer),
-                operation,
+                operation: name,
             },
             Output::Sync {
                 session,
                 history,
                 altered,
                 stanza_id,
-            } => {
-                let max_chars = history.max_chars;
-                let history = self.history(history, self.head(), shared::now()).await;
-                Delivery::Sync {
-                    session,
-                    history,
-                    altered,
-                    stanza_id,
-                    max_chars,
-                }
-            }
+            } => Delivery::Sync {
+                session,
+                altered,
+                stanza_id,
+                max_chars: history.max_chars,
+                history: self.history(history, self.head(), shared::now()).await,
+            },
             Output::PresenceDump { to } => Delivery::PresenceDump { to },
             Output::Passing(message) => Delivery::Passing(message),
             Output::Relay(relayed) => Delivery::Relay(relayed),
             Output::NotJoined => Delivery::NotJoined {
-                origin: origin()?,
-                operation,
+                origin: origin?,
+                operation: name,
             },
             Output::Probe(probe) => Delivery::Probe(probe),
         })
@@ -395,6 +407,28 @@ impl Room {
             self.quarantine();
         }
         Panicked
+    }
+}
+
+/// What a decision has led to: to be committed, and sent after that.
+#[derive(Debug, Default)]
+struct Effects {
+    /// The sequence before the first event.
+    expected: Sequence,
+    records: Vec<Arc<Record>>,
+    /// The same as the store has them.
+    entries: Vec<Entry>,
+    /// The roster before them, for those who lack it.
+    base: Option<(Box<Delivery>, Vec<SeatNo>)>,
+    deliveries: Vec<Delivery>,
+    /// Who owns the channel by them, or no longer.
+    owners: Vec<Owner>,
+}
+
+impl Effects {
+    /// Nothing is to be committed or said.
+    const fn are_none(&self) -> bool {
+        self.entries.is_empty() && self.deliveries.is_empty()
     }
 }
 
