@@ -17,6 +17,7 @@ mod convert;
 mod deadlines;
 mod departures;
 mod directory;
+mod effects;
 mod entry;
 mod formats;
 mod fronts;
