@@ -352,6 +352,11 @@ impl Room {
 
     /// Waits until all that this channel has decided is durable and sent.
     pub(crate) async fn settle(&mut self) {
+        let _void = self.barrier().await.await;
+    }
+
+    /// The same, for somebody else: what is answered then.
+    pub(crate) async fn barrier(&self) -> oneshot::Receiver<()> {
         let (barrier, passed) = oneshot::channel();
         let request = Request::output(self, Arc::new([]), Vec::new());
         self.send(Request {
@@ -359,7 +364,7 @@ impl Room {
             ..request
         })
         .await;
-        let _void = passed.await;
+        passed
     }
 
     pub(crate) async fn send(&self, mut request: Request) {
