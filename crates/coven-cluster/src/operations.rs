@@ -55,8 +55,9 @@ pub struct Operations {
     shards: BTreeMap<ShardId, Shard>,
     /// Channels of which something could not be sent, since a queue was full.
     backlog: BTreeSet<Channel>,
-    /// Channels of which a node has not taken something that is kept, and when they are in the backlog again.
-    not_taken: BTreeSet<Channel>,
+    /// Channels of which a node has not taken something that is kept, ...
+    put_off: BTreeSet<Channel>,
+    /// ... and when they are in the backlog again.
     again: Option<Instant>,
     /// What is not committed.
     open: Load,
@@ -86,7 +87,7 @@ impl Operations {
             links: BTreeSet::new(),
             shards: BTreeMap::new(),
             backlog: BTreeSet::new(),
-            not_taken: BTreeSet::new(),
+            put_off: BTreeSet::new(),
             again: None,
             open: Load { count: 0, bytes: 0 },
             committed: Load { count: 0, bytes: 0 },

@@ -60,20 +60,14 @@ async fn il_13_acknowledgements_name_lease_and_owner() {
 
 #[tokio::test]
 async fn i3_what_is_given_up_is_acknowledged_before_nodes_learn_of_it() {
-    let (cluster, mut server, mut stream, node) = Cluster::held().await;
+    let (cluster, mut server, stream, node) = Cluster::held().await;
     let (mut room, base) = Room::with("coven", &["hag66"]);
     node.owns(&room).await;
     node.sends(&room, 1, base).await;
     let said = room_says(&mut room, "one");
     node.sends(&room, 2, said).await;
-    let (handle, name) = (cluster.handle.clone(), cluster.name.clone());
-    let revoking = tokio::spawn(async move { handle.revoke(&name).await });
-    let mut heard = Vec::new();
-    while let Some(stanza) = stream.next().await {
-        heard.push(stanza);
-    }
-    drop(stream);
-    timeout(SOON, revoking).await.unwrap().unwrap();
+    until("it is rendered", || cluster.handle.snapshot().events == 1).await;
+    let heard = cluster.gives_up(stream).await;
     assert!(heard.iter().any(|stanza| stanza.contains("one")));
     let order = node.node.all(|message| match message {
         ToNode::Acknowledge(batch) => Some(batch.iter().any(|a| a.sequence == room.head())),

@@ -89,14 +89,7 @@ async fn i5_what_waits_for_an_owner_is_refused_before_its_stream_is_given_up() {
     let (cluster, _server, mut stream, _n0) = Cluster::held().await;
     stream.send(&message("hag66", "coven", "hello")).await;
     until("it waits", || cluster.handle.unanswered() == 1).await;
-    let (handle, name) = (cluster.handle.clone(), cluster.name.clone());
-    let revoking = tokio::spawn(async move { handle.revoke(&name).await });
-    let mut heard = Vec::new();
-    while let Some(stanza) = stream.next().await {
-        heard.push(stanza);
-    }
-    drop(stream);
-    revoking.await.unwrap();
+    let heard = cluster.gives_up(stream).await;
     let is_error = |s: &&String| s.contains("resource-constraint") && s.contains("type='error'");
     assert_eq!(heard.iter().filter(is_error).count(), 1, "{heard:?}");
     assert_eq!(cluster.handle.unanswered(), 0);

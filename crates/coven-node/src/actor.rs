@@ -198,34 +198,10 @@ impl ChannelActor {
         if let Message::Leave { settle, done } = message {
             return self.leave(myself, room, settle, done).await;
         }
-        match message {
-            message if room.is_leaving || room.is_void() => self.hand_on(room, message),
-            Message::Operation(operation, taken) => {
-                room.turn = Turn::new(&operation, taken);
-                room.operation(&operation).await;
-                room.turn = Turn::default();
-            }
-            Message::Acknowledged(sequence) => room.acknowledged(sequence).await,
-            Message::Resend(seat) => Box::pin(room.resend(seat)).await,
-            Message::Meet => {
-                Box::pin(room.meet()).await;
-            }
-            Message::Again => Box::pin(room.again()).await,
-            Message::Renew => Box::pin(room.renew()).await,
-            Message::ForgetProcess(process) => room.outcomes.forget(process),
-            Message::Load(done) => Box::pin(room.taken_up(done)).await,
-            Message::Reset {
-                generation,
-                base_lost,
-            } => Box::pin(room.reset(generation, base_lost)).await,
-            Message::Snapshot => room.plan_snapshot().await,
-            Message::Whole => Box::pin(room.tell_whole()).await,
-            Message::Timer => room.timer().await,
-            Message::Quarantine => Box::pin(room.obey()).await,
-            Message::EndSessions(done) => {
-                let _nobody_waits = done.send(Box::pin(room.end_sessions()).await);
-            }
-            Message::Idle(_) | Message::Leave { .. } => {}
+        if room.is_leaving || room.is_void() {
+            self.hand_on(room, message);
+        } else {
+            room.heed(message).await;
         }
         room.look_at_departures();
         if let Some(mailbox) = mailbox {
@@ -322,6 +298,39 @@ impl Room {
         }
     }
 
+    /// Does what it is told, while the channel is this node's.
+    async fn heed(&mut self, message: Message) {
+        match message {
+            Message::Operation(operation, taken) => {
+                self.turn = Turn::new(&operation, taken);
+                self.operation(&operation).await;
+                self.turn = Turn::default();
+            }
+            Message::Acknowledged(sequence) => self.acknowledged(sequence).await,
+            Message::Resend(seat) => Box::pin(self.resend(seat)).await,
+            Message::Meet => {
+                Box::pin(self.meet()).await;
+            }
+            Message::Again => Box::pin(self.again()).await,
+            Message::Renew => Box::pin(self.renew()).await,
+            Message::ForgetProcess(process) => self.outcomes.forget(process),
+            Message::Load(done) => Box::pin(self.taken_up(done)).await,
+            Message::Reset {
+                generation,
+                base_lost,
+            } => Box::pin(self.reset(generation, base_lost)).await,
+            Message::Snapshot => self.plan_snapshot().await,
+            Message::Whole => Box::pin(self.tell_whole()).await,
+            Message::Timer => self.timer().await,
+            Message::Quarantine => Box::pin(self.obey()).await,
+            Message::EndSessions(done) => {
+                let _nobody_waits = done.send(Box::pin(self.end_sessions()).await);
+            }
+            // Those are its end, and the actor's.
+            Message::Idle(_) | Message::Leave { .. } => {}
+        }
+    }
+
     /// Whether the channel owes nothing and its state is safe in a snapshot.
     async fn may_leave(&mut self) -> bool {
         self.acknowledged(Sequence(0)).await;
@@ -352,6 +361,11 @@ impl Room {
 
     /// Waits until all that this channel has decided is durable and sent; `false` if some of it is void.
     pub(crate) async fn settle(&mut self) -> bool {
+        self.barrier().await.await.is_ok()
+    }
+
+    /// The same, for somebody else: what is answered then.
+    pub(crate) async fn barrier(&self) -> oneshot::Receiver<()> {
         let (barrier, passed) = oneshot::channel();
         let request = Request::output(self, Arc::new([]), Vec::new());
         self.send(Request {
@@ -359,7 +373,7 @@ impl Room {
             ..request
         })
         .await;
-        passed.await.is_ok()
+        passed
     }
 
     pub(crate) async fn send(&self, mut request: Request) {

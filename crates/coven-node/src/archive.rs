@@ -3,11 +3,12 @@
 //! A page is read beside the actor: behind everything that the channel has decided so far, but without holding it up.
 
 use crate::actor::{Room, Soundness};
-use crate::commit::{Request, wait};
+use crate::commit::wait;
 use crate::convert;
 use crate::entry;
+use crate::reads::Place;
 use crate::shared::Shared;
-use coven_cluster::{Channel, Delivery, Operation};
+use coven_cluster::{Channel, Delivery, Operation, OperationId};
 use coven_core::command::{Post, Resolved};
 use coven_core::content::archive::Ids;
 use coven_core::content::history::{MAX_ENTRIES, history_message};
@@ -15,7 +16,7 @@ use coven_core::event::Message;
 use coven_core::ids::ChannelKey;
 use coven_core::query::{ArchivePage, ArchiveQuery, With};
 use coven_core::{
-    Answer, ArchiveId, Condition, Event, Nick, Query, Record, Refusal, Sender, StableId,
+    Answer, ArchiveId, Condition, Event, Nick, Origin, Query, Record, Refusal, Sender, StableId,
 };
 use coven_store as store;
 use std::sync::Arc;
@@ -30,6 +31,17 @@ pub(crate) const fn is_read(query: &Query) -> bool {
     matches!(query, Query::Archive(_) | Query::ArchiveBounds { .. })
 }
 
+/// A read beside the channel's actor.
+struct Read {
+    shared: Arc<Shared>,
+    channel: Channel,
+    key: ChannelKey,
+    query: Query,
+    origin: Arc<Origin>,
+    id: Option<OperationId>,
+    _place: Place,
+}
+
 /// Reads and answers in a task of its own. Errors: `resource-constraint` when too many are under way.
 pub(crate) async fn spawn_read(
     room: &mut Room,
@@ -40,33 +52,55 @@ pub(crate) async fn spawn_read(
     let Soundness::Sound(state) = &room.condition else {
         return;
     };
-    let Ok(permit) = Arc::clone(&room.shared.reads).try_acquire_owned() else {
+    let Some(place) = room.shared.reads.archive() else {
         return room.refused(operation, wait()).await;
     };
     let Some(key) = state.key().copied() else {
         return room.refused(operation, internal()).await;
     };
-    let (barrier, passed) = oneshot::channel();
-    let request = Request::output(room, Arc::new([]), Vec::new());
-    let (shared, channel) = (Arc::clone(&room.shared), room.channel.clone());
-    let (id, origin) = (operation.id, Arc::clone(&operation.origin));
-    let query = own_by_id(query.clone(), &key, &operation.sender);
-    room.send(Request {
-        barrier: Some(barrier),
-        ..request
-    })
-    .await;
-    tokio::spawn(async move {
-        let _permit = permit;
-        let answer = match passed.await {
-            Ok(()) => read(&shared, &channel, &key, &query, answer).await,
+    let read = Read {
+        shared: Arc::clone(&room.shared),
+        channel: room.channel.clone(),
+        key,
+        query: own_by_id(query.clone(), &key, &operation.sender),
+        origin: Arc::clone(&operation.origin),
+        id: operation.id,
+        _place: place,
+    };
+    let passed = room.barrier().await;
+    tokio::spawn(read.run(passed, answer));
+}
+
+impl Read {
+    /// Reads once what was decided before is durable, and answers.
+    async fn run(self, passed: oneshot::Receiver<()>, answer: Answer) {
+        let read = match passed.await {
+            Ok(()) => self.read(answer).await,
             Err(_) => Err(wait()),
         };
-        // Meanwhile somebody else may own the channel, and have gone on (design §5.1).
-        let answer = answer.and_then(|answer| match shared.shards.is_suspended(channel.shard()) {
-            true => Err(wait()),
-            false => Ok(answer),
-        });
+        let is_suspended = self.shared.shards.is_suspended(self.channel.shard());
+        self.tell(match read {
+            // Meanwhile somebody else may own the channel, and have gone on (design §5.1).
+            Ok(_) if is_suspended => Err(wait()),
+            read => read,
+        })
+        .await;
+    }
+
+    async fn read(&self, answer: Answer) -> Result<Answer, Refusal> {
+        let (shared, channel) = (&self.shared, &self.channel);
+        match (&self.query, answer) {
+            (Query::Archive(query), Answer::Archive(page)) => {
+                let page = read_page(shared, channel, &self.key, query, *page).await?;
+                Ok(Answer::Archive(Box::new(page)))
+            }
+            (Query::ArchiveBounds { .. }, _) => bounds(shared, channel).await,
+            (_, answer) => Ok(answer),
+        }
+    }
+
+    async fn tell(self, answer: Result<Answer, Refusal>) {
+        let origin = self.origin;
         let delivery = match answer {
             Ok(answer) => Delivery::Answer {
                 origin,
@@ -76,31 +110,15 @@ pub(crate) async fn spawn_read(
             Err(refusal) => Delivery::Refused {
                 origin,
                 refusal: Box::new(refusal),
-                operation: id.map(|id| id.name()),
+                operation: self.id.map(|id| id.name()),
             },
         };
-        shared.say(Some(channel.clone()), vec![delivery]).await;
+        let channel = Some(self.channel.clone());
+        self.shared.say(channel, vec![delivery]).await;
         // Behind the answer: the front-end waits for nothing more (I5).
-        if let Some(id) = id {
-            shared.passed(&channel, id);
+        if let Some(id) = self.id {
+            self.shared.passed(&self.channel, id);
         }
-    });
-}
-
-async fn read(
-    shared: &Shared,
-    channel: &Channel,
-    key: &ChannelKey,
-    query: &Query,
-    answer: Answer,
-) -> Result<Answer, Refusal> {
-    match (query, answer) {
-        (Query::Archive(query), Answer::Archive(page)) => {
-            let page = read_page(shared, channel, key, query, *page).await?;
-            Ok(Answer::Archive(Box::new(page)))
-        }
-        (Query::ArchiveBounds { .. }, _) => bounds(shared, channel).await,
-        (_, answer) => Ok(answer),
     }
 }
 

@@ -106,7 +106,7 @@ impl Turn {
     /// Reads and answers until nobody asks any more.
     async fn run(mut self) {
         loop {
-            let Ok(permit) = Arc::clone(&self.shared.pings).acquire_owned().await else {
+            let Some(place) = self.shared.reads.channel().await else {
                 return;
             };
             let some = self.shared.asides.take(&self.channel);
@@ -115,7 +115,7 @@ impl Turn {
                 return;
             }
             let stored = self.read().await;
-            drop(permit);
+            drop(place);
             for operation in some {
                 self.tell(&operation, stored.as_ref()).await;
             }

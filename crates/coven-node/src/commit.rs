@@ -16,28 +16,25 @@ mod gap;
 mod gate;
 mod held;
 mod mend;
+mod release;
 mod request;
 mod tail;
 
-use crate::acks::Owed;
 use crate::convert;
-use crate::quota;
 use crate::shared::Shared;
 use answers::{Answer, Awaited, InFlight, answered};
 use building::{Building, ToEnd};
-use coven_cluster::trace::Span;
-use coven_cluster::{Channel, Delivery, Output, ShardId};
-use coven_core::{Condition, ErrorType, Refusal, Sequence};
+use coven_cluster::{Channel, ShardId};
+use coven_core::{Condition, ErrorType, Refusal};
 use coven_store::{Commit, CommitNumber, Epoch, Error, Receipts, SessionId, fail};
+use gate::Gate;
 pub(crate) use gate::weight;
-use gate::{Gate, Leaving};
 use hashbrown::HashMap;
 use mend::Line;
 use request::Part;
 pub(crate) use request::{AsItIs, Progress, Request, Whole};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -353,72 +350,10 @@ impl Committer {
             self.release(part, commit.number.0);
         }
     }
-
-    /// The gate opens: what depended on this commit leaves.
-    fn release(&mut self, part: Part, commit: u64) {
-        if let Some(listing) = part.listing {
-            self.shared.directory.note(&part.channel, *listing);
-        }
-        if !part.owners.is_empty() {
-            quota::note(&self.shared, &part.channel, part.owners);
-        }
-        if let Some(taken) = part.progress.taken {
-            self.shared.health.done(taken.elapsed());
-        }
-        if let Some(departed) = part.departed {
-            departed.store(true, Ordering::Release);
-        }
-        let shard = part.channel.shard();
-        let number = if part.more_follows { 0 } else { commit };
-        let last = last_event(&part.deliveries);
-        let marks = part.writes && !part.deliveries.is_empty();
-        let mut acks = crate::table::lock(&part.acks);
-        acks.leaves(last, number, marks);
-        let chained = part.operation.filter(|_| !part.is_passing);
-        if let Some(id) = chained {
-            let owed = part.addressee.filter(|_| marks);
-            let owed = owed.map(|group| Owed { commit, group });
-            acks.waits(id.process, id.n, owed);
-        }
-        drop(acks);
-        let (channel, operation) = (part.channel.clone(), part.operation);
-        if !part.deliveries.is_empty() || part.base.is_some() {
-            let weight = gate::weight(&part.deliveries);
-            let leaving = Leaving {
-                bytes: part.bytes + weight,
-                output: Output {
-                    channel: Some(part.channel),
-                    epoch: part.epoch,
-                    commit: number,
-                    deliveries: part.deliveries,
-                    trace: part.progress.span.as_ref().map(Span::context),
-                },
-                to: part.to,
-                base: part.base.map(|(base, to)| (*base, to)),
-            };
-            self.gate.push(shard, leaving);
-        }
-        match (operation, chained) {
-            (_, Some(id)) => self.shared.committed(&channel, id, &part.acks),
-            (Some(id), None) => self.shared.passed(&channel, id),
-            (None, None) => {}
-        }
-        if let Some(barrier) = part.barrier {
-            let _nobody_waits = barrier.send(());
-        }
-    }
 }
 
 fn events(commit: &Commit) -> u64 {
     commit.channels.iter().map(|c| c.entries.len() as u64).sum()
-}
-
-fn last_event(deliveries: &[Delivery]) -> Option<Sequence> {
-    let sequence = |delivery: &Delivery| match delivery {
-        Delivery::Event { record, .. } => Some(record.sequence),
-        _ => None,
-    };
-    deliveries.iter().rev().find_map(sequence)
 }
 
 async fn due(at: Option<Instant>) {

@@ -1,18 +1,22 @@
 //! Sessions that go while the store refuses: a leave or a bounce that could not be committed is tried again here, since
 //! nobody is told of it and so nobody sends it again (MUC-LEAVE-01, MUC-LEAVE-12). Else a ghost would stay.
 //!
-//! Owns what waits in one channel, and when it is tried. It is done before anything else is decided in the channel, in the
-//! order in which it came, and never ends a session that is known to have begun after it. What a departure leads to is the
-//! core's. One that turns out to follow something that was lost on its link is its front-end's to send again, in order.
+//! Owns what waits in one channel; when it is tried by itself is [`backoff`]'s. It is done before anything else is decided in
+//! the channel, in the order in which it came, and never ends a session that is known to have begun after it. What a
+//! departure leads to is the core's. One that turns out to follow something that was lost on its link is its front-end's to
+//! send again, in order.
 //!
 //! Bounds (I9): [`MOST_WEIGHT`] for all channels of a node, beyond it a departure is refused as before (a front-end elsewhere
 //! keeps it for a while, `coven_cluster::operations`); [`KEPT_FOR`], after which it is forgotten. Where the shard goes to
 //! another node, what waits is its front-end's to send there.
 
-use crate::actor::{RETRY_MS, Room, Soundness};
+mod backoff;
+
+use crate::actor::{Room, Soundness};
 use crate::shared;
+use backoff::Backoff;
 use coven_cluster::{Operation, operations};
-use coven_core::{Sequence, Timestamp, View};
+use coven_core::{Sequence, View};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,12 +30,8 @@ const KEPT_FOR: Duration = Duration::from_secs(600);
 const MOST_WEIGHT: usize = 32 * 1024;
 /// Bytes of a unit.
 const UNIT: usize = 1024;
-/// The pause between two trials doubles up to this.
-const MOST_PAUSE_MS: i64 = 8 * RETRY_MS;
-/// Where more than so many wait they are not tried more often than this, whatever is asked of the channel meanwhile: a store
-/// that refuses would have them all decided in vain each time.
+/// More than so many are much: not tried with each command that comes.
 const MANY: usize = 16;
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Room for what waits, shared by all channels of a node.
 pub(crate) fn budget() -> Arc<Semaphore> {
@@ -45,10 +45,7 @@ pub(crate) type Done = Arc<AtomicBool>;
 #[derive(Debug, Default)]
 pub(crate) struct Departures {
     line: VecDeque<Departure>,
-    pause_ms: i64,
-    /// When it is tried again, if anything waits.
-    due: Option<Timestamp>,
-    tried: Option<Instant>,
+    backoff: Backoff,
 }
 
 #[derive(Debug)]
@@ -67,12 +64,6 @@ impl Departures {
         self.line.iter().any(|it| it.under_way.is_none())
     }
 
-    /// What waits is tried again after a while, each time a longer one.
-    fn later(&mut self) {
-        self.pause_ms = (self.pause_ms * 2).clamp(RETRY_MS, MOST_PAUSE_MS);
-        self.due = Some(shared::now().plus_ms(self.pause_ms));
-    }
-
     /// What is durable need not be kept, nor what has waited for too long.
     fn prune(&mut self) {
         let is_done = |done: &Done| done.load(Ordering::Acquire);
@@ -82,14 +73,26 @@ impl Departures {
         });
     }
 
-    /// Whether what waits is much, and was tried just now; else it is from here on.
-    fn is_tried(&mut self) -> bool {
-        let is_recent = self.tried.is_some_and(|at| at.elapsed() < LEAST_PAUSE);
-        let is_tried = is_recent && self.line.len() > MANY;
-        if !is_tried {
-            self.tried = Some(Instant::now());
+    /// Takes out what waits, to try it; what is under way stays. `None`: it is too early for that.
+    fn take_waiting(&mut self) -> Option<VecDeque<Departure>> {
+        let is_much = self.line.len() > MANY;
+        if !self.backoff.begin(is_much, Instant::now()) {
+            return None;
         }
-        is_tried
+        let line = std::mem::take(&mut self.line);
+        let (waiting, under_way) = line.into_iter().partition(|it| it.under_way.is_none());
+        self.line = under_way;
+        Some(waiting)
+    }
+
+    /// What was not tried waits on, behind what has to wait again. Tells whether anything does.
+    fn put_back(&mut self, untried: VecDeque<Departure>) -> bool {
+        self.line.extend(untried);
+        let waits = self.waits();
+        if waits {
+            self.backoff.due(shared::now());
+        }
+        waits
     }
 }
 
@@ -99,8 +102,8 @@ impl Room {
         if !operation.is_departure() || !self.put_off(operation, None) {
             return false;
         }
-        if let Some(departures) = self.departures.as_mut().filter(|it| it.due.is_none()) {
-            departures.later();
+        if let Some(departures) = &mut self.departures {
+            departures.backoff.due(shared::now());
         }
         true
     }
@@ -148,19 +151,21 @@ impl Room {
             return true;
         };
         if !matches!(self.condition, Soundness::Sound(_)) {
-            departures.later();
+            departures.backoff.later(shared::now());
             return false;
         }
-        if departures.is_tried() {
+        let Some(waiting) = departures.take_waiting() else {
             return false;
-        }
-        let line = std::mem::take(&mut departures.line);
-        let (mut waiting, under_way): (VecDeque<_>, _) =
-            line.into_iter().partition(|it| it.under_way.is_none());
-        departures.line = under_way;
-        departures.due = None;
+        };
         // Its own deadline was covered by that of what waits.
-        self.shared.set_timer(&self.channel, self.timer);
+        self.shared.deadlines.set(&self.channel, self.timer);
+        let untried = self.decide_departed(waiting).await;
+        let departures = self.departures.as_mut();
+        !departures.is_some_and(|departures| departures.put_back(untried))
+    }
+
+    /// Decides departures in their order, until one has to wait again: then those behind it are not tried.
+    async fn decide_departed(&mut self, mut waiting: VecDeque<Departure>) -> VecDeque<Departure> {
         let turn = std::mem::take(&mut self.turn);
         while let Some(next) = waiting.pop_front() {
             if self.has_come_back(&next) {
@@ -174,15 +179,7 @@ impl Room {
         }
         self.departing_since = None;
         self.turn = turn;
-        let Some(departures) = &mut self.departures else {
-            return true;
-        };
-        departures.line.extend(waiting);
-        let waits = departures.waits();
-        if waits && departures.due.is_none() {
-            departures.later();
-        }
-        !waits
+        waiting
     }
 
     /// Whether the session is another than the one that went: it began later.
@@ -207,7 +204,7 @@ impl Room {
             it.under_way = None;
         }
         if departures.waits() {
-            departures.later();
+            departures.backoff.later(shared::now());
         }
     }
 
@@ -220,11 +217,8 @@ impl Room {
         if departures.line.is_empty() {
             self.departures = None;
         } else if departures.waits() {
-            // One that has passed was for nothing: a store that refuses is not asked without a pause.
-            if departures.due.is_none_or(|due| due <= shared::now()) {
-                departures.later();
-            }
-            self.shared.set_timer(&self.channel, departures.due);
+            let due = departures.backoff.due(shared::now());
+            self.shared.deadlines.set(&self.channel, Some(due));
         }
     }
 

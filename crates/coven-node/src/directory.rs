@@ -101,13 +101,13 @@ pub(crate) fn spawn_answer(
     seat: &Arc<SeatState>,
     request: Box<DirectoryRequest>,
 ) -> Result<(), Box<DirectoryRequest>> {
-    let Ok(permit) = Arc::clone(&shared.listings).try_acquire_owned() else {
+    let Some(place) = shared.reads.listing() else {
         return Err(request);
     };
     let shared = Arc::clone(shared);
     let seat = Arc::clone(seat);
     tokio::spawn(async move {
-        let _permit = permit;
+        let _place = place;
         let origin = Arc::clone(&request.origin);
         let delivery = match answer(&shared, &request).await {
             Ok(listing) => Delivery::Answer {

@@ -241,7 +241,7 @@ impl Room {
             return;
         };
         match catch_unwind(AssertUnwindSafe(|| state.shut_down(MOST_SESSIONS))) {
-            Ok(decision) => self.carry_out(decision, shared::now(), None, None).await,
+            Ok(decision) => self.carry_out(decision, shared::now(), None).await,
             Err(_) => {
                 self.panicked();
             }

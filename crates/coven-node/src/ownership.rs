@@ -11,7 +11,7 @@ use crate::shared::Shared;
 use crate::{convert, receipts, start};
 use coven_cluster::{Channel, ShardId, ToFront};
 use coven_core::Epoch;
-use coven_store::{Claim, Error, Owner, Ownership, SessionId};
+use coven_store::{Claim, Error, Owner, Ownership, Pending, SessionId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -81,21 +81,11 @@ pub(crate) async fn take(
         // There is a newer one: a token that names this one would be a dead owner's.
         return Vec::new();
     }
-    let claim = |take: Take| {
-        let known = shared.shards.known(take.shard).max(take.known);
-        let claim = Claim {
-            session,
-            judged_dead: take.judged_dead,
-            known: coven_store::Epoch(known.0),
-        };
-        let claimed = shared.store.claim(convert::shard(take.shard), claim);
-        (take.shard, claimed)
-    };
     let mut claims = JoinSet::new();
     let wanted = takes.into_iter();
     for take in wanted.filter(|take| !shared.shards.owns(take.shard)) {
-        let (shard, claimed) = claim(take);
-        claims.spawn(async move { (shard, claimed.await) });
+        let claimed = claim(shared, take, session);
+        claims.spawn(async move { (take.shard, claimed.await) });
     }
     let mut answers = Vec::with_capacity(claims.len());
     // As they come: one that is not answered holds up no other.
@@ -114,6 +104,16 @@ pub(crate) async fn take(
         shared.taken.notify_one();
     }
     answers
+}
+
+fn claim(shared: &Shared, take: Take, session: SessionId) -> Pending<Ownership> {
+    let known = shared.shards.known(take.shard).max(take.known);
+    let claim = Claim {
+        session,
+        judged_dead: take.judged_dead,
+        known: coven_store::Epoch(known.0),
+    };
+    shared.store.claim(convert::shard(take.shard), claim)
 }
 
 async fn own(shared: &Arc<Shared>, shard: ShardId, session: SessionId, ownership: Ownership) {

@@ -1,41 +1,23 @@
 //! Starting and stopping a node.
 
 use crate::actor::Message;
-use crate::aside::Asides;
 use crate::commit::Committer;
-use crate::directory::Directory;
-use crate::ending::Ending;
-use crate::formats::Formats;
-use crate::fronts::Fronts;
 use crate::handle::Handle;
-use crate::kept::Kept;
 use crate::options::{Error, Options};
 use crate::ownership::Take;
-use crate::quarantine::Quarantine;
-use crate::receipts::Unstored;
 use crate::seat::Seat;
-use crate::sessions::Sessions;
-use crate::shards::Shards;
-use crate::shared::{Health, Shared};
-use crate::sweep::Sweeps;
-use crate::table::Table;
-use crate::{receipts, reconcile, upkeep};
+use crate::shared::{Health, Queues, Shared};
+use crate::{deadlines, receipts, reconcile, upkeep};
 use coven_cluster::{FrontLink, ProcessId, ShardId};
 use coven_core::Epoch;
 use coven_store::{SessionId, Store};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Requests that wait for the commit pipeline; channels wait beyond it.
-const COMMIT_QUEUE: usize = 4096;
-/// Words to the commit pipeline that wait.
-const CONTROLS: usize = 64;
-/// Events that wait for whoever listens.
-const EVENTS: usize = 4096;
 /// At the end: until everything that was decided is durable and has left.
 const MOST_WAIT: Duration = Duration::from_secs(5);
 
@@ -79,66 +61,15 @@ impl Service {
     }
 
     fn begin(store: Arc<dyn Store>, options: Options, is_cluster: bool) -> (Handle, Self) {
-        let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
-        let (controls, words) = mpsc::channel(CONTROLS);
-        let (timers, changes) = mpsc::channel(COMMIT_QUEUE);
-        let shared = Arc::new(Shared {
-            is_cluster,
-            reads: Arc::new(Semaphore::new(options.reads)),
-            pings: Arc::new(Semaphore::new(options.reads)),
-            listings: Arc::new(Semaphore::new(options.reads)),
-            departing: crate::departures::budget(),
-            loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
-            shards: Shards::new(options.shards),
-            fronts: Fronts::new(options.connections.clone()),
-            failure: watch::Sender::new(None),
-            table: Table::new(),
-            directory: Directory::default(),
-            health: Health::default(),
-            unstored: Unstored::default(),
-            asides: Asides::default(),
-            kept: Kept::default(),
-            sweeps: Sweeps::default(),
-            formats: Formats::default(),
-            quarantine: Quarantine::default(),
-            ending: Ending::default(),
-            sessions: Sessions::default(),
-            events: broadcast::Sender::new(EVENTS),
-            taken: Notify::new(),
-            tasks: Mutex::default(),
-            commits,
-            controls,
-            timers,
-            store,
-            options,
-        });
-        let committer = Committer::new(Arc::clone(&shared));
-        let stop = CancellationToken::new();
-        let last_call = CancellationToken::new();
-        let pipeline = watched(
-            &shared,
-            "the commit pipeline has ended",
-            committer.run(requests, words, last_call.clone()),
-        );
-        let tasks = vec![
-            watched(
-                &shared,
-                "the watch over deadlines has ended",
-                upkeep::deadlines(Arc::clone(&shared), changes, stop.clone()),
-            ),
-            watched(
-                &shared,
-                "the upkeep of channels has ended",
-                upkeep::rounds(Arc::clone(&shared), stop.clone()),
-            ),
-            tokio::spawn(reconcile::run(Arc::clone(&shared))),
-        ];
+        let (shared, queues) = Shared::new(store, options, is_cluster);
+        let shared = Arc::new(shared);
+        let (stop, last_call) = (CancellationToken::new(), CancellationToken::new());
         let service = Self {
+            pipeline: pipeline(&shared, queues, last_call.clone()),
+            tasks: tasks(&shared, &stop),
             shared: Arc::clone(&shared),
             stop,
             last_call,
-            pipeline,
-            tasks,
         };
         (Handle { shared }, service)
     }
@@ -216,6 +147,27 @@ impl Service {
             info!("not every channel was written down: the next start reads more of the log");
         }
     }
+}
+
+/// The commit pipeline, which runs until the last call.
+fn pipeline(shared: &Arc<Shared>, queues: Queues, last_call: CancellationToken) -> JoinHandle<()> {
+    let committer = Committer::new(Arc::clone(shared));
+    let run = committer.run(queues.requests, queues.controls, last_call);
+    watched(shared, "the commit pipeline has ended", run)
+}
+
+/// What a node does by itself until it is stopped.
+fn tasks(shared: &Arc<Shared>, stop: &CancellationToken) -> Vec<JoinHandle<()>> {
+    let parts = || (Arc::clone(shared), stop.clone());
+    let (node, stopped) = parts();
+    let deadlines = deadlines::run(node, stopped);
+    let (node, stopped) = parts();
+    let rounds = upkeep::rounds(node, stopped);
+    vec![
+        watched(shared, "the watch over deadlines has ended", deadlines),
+        watched(shared, "the upkeep of channels has ended", rounds),
+        tokio::spawn(reconcile::run(Arc::clone(shared))),
+    ]
 }
 
 /// A task that is not to end before the node does.

@@ -2,6 +2,7 @@
 
 use crate::aside::Asides;
 use crate::commit::{Control, Request};
+use crate::deadlines::Deadlines;
 use crate::directory::Directory;
 use crate::ending::Ending;
 use crate::formats::Formats;
@@ -10,6 +11,7 @@ use crate::kept::Kept;
 use crate::options::Options;
 use crate::ownership::NodeEvent;
 use crate::quarantine::Quarantine;
+use crate::reads::Reads;
 use crate::receipts::Unstored;
 use crate::responsible::asked;
 use crate::sessions::Sessions;
@@ -25,6 +27,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
+
+/// Requests that wait for the commit pipeline; channels wait beyond it.
+const COMMIT_QUEUE: usize = 4096;
+/// Words to the commit pipeline that wait.
+const CONTROLS: usize = 64;
+/// Events that wait for whoever listens.
+const EVENTS: usize = 4096;
 
 /// What all parts of a node hold in common.
 #[derive(Debug)]
@@ -43,12 +52,8 @@ pub(crate) struct Shared {
     pub(crate) directory: Directory,
     /// Shards were taken: the directory is to be compared with them.
     pub(crate) taken: Notify,
-    pub(crate) timers: mpsc::Sender<(Channel, Option<Timestamp>)>,
-    pub(crate) reads: Arc<Semaphore>,
-    /// Places for reads of channels that answer self-pings: who asks waits.
-    pub(crate) pings: Arc<Semaphore>,
-    /// Places for pages of the directory, of which a store may read few at a time: who browses holds up no other read.
-    pub(crate) listings: Arc<Semaphore>,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) reads: Reads,
     pub(crate) asides: Asides,
     /// Places for channels that are loaded since their shard was taken.
     pub(crate) loads: Arc<Semaphore>,
@@ -67,7 +72,50 @@ pub(crate) struct Shared {
     pub(crate) tasks: Mutex<tokio::task::JoinSet<()>>,
 }
 
+/// What waits for the commit pipeline.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) controls: mpsc::Receiver<Control>,
+}
+
 impl Shared {
+    /// What a node has at its start, and what its commit pipeline takes from.
+    pub(crate) fn new(store: Arc<dyn Store>, options: Options, is_cluster: bool) -> (Self, Queues) {
+        let (commits, requests) = mpsc::channel(COMMIT_QUEUE);
+        let (controls, words) = mpsc::channel(CONTROLS);
+        let shared = Self {
+            is_cluster,
+            reads: Reads::new(options.reads),
+            departing: crate::departures::budget(),
+            loads: Arc::new(Semaphore::new(crate::start::AT_A_TIME)),
+            shards: Shards::new(options.shards),
+            fronts: Fronts::new(options.connections.clone()),
+            failure: watch::Sender::new(None),
+            table: Table::new(),
+            deadlines: Deadlines::default(),
+            directory: Directory::default(),
+            health: Health::default(),
+            unstored: Unstored::default(),
+            asides: Asides::default(),
+            kept: Kept::default(),
+            sweeps: Sweeps::default(),
+            formats: Formats::default(),
+            quarantine: Quarantine::default(),
+            ending: Ending::default(),
+            sessions: Sessions::default(),
+            events: broadcast::Sender::new(EVENTS),
+            taken: Notify::new(),
+            tasks: Mutex::default(),
+            commits,
+            controls,
+            store,
+            options,
+        };
+        let controls = words;
+        (shared, Queues { requests, controls })
+    }
+
     /// The epoch under which this node owns a shard; 0 if it does not.
     pub(crate) fn epoch(&self, shard: ShardId) -> Epoch {
         self.shards.epoch(shard)

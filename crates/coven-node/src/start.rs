@@ -32,7 +32,7 @@ async fn unsent(shared: &Shared, shard: ShardId) -> Result<Vec<Channel>, Error> 
     let unsent = unsent.await?.into_iter().map(|sent| channel(sent.key));
     for (at, key) in timers.await? {
         let at = Timestamp(convert::timestamp(at).0);
-        let _full = shared.timers.send((channel(key), Some(at))).await;
+        shared.deadlines.set(&channel(key), Some(at));
     }
     Ok(unsent.collect())
 }

@@ -1,29 +1,21 @@
-//! One turn of a channel: a command decided and applied. What its sender is told alone is in [`crate::reply`].
+//! One turn of a channel: a command decided. What that leads to is in [`crate::effects`], what its sender is told alone in
+//! [`crate::reply`].
 
 use crate::actor::{RETRY_MS, Room, Soundness};
 use crate::archive;
-use crate::commit::{Request, wait};
-use crate::directory::{self, Listed};
-use crate::entry;
+use crate::commit::wait;
 use crate::fronts::Seats;
 use crate::operations::{self, Verdict};
-use crate::quota::{self, Owner};
+use crate::quota;
 use crate::shards::Way;
 use crate::shared;
-use coven_cluster::{Delivery, Operation, OperationId, Request as Asked};
-use coven_core::channel::{Decision, Facts, Output};
+use coven_cluster::{Operation, Request as Asked};
+use coven_core::channel::{Decision, Facts};
 use coven_core::command::{Command, Resolved};
-use coven_core::content::history;
-use coven_core::{
-    Condition, Event, HistoryRequest, Origin, Record, Refusal, Sender, Sequence, Timestamp,
-};
-use coven_store::{Entry, TimerChange};
+use coven_core::{Condition, Refusal, Sender, Sequence, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use tracing::error;
 
-/// Bytes of one decision's records: it is never split (design §5.4).
-const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// Panics in a channel's turns after which it is put in quarantine (I10).
 const MOST_PANICS: u8 = 3;
 
@@ -93,7 +85,7 @@ impl Room {
         }
         if matches!(self.condition, Soundness::Unloaded) || !self.end_departed().await {
             let soon = shared::now().plus_ms(RETRY_MS);
-            return self.shared.set_timer(&self.channel, Some(soon));
+            return self.shared.deadlines.set(&self.channel, Some(soon));
         }
         let nobody = Sender {
             bare: coven_core::BareJid::from_normalised(""),
@@ -102,11 +94,11 @@ impl Room {
         };
         if !self.may_decide().await || self.is_void() || !self.meet().await {
             let soon = shared::now().plus_ms(RETRY_MS);
-            return self.shared.set_timer(&self.channel, Some(soon));
+            return self.shared.deadlines.set(&self.channel, Some(soon));
         }
         let now = shared::now();
         if let Ok(Ok(decision)) = self.decide(&nobody, &Command::Timer, now, Known::default()) {
-            self.carry_out(decision, now, None, None).await;
+            self.carry_out(decision, now, None).await;
         }
     }
 
@@ -120,8 +112,7 @@ impl Room {
         let known = Known { resolved, owned };
         match self.decide(&operation.sender, command, now, known) {
             Ok(Ok(decision)) => {
-                self.carry_out(decision, now, Some(&operation.origin), Some(operation))
-                    .await;
+                self.carry_out(decision, now, Some(operation)).await;
             }
             Ok(Err(refusal)) => self.refused(operation, refusal).await,
             Err(Panicked) => {
@@ -168,218 +159,10 @@ impl Room {
         }
     }
 
-    /// Applies the events, and hands them with all outputs to the commit pipeline.
-    pub(crate) async fn carry_out(
-        &mut self,
-        decision: Decision,
-        now: Timestamp,
-        origin: Option<&Arc<Origin>>,
-        operation: Option<&Operation>,
-    ) {
-        let Soundness::Sound(state) = &self.condition else {
-            return;
-        };
-        let expected = state.roster().at();
-        let records = state.records(
-            decision.events,
-            now,
-            self.shared.epoch(self.channel.shard()),
-        );
-        let format = self.shared.formats.written();
-        let entries: Vec<Entry> = records.iter().map(|r| entry::encode(r, format)).collect();
-        if entries.iter().map(|e| e.record.len()).sum::<usize>() > MOST_BYTES {
-            return self.failed(operation, Condition::ResourceConstraint).await;
-        }
-        let base = if needs_roster(&records, &decision.outputs, operation) {
-            self.base()
-        } else {
-            None
-        };
-        let mut deliveries = Vec::new();
-        let Some(owners) = self.apply(&records, &mut deliveries).await else {
-            return self.failed(operation, Condition::InternalServerError).await;
-        };
-        let name = operation.and_then(operations::chained);
-        for output in decision.outputs {
-            deliveries.extend(self.delivery(output, origin, name).await);
-        }
-        let head = self.head();
-        let outcome = || operations::done(&deliveries);
-        let outcomes = self.outcomes.note(operation, head, outcome);
-        if entries.is_empty() && outcomes.is_empty() && deliveries.is_empty() {
-            if let Some(id) = operation.and_then(|operation| operation.id) {
-                self.shared.passed(&self.channel, id);
-            }
-            return;
-        }
-        let seats = self.audience();
-        let request = Request::output(self, seats, deliveries);
-        let id = operation.and_then(|operation| operation.id);
-        let is_passing = operation.is_some_and(Operation::is_passing);
-        let timer = self.timer_change();
-        let origin = origin.filter(|o| o.is_answerable()).cloned();
-        let listing = self.listing(&records);
-        let departed = operation.and_then(|operation| self.departs(operation));
-        self.send(Request {
-            departed,
-            listing,
-            owners,
-            base,
-            operation: id,
-            is_passing,
-            expected,
-            entries,
-            outcomes,
-            timer,
-            origin,
-            ..request
-        })
-        .await;
-    }
-
-    /// A decision cannot be carried out.
-    async fn failed(&mut self, operation: Option<&Operation>, condition: Condition) {
-        error!(channel = %self.channel, ?condition, "a decision could not be carried out");
-        if let Some(operation) = operation {
-            self.refused(operation, Refusal::usual(condition)).await;
-        }
-    }
-
-    /// Applies events one by one; who owns the channel by that, or no longer. `None` if it panicked: the channel is in
-    /// quarantine, nothing is committed.
-    async fn apply(
-        &mut self,
-        records: &[Arc<Record>],
-        deliveries: &mut Vec<Delivery>,
-    ) -> Option<Vec<Owner>> {
-        let mut owners = Vec::new();
-        for record in records {
-            let history = self.history_of(record).await;
-            let Soundness::Sound(state) = &mut self.condition else {
-                return None;
-            };
-            let Ok(delta) = catch_unwind(AssertUnwindSafe(|| state.apply(record))) else {
-                error!(event = "quarantined", channel = %self.channel, "an event could not be applied");
-                self.shared.health.panicked();
-                self.quarantine();
-                return None;
-            };
-            owners.extend(quota::changes(&delta));
-            if matches!(record.event, Event::Created { .. }) {
-                state.tail_mut().fill([]);
-            }
-            deliveries.push(Delivery::Event {
-                record: Arc::clone(record),
-                history,
-            });
-        }
-        Some(owners)
-    }
-
-    async fn delivery(
-        &mut self,
-        output: Output,
-        origin: Option<&Arc<Origin>>,
-        id: Option<OperationId>,
-    ) -> Option<Delivery> {
-        let origin = || origin.cloned();
-        let operation = id.map(|id| id.name());
-        Some(match output {
-            Output::Answer(answer) => Delivery::Answer {
-                origin: origin()?,
-                answer: Box::new(answer),
-                operation,
-            },
-            Output::Sync {
-                session,
-                history,
-                altered,
-                stanza_id,
-            } => {
-                let max_chars = history.max_chars;
-                let history = self.history(history, self.head(), shared::now()).await;
-                Delivery::Sync {
-                    session,
-                    history,
-                    altered,
-                    stanza_id,
-                    max_chars,
-                }
-            }
-            Output::PresenceDump { to } => Delivery::PresenceDump { to },
-            Output::Passing(message) => Delivery::Passing(message),
-            Output::Relay(relayed) => Delivery::Relay(relayed),
-            Output::NotJoined => Delivery::NotJoined {
-                origin: origin()?,
-                operation,
-            },
-            Output::Probe(probe) => Delivery::Probe(probe),
-        })
-    }
-
-    /// The history that goes with a joined event.
-    pub(crate) async fn history_of(&mut self, record: &Record) -> Vec<Arc<Record>> {
-        match &record.event {
-            Event::Joined { entry, .. } => {
-                self.history(entry.history, record.sequence, record.stamp)
-                    .await
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    async fn history(
-        &mut self,
-        wanted: HistoryRequest,
-        before: Sequence,
-        now: Timestamp,
-    ) -> Vec<Arc<Record>> {
-        if wanted.max_stanzas == Some(0) || wanted.max_chars == Some(0) {
-            return Vec::new();
-        }
-        archive::fill_tail(self).await;
-        let policies = self.shared.policies(&self.channel);
-        let Soundness::Sound(state) = &self.condition else {
-            return Vec::new();
-        };
-        let max = history::limit(state.roster().config(), &policies);
-        state.tail().select(wanted, max, now, before)
-    }
-
     /// Who hears what is said now: all who hold connections, as far as the channel has met them.
     pub(crate) fn audience(&mut self) -> Seats {
         let view = self.view();
         self.audience.seats().unwrap_or_else(|| view.seats.clone())
-    }
-
-    fn timer_change(&mut self) -> TimerChange {
-        let Soundness::Sound(state) = &self.condition else {
-            return TimerChange::Keep;
-        };
-        let next = state.next_timer();
-        if next == self.timer {
-            return TimerChange::Keep;
-        }
-        self.timer = next;
-        self.shared.set_timer(&self.channel, next);
-        next.map_or(TimerChange::Clear, |at| {
-            TimerChange::Set(crate::convert::stamp(at))
-        })
-    }
-
-    /// What the directory is to say once the events are durable, if they may have changed that.
-    fn listing(&self, records: &[Arc<Record>]) -> Option<Box<Listed>> {
-        let Soundness::Sound(state) = &self.condition else {
-            return None;
-        };
-        let same = |r: &Arc<Record>| {
-            matches!(
-                r.event,
-                Event::Message(_) | Event::Private(_) | Event::Announced
-            )
-        };
-        let changes = !records.iter().all(same);
-        changes.then(|| Box::new(directory::listing(state)))
     }
 
     pub(crate) fn head(&self) -> Sequence {
@@ -399,25 +182,6 @@ impl Room {
         }
         Panicked
     }
-}
-
-/// Whether front-ends need the roster for these; a stored outcome is acknowledged with it.
-fn needs_roster(
-    records: &[Arc<Record>],
-    outputs: &[Output],
-    operation: Option<&Operation>,
-) -> bool {
-    let needs = |output: &Output| {
-        matches!(
-            output,
-            Output::Sync { .. }
-                | Output::PresenceDump { .. }
-                | Output::Passing(_)
-                | Output::Relay(_)
-        )
-    };
-    let is_named = operation.is_some_and(|it| it.id.is_some() && !it.is_passing());
-    is_named || !records.is_empty() || outputs.iter().any(needs)
 }
 
 /// What a decision needs from outside the channel, and the node has looked for.

@@ -1,86 +1,20 @@
-//! What a node does by itself: deadlines, idle channels, snapshots that hold up the log, the directory, retention.
+//! What a node does by itself: idle channels, snapshots that hold up the log, the directory, retention. Deadlines are in
+//! [`crate::deadlines`].
 
 use crate::actor::Message;
 use crate::convert;
 use crate::receipts;
 use crate::shared::{self, Shared};
-use coven_cluster::{Channel, ShardId};
-use coven_core::Timestamp;
+use coven_cluster::ShardId;
 use coven_store::{Epoch, Error, Retention};
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 /// How often old messages are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(3600);
-
-/// Deadlines of channels, loaded or not.
-#[derive(Debug, Default)]
-struct Deadlines {
-    at: HashMap<Channel, Timestamp>,
-    order: BTreeSet<(Timestamp, Channel)>,
-}
-
-impl Deadlines {
-    fn set(&mut self, channel: Channel, at: Option<Timestamp>) {
-        if let Some(old) = self.at.remove(&channel) {
-            self.order.remove(&(old, channel.clone()));
-        }
-        if let Some(at) = at {
-            self.at.insert(channel.clone(), at);
-            self.order.insert((at, channel));
-        }
-    }
-
-    fn due(&mut self, now: Timestamp) -> Option<Channel> {
-        let (at, channel) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
-        self.order.remove(&(at, channel.clone()));
-        self.at.remove(&channel);
-        Some(channel)
-    }
-}
-
-impl Shared {
-    /// Sets or clears a channel's deadline. A full queue is not waited for: the store has the deadline as well.
-    pub(crate) fn set_timer(&self, channel: &Channel, at: Option<Timestamp>) {
-        if self.timers.try_send((channel.clone(), at)).is_err() {
-            warn!(%channel, "a deadline waits for the next start");
-        }
-    }
-}
-
-/// Fires deadlines until stopped.
-pub(crate) async fn deadlines(
-    shared: Arc<Shared>,
-    mut changes: mpsc::Receiver<(Channel, Option<Timestamp>)>,
-    stop: CancellationToken,
-) {
-    let mut deadlines = Deadlines::default();
-    loop {
-        while let Some(channel) = deadlines.due(shared::now()) {
-            if shared.shards.takes(channel.shard()) {
-                shared.table.tell(&shared, &channel, Message::Timer);
-            }
-        }
-        let next = deadlines
-            .order
-            .first()
-            .map_or(60_000, |(at, _)| at.0 - shared::now().0);
-        let pause = Duration::from_millis(u64::try_from(next.clamp(1, 60_000)).unwrap_or(1));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-            change = changes.recv() => match change {
-                Some((channel, at)) => deadlines.set(channel, at),
-                None => return,
-            }
-        }
-    }
-}
 
 /// Looks after memory, log and directory until stopped.
 pub(crate) async fn rounds(shared: Arc<Shared>, stop: CancellationToken) {

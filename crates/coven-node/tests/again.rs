@@ -9,7 +9,7 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, channel, is_destroyed, is_joined, is_message, said};
+use common::{Node, channel, eventually, is_destroyed, is_joined, is_message, said};
 use coven_cluster::{Delivery, NodeLink, Output, ToNode};
 use coven_core::{Condition, Query, Service as Policies, View};
 use coven_node::Options;
@@ -125,14 +125,11 @@ async fn muc_create_11_a_deadline_is_kept_although_its_commit_was_refused() {
     node.join("coven", HAG, "hag");
     node.until(is_joined).await;
     store.full(true);
-    let passed = async {
-        while node.handle.health().snapshot().refused == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), passed)
-        .await
-        .expect("the deadline passes");
+    let health = node.handle.health();
+    eventually("the deadline passes", async || {
+        health.snapshot().refused > 0
+    })
+    .await;
     store.full(false);
     node.until(is_destroyed).await;
 }

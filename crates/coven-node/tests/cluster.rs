@@ -10,7 +10,7 @@ mod common;
 
 use common::cluster::{Front, Member, is_base, is_committed, is_done, is_refused};
 use common::held::HeldStore;
-use common::{channel, is_joined, is_message, join, post, said};
+use common::{channel, eventually, is_joined, is_message, join, post, said};
 use coven_cluster::{Delivery, NodeLink, ToFront, ToNode};
 use coven_core::{Command, Epoch, Query, View};
 use coven_node::NodeEvent;
@@ -39,13 +39,8 @@ fn acknowledge_all(node: &Member, front: &Front) {
 
 /// Waits until the room's shard has no mark, or has one.
 async fn marked(node: &Member, marked: bool) {
-    let right = async {
-        while node.unsent("coven").await != marked {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let right = tokio::time::timeout(Duration::from_secs(60), right).await;
-    assert!(right.is_ok(), "the mark is not {marked}");
+    let what = format!("the mark is {marked}");
+    eventually(&what, async || node.unsent("coven").await == marked).await;
 }
 
 #[tokio::test]

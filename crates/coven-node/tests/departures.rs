@@ -11,7 +11,7 @@ mod common;
 use bytes::Bytes;
 use common::cluster::{Front, Member, is_committed, is_refused};
 use common::held::HeldStore;
-use common::{Node, is_joined, join, operation, record};
+use common::{Node, eventually, is_joined, is_message, join, operation, record};
 use coven_cluster::{Delivery, NodeLink, Request, ToFront, ToNode};
 use coven_core::command::Bounce;
 use coven_core::event::Cause;
@@ -67,13 +67,9 @@ fn gone(room: &str, jid: &str, command: Command) -> coven_cluster::Operation {
 
 /// Waits until the node has refused something.
 async fn refused(node: &Node, more_than: u64) {
-    let refused = async {
-        while node.handle.health().snapshot().refused <= more_than {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let refused = tokio::time::timeout(common::PATIENCE, refused).await;
-    refused.expect("it is refused");
+    let health = node.handle.health();
+    let is_refused = async || health.snapshot().refused > more_than;
+    eventually("it is refused", is_refused).await;
 }
 
 async fn people(node: &mut Node) -> usize {
@@ -147,6 +143,37 @@ async fn muc_leave_12_who_comes_back_after_a_leave_that_was_refused_stays() {
     assert_eq!(people(&mut node).await, 0, "nobody has left since");
 }
 
+/// Says something until it is taken: a shard that is being put right takes nothing.
+async fn gets_through(node: &mut Node, body: &str) {
+    let is_said = |d: &Delivery| is_message(d, body);
+    eventually("it is taken", async || {
+        node.say("coven", HAG, body);
+        let all = node.until(|d| is_said(d) || is_refused(d)).await;
+        all.iter().any(is_said)
+    })
+    .await;
+}
+
+/// The store has both, the leave and the session that began after it, and the node knew of neither.
+#[tokio::test]
+async fn muc_leave_12_who_comes_back_after_a_leave_of_which_nothing_was_known_stays() {
+    let store = Arc::new(HeldStore::default());
+    let mut node = with_two(&store).await;
+    store.hold();
+    node.send(gone("coven", WITCH, leave()));
+    eventually("the leave is committed", async || store.held() == 1).await;
+    node.join("coven", WITCH, "witch");
+    eventually("the join is committed", async || store.held() == 2).await;
+    store.take_held_unheard().await;
+    node.until(is_refused).await;
+    // The leave is tried again before that.
+    gets_through(&mut node, "taken").await;
+    node.say("coven", WITCH, "here");
+    let is_said = |d: &Delivery| is_message(d, "here");
+    let all = node.until(|d| is_said(d) || is_refused(d)).await;
+    assert!(all.iter().any(is_said), "{all:?}");
+}
+
 #[tokio::test]
 async fn muc_leave_12_a_probe_that_bounces_while_the_store_refuses_removes_later() {
     let store = Arc::new(HeldStore::default());
@@ -216,13 +243,7 @@ async fn muc_leave_01_a_leave_of_a_remote_link_is_not_said_to_be_refused_and_is_
     let mut front = front_with_two(&node).await;
     store.full(true);
     front.send("coven", WITCH, leave(), (4, 3, 3));
-    let refused = async {
-        while store.refused() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let refused = tokio::time::timeout(common::PATIENCE, refused).await;
-    refused.expect("it is refused");
+    eventually("it is refused", async || store.refused() > 0).await;
     store.full(false);
     let words = front.word(|w| is_committed(w, 4)).await;
     let is_refused = |word: &ToFront| matches!(word, ToFront::NotTaken { .. });

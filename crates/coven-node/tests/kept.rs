@@ -10,7 +10,7 @@ mod common;
 
 use common::cluster::{Front, Member, is_committed};
 use common::held::HeldStore;
-use common::{channel, is_joined, is_message, join, post, record};
+use common::{channel, eventually, is_joined, is_message, join, post, record};
 use coven_cluster::{Delivery, ToFront};
 use coven_core::{Command, Sequence};
 use coven_node::Options;
@@ -45,21 +45,18 @@ async fn said_and_taken_in(node: &Member, front: &mut Front, id: &str, name: (u6
 }
 
 async fn unmarked(node: &Member) {
-    until(async || !node.unsent("coven").await).await;
+    eventually("no mark", async || !node.unsent("coven").await).await;
 }
 
-async fn left_memory(node: &Member) {
-    until(async || node.handle.in_memory() == 0).await;
-}
-
-async fn until(is_so: impl AsyncFn() -> bool) {
-    let right = async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let right = tokio::time::timeout(common::PATIENCE, right).await;
-    right.expect("it comes to that");
+/// The same room, which is not in memory when the store falls back to before "two", that all connections have taken in.
+async fn with_room_fallen_back(store: &Arc<HeldStore>) -> (Member, Front) {
+    let (node, mut front) = with_room(store).await;
+    let before = store.changes();
+    said_and_taken_in(&node, &mut front, "two", (4, 3, 3)).await;
+    let is_empty = async || node.handle.in_memory() == 0;
+    eventually("it leaves memory", is_empty).await;
+    store.lose(before).await;
+    (node, front)
 }
 
 /// Each event that comes again stands behind a roster which says that both connections have it.
@@ -80,11 +77,7 @@ fn is_known_to_all(all: &[Delivery], id: &str) -> bool {
 #[tokio::test(start_paused = true)]
 async fn i3_a_room_that_is_loaded_from_a_store_that_fell_back_sends_nothing_twice() {
     let store = Arc::new(HeldStore::default());
-    let (node, mut front) = with_room(&store).await;
-    let before = store.changes();
-    said_and_taken_in(&node, &mut front, "two", (4, 3, 3)).await;
-    left_memory(&node).await;
-    store.lose(before).await;
+    let (_node, mut front) = with_room_fallen_back(&store).await;
     // Decided on what the store has, where "two" is missing.
     front.send("coven", HAG, post("three"), (5, 4, 4));
     let is_refused = |word: &ToFront| matches!(word, ToFront::NotTaken { .. });
@@ -98,11 +91,7 @@ async fn i3_a_room_that_is_loaded_from_a_store_that_fell_back_sends_nothing_twic
 #[tokio::test(start_paused = true)]
 async fn i3_what_was_acknowledged_of_a_room_not_in_memory_is_stored_anew() {
     let store = Arc::new(HeldStore::default());
-    let (node, mut front) = with_room(&store).await;
-    let before = store.changes();
-    said_and_taken_in(&node, &mut front, "two", (4, 3, 3)).await;
-    left_memory(&node).await;
-    store.lose(before).await;
+    let (node, mut front) = with_room_fallen_back(&store).await;
     let shard = channel("coven").shard();
     let mut names = (0..).map(|n| format!("room{n}"));
     let other = names.find(|name| channel(name).shard() == shard).unwrap();

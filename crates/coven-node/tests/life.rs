@@ -9,7 +9,7 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, is_destroyed, is_joined, is_message, operation, record, said};
+use common::{Node, eventually, is_destroyed, is_joined, is_message, operation, record, said};
 use coven_cluster::{Delivery, Request};
 use coven_core::command::{Relay, Settings};
 use coven_core::people::visibility::Visibility;
@@ -187,9 +187,8 @@ async fn i5_the_end_waits_for_what_was_decided_in_every_shard() {
     for room in rooms {
         node.join(room, HAG, "hag");
     }
-    while store.held() < rooms.len().min(4) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let shards = rooms.len().min(4);
+    eventually("all is committed", async || store.held() >= shards).await;
     let ended = tokio::spawn(node.service.shutdown());
     tokio::time::sleep(Duration::from_millis(1500)).await;
     assert!(!ended.is_finished(), "something is on its way");

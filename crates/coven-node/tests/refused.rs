@@ -9,7 +9,7 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, channel, is_joined, is_message, said};
+use common::{Node, channel, eventually, is_joined, is_message, said};
 use coven_cluster::Delivery;
 use coven_core::{Condition, ErrorType, Query, Refusal, View};
 use coven_store::{
@@ -56,9 +56,7 @@ async fn i5_answers_and_refusals_beside_a_refused_commit_are_errors_and_do_not_v
     node.say("coven", HAG, "lost");
     node.ask("coven", HAG, Query::Info { view: View::Muc });
     node.say("coven", WITCH, "refused");
-    while store.held() == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("it is committed", async || store.held() > 0).await;
     // The query and the refusal are behind the commit as soon as the next one of the same shard is.
     tokio::time::sleep(Duration::from_millis(50)).await;
     store.refuse_held();
@@ -127,14 +125,8 @@ async fn i9_a_full_store_is_not_claimed_and_found_to_be_well_again_without_a_wri
     node.until(is_answer).await;
     assert!(!node.handle.health().snapshot().store_up);
     store.full(false);
-    let up = async {
-        while !node.handle.health().snapshot().store_up {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), up)
-        .await
-        .expect("the store is up");
+    let health = node.handle.health();
+    eventually("the store is up", async || health.snapshot().store_up).await;
     assert_eq!(store.claims(), claims);
 }
 
@@ -200,14 +192,7 @@ async fn muc_disco_03_the_directory_says_what_is_durable_also_after_a_full_store
     store.full(true);
     tokio::time::sleep(Duration::from_millis(700)).await;
     store.full(false);
-    let found = async {
-        while listed(&store).await != ["coven"] {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), found)
-        .await
-        .expect("it is listed");
+    eventually("it is listed", async || listed(&store).await == ["coven"]).await;
 }
 
 /// As a crash between a commit and the directory leaves it: one channel is missing, one is in there that is not.
@@ -235,11 +220,8 @@ async fn muc_disco_03_the_directory_is_put_right_after_a_start() {
     }
     assert_eq!(listed(&store).await, ["ghost"]);
     let _node = Node::start(store.clone()).await;
-    let right = async {
-        while listed(&store).await != ["coven"] {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let right = tokio::time::timeout(Duration::from_secs(60), right).await;
-    right.expect("it is put right");
+    eventually("it is put right", async || {
+        listed(&store).await == ["coven"]
+    })
+    .await;
 }

@@ -9,7 +9,7 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, channel, is_joined, is_message};
+use common::{Node, channel, eventually, is_joined, is_message};
 use coven_cluster::Delivery;
 use coven_core::query::ArchiveQuery;
 use coven_core::{Condition, Query, View};
@@ -48,13 +48,7 @@ async fn loaded(store: &dyn Store) -> Loaded {
 
 /// Waits until the store has what is looked for.
 async fn comes(store: &dyn Store, what: &str, looked_for: impl Fn(&Loaded) -> bool) {
-    let there = async {
-        while !looked_for(&loaded(store).await) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let there = tokio::time::timeout(Duration::from_secs(60), there).await;
-    assert!(there.is_ok(), "{what}: {:?}", loaded(store).await);
+    eventually(what, async || looked_for(&loaded(store).await)).await;
 }
 
 fn snapshot_at(loaded: &Loaded) -> u64 {

@@ -9,14 +9,13 @@
 mod common;
 
 use common::held::HeldStore;
-use common::{Node, is_joined, is_message, operation, record};
+use common::{Node, eventually, is_joined, is_message, operation, record};
 use coven_cluster::{Delivery, Request};
 use coven_core::people::participation::Nodes;
 use coven_core::presence::listing::TOGETHER_MS;
 use coven_core::{Command, Event};
 use coven_store::MemoryStore;
 use std::sync::Arc;
-use std::time::Duration;
 
 const HAG: &str = "hag66@shakespeare.example/pda";
 const WITCH: &str = "crone1@shakespeare.example/desktop";
@@ -73,13 +72,7 @@ async fn map_12_news_that_a_full_store_refused_is_told_later() {
     let mut node = Node::start(store.clone()).await;
     news(&mut node).await;
     store.full(true);
-    let refused = async {
-        while store.refused() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let deadline = Duration::from_secs(60);
-    tokio::time::timeout(deadline, refused).await.unwrap();
+    eventually("it is refused", async || store.refused() > 0).await;
     store.full(false);
     node.until(is_announced).await;
 }

@@ -40,7 +40,7 @@ impl Operations {
         };
         entry.with = None;
         entry.in_doubt = entry.in_doubt.saturating_sub(1);
-        self.not_taken.insert(channel.clone());
+        self.put_off.insert(channel.clone());
         true
     }
 
@@ -48,7 +48,7 @@ impl Operations {
     pub fn tick(&mut self, now: Instant, out: &mut dyn Effects) {
         if self.again.is_none_or(|at| now >= at) {
             self.again = Some(now + AGAIN);
-            self.backlog.append(&mut self.not_taken);
+            self.backlog.append(&mut self.put_off);
         }
         self.retry(out);
         let shards: Vec<ShardId> = self.shards.keys().copied().collect();

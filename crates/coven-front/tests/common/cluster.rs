@@ -90,6 +90,21 @@ impl Cluster {
         }
     }
 
+    /// Gives the connection up while its stream is read: what was read until its end.
+    pub async fn gives_up(&self, mut stream: Stream) -> Vec<String> {
+        let read = async move {
+            let mut heard = Vec::new();
+            while let Some(stanza) = stream.next().await {
+                heard.push(stanza);
+            }
+            drop(stream);
+            heard
+        };
+        let both = async { tokio::join!(self.handle.revoke(&self.name), read) };
+        let ((), heard) = timeout(SOON, both).await.expect("it is given up");
+        heard
+    }
+
     /// Its session is over, or is back.
     pub fn session(&self, is_alive: bool) {
         match is_alive {

@@ -44,7 +44,7 @@ impl Room {
         self.outcomes = Outcomes::load(&stored.outcomes);
         self.timer = stored.state.next_timer();
         if self.timer.is_some() {
-            self.shared.set_timer(&self.channel, self.timer);
+            self.shared.deadlines.set(&self.channel, self.timer);
         }
         let unsent = stored.unsent.is_some();
         let head = stored.state.roster().at();
@@ -124,7 +124,7 @@ impl Room {
     fn arm_anew(&self) {
         if let Some(at) = self.timer {
             let soon = crate::shared::now().plus_ms(RETRY_MS);
-            self.shared.set_timer(&self.channel, Some(at.max(soon)));
+            self.shared.deadlines.set(&self.channel, Some(at.max(soon)));
         }
     }
 

@@ -207,6 +207,17 @@ impl HeldStore {
         }
     }
 
+    /// Takes all held commits, in order, and loses the answers.
+    pub(crate) async fn take_held_unheard(&self) {
+        self.hold.store(false, Ordering::SeqCst);
+        let held: Vec<Held> = self.held.lock().unwrap().drain(..).collect();
+        for (shard, epoch, commit, reply) in held {
+            let taken = self.inner().commit(shard, epoch, commit).await;
+            assert!(taken.is_ok(), "{taken:?}");
+            reply.send(Err(Error::Unknown("test".into())));
+        }
+    }
+
     /// Lets all held commits through, in order.
     pub(crate) fn let_go(&self) {
         self.hold.store(false, Ordering::SeqCst);

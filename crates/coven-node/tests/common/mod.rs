@@ -169,13 +169,7 @@ impl Node {
 
     /// Waits until no channel is in memory.
     pub(crate) async fn emptied(&self) {
-        let empty = async {
-            while self.handle.in_memory() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let empty = tokio::time::timeout(PATIENCE, empty).await;
-        assert!(empty.is_ok(), "channels stay in memory");
+        eventually("none is in memory", async || self.handle.in_memory() == 0).await;
     }
 
     /// One connection has taken in what others have not.
@@ -319,6 +313,17 @@ pub(crate) fn is_destroyed(delivery: &Delivery) -> bool {
 
 /// Longer than anything takes: only what never comes is waited for so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let so = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let so = tokio::time::timeout(PATIENCE, so).await;
+    assert!(so.is_ok(), "it never comes to this: {what}");
+}
 
 /// All deliveries until one fits, that one included.
 pub(crate) async fn until(

@@ -7,21 +7,22 @@
 mod archive;
 pub mod leak;
 mod recorder;
+mod room;
 pub mod sent;
 
 use bytes::Bytes;
-use coven_core::channel::{Decision, Output};
+use coven_core::channel::Decision;
 use coven_core::query::Listing;
 use coven_core::{
-    Answer, Channel, ChannelName, Delta, Epoch, Event, Facts, Group, Origin, Record, Refusal,
-    Sender, Service, Timestamp,
+    Answer, ChannelName, Epoch, Event, Facts, Group, Origin, Refusal, Sender, Service, Timestamp,
 };
 use coven_xmpp::dispatch::{Context, Inbound, Request, dispatch};
 use coven_xmpp::domains::{Domain, Domains};
-use coven_xmpp::render::{self, Renderer, Sync};
+use coven_xmpp::render;
 use coven_xmpp::stanza::{Scope, Stanza};
 use coven_xmpp::stream::Limits;
 use recorder::Recorder;
+pub use room::Room;
 pub use sent::{Sent, Stanzas};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,13 +55,6 @@ pub struct World {
     service: Arc<Service>,
     rooms: BTreeMap<ChannelName, Room>,
     draws: u64,
-}
-
-/// A channel with its renderer and its archive.
-pub struct Room {
-    pub channel: Channel,
-    pub renderer: Renderer,
-    pub archive: Vec<Arc<Record>>,
 }
 
 impl World {
@@ -301,11 +295,8 @@ impl World {
     /// The room of that name.
     pub fn room(&mut self, name: &ChannelName) -> &mut Room {
         let names = self.domains.names(name);
-        self.rooms.entry(name.clone()).or_insert_with(|| Room {
-            channel: Channel::new(name.clone()),
-            renderer: Renderer::new(&names),
-            archive: Vec::new(),
-        })
+        let made = || Room::new(name.clone(), &names);
+        self.rooms.entry(name.clone()).or_insert_with(made)
     }
 
     /// The room that most tests use.
@@ -386,77 +377,6 @@ impl World {
             index: 0,
             complete: items.len() <= max,
             items: items.into_iter().take(max).collect(),
-        }
-    }
-}
-
-impl Room {
-    pub fn apply(
-        &mut self,
-        record: &Arc<Record>,
-        max_history: u32,
-        sink: &mut Recorder<'_>,
-    ) -> Delta {
-        let history = match &record.event {
-            Event::Joined { entry, .. } => self.history(entry.history, max_history, record.stamp),
-            _ => Vec::new(),
-        };
-        let delta = self.channel.apply(record);
-        match &record.event {
-            Event::Message(_) => self.archive.push(Arc::clone(record)),
-            Event::Destroyed { .. } => self.archive.clear(),
-            _ => {}
-        }
-        let roster = self.channel.roster();
-        self.renderer.event(roster, &delta, record, &history, sink);
-        delta
-    }
-
-    fn history(
-        &self,
-        wanted: coven_core::HistoryRequest,
-        max: u32,
-        now: Timestamp,
-    ) -> Vec<Arc<Record>> {
-        let max = max.min(self.channel.roster().config().max_history);
-        let until = self.channel.roster().at();
-        self.channel.tail().select(wanted, max, now, until)
-    }
-
-    fn output(
-        &mut self,
-        output: Output,
-        domains: &Domains,
-        origin: &Origin,
-        max: u32,
-        now: Timestamp,
-        sink: &mut Recorder<'_>,
-    ) {
-        let names = domains.names(self.channel.name());
-        let roster = self.channel.roster();
-        match output {
-            Output::Answer(answer) => render::answer(domains, origin, &answer, sink),
-            Output::Sync {
-                session,
-                history,
-                altered,
-                stanza_id,
-            } => {
-                let entries = self.history(history, max, now);
-                let sync = Sync {
-                    session,
-                    history: &entries,
-                    altered,
-                    stanza_id: stanza_id.as_deref(),
-                    max_chars: history.max_chars,
-                };
-                self.renderer.sync(roster, &sync, sink);
-            }
-            Output::PresenceDump { to } => self.renderer.presence_dump(roster, to, sink),
-            Output::Passing(message) => self.renderer.passing(roster, &message, sink),
-            Output::Relay(relayed) => self.renderer.relay(&relayed, sink),
-            Output::NotJoined => render::not_joined(origin, sink),
-            Output::Probe(probe) => render::probe(&names, &probe, sink),
         }
     }
 }
