@@ -11,6 +11,7 @@ mod common;
 use common::cluster::{Front, Member, is_committed};
 use common::held::HeldStore;
 use common::{channel, is_joined, is_message, join, post, said};
+use coven_cluster::{NodeLink, ToNode};
 use coven_core::Command;
 use coven_store::{ArchiveQuery, ChannelKey, ShardId, Store};
 use std::sync::Arc;
@@ -149,4 +150,26 @@ async fn il_16_a_step_over_a_gap_whose_answer_was_lost_is_done_once() {
     assert_eq!(archived(&store, "coven").await, 2);
     assert_eq!(node.handle.health().snapshot().gaps, 1);
     drop(node);
+}
+
+/// A channel that sends again what a front-end lacks waits for what is held, and is asked all the same how it is.
+#[tokio::test(start_paused = true)]
+async fn il_16_i6_a_channel_that_waits_for_what_is_held_says_how_it_is() {
+    let store = Arc::new(HeldStore::default());
+    let (node, mut front) = after_a_fall(&store).await;
+    let mut events = node.handle.events();
+    store.away(true);
+    front.send("coven", HAG, post("over"), (5, 4, 0));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let lost = ToNode::StreamLost {
+        connection: "c1".into(),
+        channels: vec![channel("coven")],
+    };
+    assert!(front.seat.try_send(lost).is_ok());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.away(false);
+    front.until(|d| is_message(d, "over")).await;
+    front.word(|w| is_committed(w, 5)).await;
+    assert_eq!(node.handle.health().snapshot().gaps, 1);
+    assert!(events.try_recv().is_err(), "the shard was let go");
 }
