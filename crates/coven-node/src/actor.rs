@@ -59,8 +59,6 @@ pub(crate) enum Message {
     /// Nobody has asked for a while, or the node ends: leave memory if nothing is owed. The sender is dropped when that is
     /// done or not to be done.
     Idle(Option<oneshot::Sender<()>>),
-    /// The store has lost more than is kept: say how the channel is.
-    Whole,
     /// An operator's word about quarantine has changed.
     Quarantine,
     /// The service ends for good: all sessions end. Told what has become of that.
@@ -320,7 +318,6 @@ impl Room {
                 base_lost,
             } => Box::pin(self.reset(generation, base_lost)).await,
             Message::Snapshot => self.plan_snapshot().await,
-            Message::Whole => Box::pin(self.tell_whole()).await,
             Message::Timer => self.timer().await,
             Message::Quarantine => Box::pin(self.obey()).await,
             Message::EndSessions(done) => {

@@ -12,7 +12,6 @@
 mod answers;
 mod building;
 mod claims;
-mod gap;
 mod gate;
 mod held;
 mod mend;
@@ -32,7 +31,7 @@ pub(crate) use gate::weight;
 use hashbrown::HashMap;
 use mend::Line;
 use request::Part;
-pub(crate) use request::{AsItIs, Progress, Request, Whole};
+pub(crate) use request::{Progress, Request};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,19 +175,11 @@ impl Committer {
 
     fn submit(&mut self, batch: &mut Vec<Request>) {
         let mut building: Vec<Building> = Vec::new();
-        for mut request in batch.drain(..) {
+        for request in batch.drain(..) {
             let shard = request.channel.shard();
-            self.let_pass(&mut request);
             let is_of_earlier = request.tenure != self.shared.shards.tenure(shard);
             if is_of_earlier || !self.lines.contains_key(&shard) {
                 self.not_owned(request);
-            } else if !matches!(request.whole, Whole::NotAsked) {
-                // It stands behind what the channel has decided before.
-                while let Some(at) = building.iter().position(|b| b.shard == shard) {
-                    let closed = building.remove(at);
-                    self.send(closed);
-                }
-                self.told(request);
             } else if self.is_void(&request) {
                 let part = Part::new(request, 0);
                 self.void(&part);
@@ -322,7 +313,6 @@ impl Committer {
                 self.claimed_held(commit.shard, answer);
             }
             Answer::Claim(answer) => self.claimed(commit.shard, answer),
-            Answer::Step(answer) => self.stepped(commit.shard, answer),
             Answer::Commit(answer) => self.committed(commit, answer),
         }
     }

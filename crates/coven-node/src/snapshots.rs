@@ -5,15 +5,11 @@
 //! without it, and what it has not taken in is gone from the journal.
 
 use crate::actor::{Room, Soundness};
-use crate::commit::{AsItIs, Request, Whole};
 use crate::convert;
 use crate::shared;
 use crate::table::lock;
 use coven_core::{Sequence, Timestamp};
-use coven_store::{
-    CommitNumber, ConnectionId, Epoch, Loaded, Receipts, Sent, Snapshot, TimerChange,
-};
-use std::sync::Arc;
+use coven_store::{CommitNumber, ConnectionId, Epoch, Loaded, Receipts, Sent, Snapshot};
 use tracing::{debug, warn};
 
 impl Room {
@@ -125,23 +121,6 @@ impl Room {
             gone,
             ..Receipts::default()
         }
-    }
-
-    /// Tells the commit pipeline the channel as a whole, behind all that it has decided (`commit/gap.rs`).
-    pub(crate) async fn tell_whole(&mut self) {
-        let whole = match (&self.condition, self.encode_snapshot()) {
-            (Soundness::Sound(state), Some(snapshot)) => Whole::Sound(Box::new(AsItIs {
-                snapshot,
-                alive: state.roster().exists(),
-                timer: self.timer.map_or(TimerChange::Clear, |at| {
-                    TimerChange::Set(convert::stamp(at))
-                }),
-                unsent: self.owes(),
-            })),
-            _ => Whole::Unsound,
-        };
-        let request = Request::output(self, Arc::new([]), Vec::new());
-        self.send(Request { whole, ..request }).await;
     }
 
     fn encode_snapshot(&self) -> Option<Snapshot> {

@@ -342,6 +342,25 @@ async fn il_17_il_18_what_the_store_lost_is_appended_again_with_its_outcomes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i5_what_the_store_has_lost_for_good_costs_the_shard_and_is_counted() {
+    let store = Arc::new(HeldStore::default());
+    let node = Member::owner(&store, 1).await;
+    let before = store.changes();
+    let mut front = node.front(10, &[("c1", 1), ("c2", 1)]);
+    front.send("coven", HAG, join("hag"), (1, 0, 0));
+    front.until(is_joined).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    front.send("coven", HAG, Command::Configure(Box::default()), (2, 1, 0));
+    front.word(|w| is_committed(w, 2)).await;
+    let mut events = node.handle.events();
+    store.lose(before).await;
+    front.send("coven", HAG, post("one"), (3, 2, 0));
+    let lost = events.recv().await.unwrap();
+    assert!(matches!(lost, NodeEvent::Lost { shard, .. } if shard == channel("coven").shard()));
+    assert_eq!(node.handle.health().snapshot().gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn il_29_a_node_whose_session_is_lost_answers_nothing_and_goes_on_with_its_shards() {
     let store = Arc::new(HeldStore::default());
     let (node, mut front) = with_room(&store).await;

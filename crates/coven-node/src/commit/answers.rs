@@ -29,8 +29,6 @@ pub(super) struct InFlight {
 pub(super) enum Awaited {
     Commit(Pending<()>),
     Claim(Pending<Ownership>),
-    /// A step over a gap.
-    Step(Pending<()>),
 }
 
 /// What it has answered.
@@ -38,7 +36,6 @@ pub(super) enum Awaited {
 pub(super) enum Answer {
     Commit(Result<(), Error>),
     Claim(Result<Ownership, Error>),
-    Step(Result<(), Error>),
 }
 
 /// Waits for the next answer: of each shard in order, of different shards as they come. Nothing is lost if this is dropped.
@@ -58,7 +55,6 @@ fn poll_answers(
         let answer = match &mut it.answer {
             Awaited::Commit(answer) => Pin::new(answer).poll(context).map(Answer::Commit),
             Awaited::Claim(answer) => Pin::new(answer).poll(context).map(Answer::Claim),
-            Awaited::Step(answer) => Pin::new(answer).poll(context).map(Answer::Step),
         };
         match answer {
             Poll::Ready(answer) => return Poll::Ready((at, answer)),

@@ -100,7 +100,7 @@ impl Committer {
             let again = line.tail.after(stored, last);
             self.tail_bytes -= before - line.tail.bytes();
             let Some(again) = again else {
-                return self.gap(shard, stored);
+                return self.gap(shard, ownership);
             };
             warn!(
                 shard = shard.0,
@@ -137,6 +137,17 @@ impl Committer {
             self.shared.announce(shard, epoch);
             self.shared.renewed(shard);
         }
+    }
+
+    /// The store has lost more than is kept here: what it has counts.
+    fn gap(&mut self, shard: ShardId, ownership: Ownership) {
+        self.shared.health.gap();
+        error!(
+            shard = shard.0,
+            stored = %ownership.last_commit,
+            "the store has lost more commits than are kept: the shard is begun anew from what it has"
+        );
+        self.let_go(shard, ownership.epoch, None);
     }
 
     /// Where the store stands is not known: the shard is to be claimed again.

@@ -7,7 +7,6 @@
 //! finds a higher epoch drops the shard.
 
 use super::building::only_last_stands;
-use super::gap::Gap;
 use super::{Awaited, Building, Committer, InFlight, Line, Part};
 use crate::convert;
 use coven_cluster::ShardId;
@@ -48,10 +47,6 @@ pub(super) struct Holding {
     closing: Option<oneshot::Sender<()>>,
     /// The store has lost something: acknowledgements as well.
     pub(super) has_lost: bool,
-    /// What is done where it has lost more than is kept.
-    pub(super) gap: Option<Gap>,
-    /// A step of that is on its way, and nothing else.
-    pub(super) stepping: bool,
     /// Told when it was claimed again, or not.
     pub(super) resumed: Option<oneshot::Sender<()>>,
 }
@@ -69,10 +64,7 @@ pub(super) struct Waiting {
 impl Holding {
     /// Whether commits have to wait.
     pub(super) fn is_shut(&self) -> bool {
-        self.claim.is_some()
-            || !self.waiting.is_empty()
-            || !self.taken.is_empty()
-            || self.gap.is_some()
+        self.claim.is_some() || !self.waiting.is_empty() || !self.taken.is_empty()
     }
 
     pub(super) const fn of(session: SessionId) -> Self {
@@ -87,8 +79,6 @@ impl Holding {
             pause: Duration::ZERO,
             closing: None,
             has_lost: false,
-            gap: None,
-            stepping: false,
             resumed: None,
         }
     }
@@ -297,7 +287,7 @@ impl Committer {
         }
         let held = &mut line.held;
         if held.is_shut() {
-            if held.waiting.is_empty() && held.claim.is_none() && held.gap.is_none() {
+            if held.waiting.is_empty() && held.claim.is_none() {
                 return self.confirm(shard);
             }
             held.pause = (held.pause * 2).clamp(FIRST_PAUSE, MOST_PAUSE);
@@ -345,9 +335,6 @@ impl Committer {
         }
         if let Some(over) = line.held.claim {
             return self.claim_again(shard, over);
-        }
-        if line.held.gap.is_some() {
-            return self.step(shard);
         }
         for waiting in std::mem::take(&mut line.held.waiting) {
             self.commit_again(shard, waiting);

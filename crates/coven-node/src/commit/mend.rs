@@ -52,8 +52,7 @@ impl Line {
 
     /// The number of the next commit.
     pub(super) fn next(&self) -> CommitNumber {
-        let others = usize::from(self.held.claiming) + usize::from(self.held.stepping);
-        let sent = self.on_their_way - others;
+        let sent = self.on_their_way - usize::from(self.held.claiming);
         CommitNumber(self.last.0 + (sent + self.held.waiting.len()) as u64 + 1)
     }
 }

@@ -10,7 +10,7 @@ use crate::table::ChannelAcks;
 use coven_cluster::trace::Span;
 use coven_cluster::{Channel, Delivery, OperationId};
 use coven_core::{Origin, Sequence};
-use coven_store::{Entry, Outcome, Snapshot, TimerChange};
+use coven_store::{Entry, Outcome, TimerChange};
 use smol_str::SmolStr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -54,34 +54,8 @@ pub(crate) struct Request {
     pub(crate) origin: Option<Arc<Origin>>,
     /// Answered when all before it is durable and sent.
     pub(crate) barrier: Option<oneshot::Sender<()>>,
-    /// The channel as it is after all that came before, where that was asked for.
-    pub(crate) whole: Whole,
     /// How far the operation is that it comes from.
     pub(crate) progress: Progress,
-}
-
-/// A channel as a whole, to be put in the place of commits that are lost (`commit/gap.rs`).
-#[derive(Debug, Default)]
-pub(crate) enum Whole {
-    /// Nobody has asked.
-    #[default]
-    NotAsked,
-    /// There is no state that could be told.
-    Unsound,
-    /// All of it.
-    Sound(Box<AsItIs>),
-}
-
-/// The state of a channel, with what the store keeps beside it.
-#[derive(Debug)]
-pub(crate) struct AsItIs {
-    pub(crate) snapshot: Snapshot,
-    /// It is created and not destroyed.
-    pub(crate) alive: bool,
-    /// Its deadline.
-    pub(crate) timer: TimerChange,
-    /// Not all of its output is acknowledged.
-    pub(crate) unsent: bool,
 }
 
 /// How far an operation is on its way; for telemetry only.
@@ -117,7 +91,6 @@ impl Request {
             departed: None,
             origin: None,
             barrier: None,
-            whole: Whole::NotAsked,
             progress: Progress::default(),
         }
     }

@@ -69,14 +69,6 @@ impl Tail {
         Some(wanted)
     }
 
-    /// All that is kept after `stored`, although something is missing before it; nothing is kept afterwards.
-    pub(super) fn rest(&mut self, stored: CommitNumber) -> Vec<Commit> {
-        self.bytes = 0;
-        let kept = std::mem::take(&mut self.kept).into_iter();
-        let commits = kept.map(|(.., commit)| commit);
-        commits.filter(|commit| commit.number > stored).collect()
-    }
-
     /// About its size.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
@@ -120,8 +112,6 @@ mod tests {
             tail.after(CommitNumber(6), CommitNumber(8)).is_none(),
             "kept twice"
         );
-        assert_eq!(tail.rest(CommitNumber(5)), [commit(6)]);
-        assert_eq!((tail.bytes(), tail.oldest()), (0, None));
     }
 
     #[tokio::test]
