@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{
-    ChannelCommit, CommitNumber, ConnectionId, Entry, LeaseNumber, Outcome, Sequence, Timestamp,
-};
+use crate::{CommitNumber, ConnectionId, Entry, LeaseNumber, Outcome, Sequence, Timestamp};
 
 /// All that a new owner needs of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,18 +23,6 @@ pub struct Loaded {
     pub unsent: Option<CommitNumber>,
     /// The deadline.
     pub timer: Option<Timestamp>,
-}
-
-/// A channel as its living owner has it, where the store has lost what came before ([`Store::restore`](crate::Store::restore)).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// The state after all of `change`.
-    pub snapshot: Snapshot,
-    /// Whether it is created and not destroyed.
-    pub alive: bool,
-    /// What of it the owner still has as it was committed, up to the newest event. `expected` is where that begins: at or
-    /// beyond what the store has.
-    pub change: ChannelCommit,
 }
 
 /// The state of a channel after its event `sequence`.

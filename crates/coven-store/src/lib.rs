@@ -27,7 +27,7 @@ mod store;
 pub use archive::{
     ArchiveBounds, ArchivePage, ArchiveQuery, Filter, Place, Retention, UnknownPlace,
 };
-pub use channel::{Ack, Loaded, Restored, Snapshot, StoredOutcome};
+pub use channel::{Ack, Loaded, Snapshot, StoredOutcome};
 pub use commit::{
     Acknowledgement, Answered, ArchiveMeta, ChannelCommit, Commit, Entry, Life, Outcome, Receipts,
     Rewrite, Sent, TimerChange,

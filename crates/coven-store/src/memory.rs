@@ -4,7 +4,6 @@
 
 mod archive;
 mod directory;
-mod gap;
 
 pub(crate) use archive::page_of;
 
@@ -17,8 +16,8 @@ use crate::state::{self, ChannelState, Tip};
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelCommit, ChannelKey, Claim, Commit,
     CommitNumber, DirectoryPage, DirectoryQuery, Entry, Epoch, Error, Life, Listing, Loaded, Owner,
-    Ownership, Pending, ProcessId, Receipts, Restored, Retention, Sent, Sequence, SessionId,
-    ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel, UnknownPlace,
+    Ownership, Pending, ProcessId, Receipts, Retention, Sent, Sequence, SessionId, ShardId,
+    Snapshot, Store, StoreId, Timestamp, UnknownChannel, UnknownPlace,
 };
 
 /// A store in memory. Clones share their content; [`MemoryStore::reopen`] is what a restart of the process would see.
@@ -175,14 +174,6 @@ impl Store for MemoryStore {
             };
             channel.take_snapshot(snapshot).ok_or(unacknowledged)
         })
-    }
-
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()> {
-        self.with(|content| content.skip(shard, epoch, to))
-    }
-
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()> {
-        self.with(|content| content.restore(shard, epoch, restored))
     }
 
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {
@@ -429,10 +420,6 @@ impl Shard {
 impl Channel {
     fn apply(&mut self, change: ChannelCommit, number: CommitNumber) {
         self.state.apply(&change, number);
-        self.take(change);
-    }
-
-    fn take(&mut self, change: ChannelCommit) {
         for entry in change.entries {
             if entry.archive.is_some() {
                 self.archive.insert(entry.sequence, entry.clone());

@@ -46,10 +46,10 @@ use self::read::Reads;
 use self::server::{Server, Target};
 use self::upkeep::Upkeep;
 use crate::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, CommitNumber, Condition,
-    DirectoryPage, DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending,
-    ProcessId, Receipts, Reply, Restored, Retention, Sent, ShardId, Snapshot, Store, StoreId,
-    Timestamp, UnknownChannel, UnknownPlace,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, Condition, DirectoryPage,
+    DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
+    Reply, Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel,
+    UnknownPlace,
 };
 
 /// Reads that wait to be begun; more are `Busy`.
@@ -291,14 +291,6 @@ impl Store for RedisStore {
         snapshot: Snapshot,
     ) -> Pending<()> {
         self.write(shard, epoch, Request::Snapshot(key, snapshot))
-    }
-
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()> {
-        self.write(shard, epoch, Request::Skip(to))
-    }
-
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()> {
-        self.write(shard, epoch, Request::Restore(Box::new(restored)))
     }
 
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {

@@ -48,10 +48,10 @@ use self::reader::Reader;
 use self::threads::Threads;
 use self::writer::{Job, Request};
 use crate::{
-    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, CommitNumber,
-    DirectoryPage, DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending,
-    ProcessId, Receipts, Restored, Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp,
-    UnknownChannel, UnknownPlace, fail,
+    ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, DirectoryPage,
+    DirectoryQuery, Epoch, Error, Listing, Loaded, Owner, Ownership, Pending, ProcessId, Receipts,
+    Retention, Sent, ShardId, Snapshot, Store, StoreId, Timestamp, UnknownChannel, UnknownPlace,
+    fail,
 };
 
 /// How to open a store in a file.
@@ -244,14 +244,6 @@ impl Store for SqliteStore {
         snapshot: Snapshot,
     ) -> Pending<()> {
         self.write(shard, epoch, Request::Snapshot(key, snapshot))
-    }
-
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()> {
-        self.write(shard, epoch, Request::Skip(to))
-    }
-
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()> {
-        self.write(shard, epoch, Request::Restore(Box::new(restored)))
     }
 
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {

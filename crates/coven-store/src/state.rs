@@ -5,7 +5,7 @@
 
 use crate::{
     Ack, Acknowledgement, ChannelCommit, CommitNumber, ConnectionId, Entry, Error, Life, Loaded,
-    Outcome, ProcessId, Restored, Sequence, Snapshot, StoredOutcome, TimerChange, Timestamp,
+    Outcome, ProcessId, Sequence, Snapshot, StoredOutcome, TimerChange, Timestamp,
 };
 
 /// The numbers and marks of one channel.
@@ -58,22 +58,6 @@ impl ChannelState {
             TimerChange::Keep => {}
             TimerChange::Clear => self.timer = None,
             TimerChange::Set(at) => self.timer = Some(at),
-        }
-    }
-
-    /// Makes what passed [`check_restored`] the state, whatever lies between.
-    pub(crate) fn restore_to(&mut self, restored: &Restored, number: CommitNumber) {
-        self.head = restored.change.expected;
-        self.apply(&restored.change, number);
-        self.alive_over(restored.alive);
-    }
-
-    /// Whether it lives is known although its beginning or its end is lost.
-    pub(crate) fn alive_over(&mut self, alive: bool) {
-        self.alive = alive;
-        if !alive {
-            self.floor = self.head;
-            self.timer = None;
         }
     }
 
@@ -236,30 +220,6 @@ pub(crate) fn check(tip: Option<Tip>, change: &ChannelCommit) -> Result<Tip, Err
         ..tip.unwrap_or_default()
     };
     change.entries.iter().try_fold(start, step)
-}
-
-/// Checks a channel that is put over a gap against its tip (`None`: unknown channel).
-pub(crate) fn check_restored(tip: Option<Tip>, restored: &Restored) -> Result<(), Error> {
-    let change = &restored.change;
-    let stored = tip.unwrap_or_default();
-    if change.expected < stored.head {
-        return Err(Error::Sequence {
-            key: change.key.clone(),
-            expected: change.expected,
-            stored: stored.head,
-        });
-    }
-    // What happened in between is not known: it may have begun there.
-    let start = Tip {
-        head: change.expected,
-        alive: true,
-        ..stored
-    };
-    let end = change.entries.iter().try_fold(start, step)?;
-    if end.head != restored.snapshot.sequence {
-        return Err(Error::Invalid("a snapshot is not of the last event"));
-    }
-    Ok(())
 }
 
 fn step(tip: Tip, entry: &Entry) -> Result<Tip, Error> {

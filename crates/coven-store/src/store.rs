@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use crate::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Commit, CommitNumber, Condition,
     DirectoryPage, DirectoryQuery, Epoch, Listing, Loaded, Owner, Pending, ProcessId, Receipts,
-    Restored, Retention, Sent, SessionId, ShardId, Snapshot, StoreId, Timestamp, UnknownChannel,
+    Retention, Sent, SessionId, ShardId, Snapshot, StoreId, Timestamp, UnknownChannel,
     UnknownPlace,
 };
 
@@ -64,20 +64,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         key: ChannelKey,
         snapshot: Snapshot,
     ) -> Pending<()>;
-
-    /// Sets the number of a shard's newest commit: those between are lost, and nobody has them any more (design §5.11).
-    ///
-    /// Errors: `Fenced`; `Diverged` unless it is beyond the stored one.
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()>;
-
-    /// Puts a channel where its living owner has it, over events that are lost (design §5.11): it goes on from the end of
-    /// `restored.change` with the snapshot in the place of its journal. Of the change it takes what outlives a snapshot:
-    /// archived messages, rewrites, outcomes, timer, and the mark, with the number of the shard's newest commit. What is
-    /// archived already stays, and so do acknowledgements. Whether connections have the output is not asked.
-    ///
-    /// Errors: `Fenced`; `Sequence` where the store is further than `restored.change.expected`; `Invalid` where the snapshot
-    /// is not of the last event.
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()>;
 
     /// Drops the oldest archived messages of all channels of a shard. Answers how many went.
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64>;

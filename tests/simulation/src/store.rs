@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use coven_store::{
     ArchiveBounds, ArchivePage, ArchiveQuery, ChannelKey, Claim, Commit, CommitNumber,
     DirectoryPage, DirectoryQuery, Epoch, Error, Listing, Loaded, MemoryStore, Owner, Ownership,
-    Pending, ProcessId, Receipts, Restored, Retention, Sent, Sequence, ShardId, Snapshot, Store,
-    StoreId, Timestamp, UnknownChannel, UnknownPlace,
+    Pending, ProcessId, Receipts, Retention, Sent, Sequence, ShardId, Snapshot, Store, StoreId,
+    Timestamp, UnknownChannel, UnknownPlace,
 };
 use smol_str::SmolStr;
 
@@ -169,20 +169,6 @@ impl Store for SimStore {
     ) -> Pending<()> {
         self.line
             .call(move |disk| disk.model.snapshot(shard, epoch, key, snapshot).wait())
-    }
-
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()> {
-        self.line
-            .call(move |disk| disk.model.skip(shard, epoch, to).wait())
-    }
-
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()> {
-        self.line.call(move |disk| {
-            let put = disk.model.restore(shard, epoch, restored.clone());
-            put.wait()?;
-            disk.truth().restored(&restored);
-            Ok(())
-        })
     }
 
     fn expire(&self, shard: ShardId, epoch: Epoch, retention: Retention) -> Pending<u64> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coven_core::Event;
 use coven_proto::decode_event;
-use coven_store::{ChannelCommit, ChannelKey, Commit, Receipts, Restored};
+use coven_store::{ChannelKey, Commit, Receipts};
 use smol_str::SmolStr;
 
 /// What is durable, and what went wrong in the making of it.
@@ -33,24 +33,15 @@ impl Truth {
     pub fn commit(&mut self, commit: &Commit) {
         self.commits += 1;
         for channel in &commit.channels {
-            self.channel(channel);
-        }
-        self.receipts(&commit.receipts);
-    }
-
-    /// A channel was put over a gap.
-    pub fn restored(&mut self, restored: &Restored) {
-        self.channel(&restored.change);
-    }
-
-    fn channel(&mut self, channel: &ChannelCommit) {
-        for entry in &channel.entries {
-            self.events += 1;
-            if let Ok(Event::Message(message)) = decode_event(entry.record.clone()) {
-                let id = message.own_id.clone().unwrap_or_default();
-                self.message(&channel.key, entry.sequence.0, id);
+            for entry in &channel.entries {
+                self.events += 1;
+                if let Ok(Event::Message(message)) = decode_event(entry.record.clone()) {
+                    let id = message.own_id.clone().unwrap_or_default();
+                    self.message(&channel.key, entry.sequence.0, id);
+                }
             }
         }
+        self.receipts(&commit.receipts);
     }
 
     /// Acknowledgements are stored.

@@ -13,8 +13,6 @@ enum Change {
     Release(ShardId, Epoch),
     Commit(ShardId, Epoch, Commit),
     Acknowledge(ShardId, Epoch, Receipts),
-    Skip(ShardId, Epoch, CommitNumber),
-    Restore(ShardId, Epoch, Restored),
 }
 
 type Held = (ShardId, Epoch, Commit, Reply<()>);
@@ -42,10 +40,6 @@ pub(crate) struct HeldStore {
     answers: Mutex<Vec<Error>>,
     /// Answers to the next loads.
     loads: Mutex<Vec<Error>>,
-    /// Steps over a gap are refused.
-    no_steps: AtomicBool,
-    /// The next steps over a gap are done, and their answers lost.
-    mute_steps: AtomicUsize,
     /// How many claims are refused.
     no_claims: AtomicUsize,
     claims: AtomicUsize,
@@ -75,25 +69,6 @@ impl HeldStore {
     /// Grants the next claims, and loses the answers.
     pub(crate) fn mute_claims(&self, claims: usize) {
         self.mute_claims.store(claims, Ordering::SeqCst);
-    }
-
-    /// There is no room for what is put over a gap.
-    pub(crate) fn full_for_gaps(&self, full: bool) {
-        self.no_steps.store(full, Ordering::SeqCst);
-    }
-
-    /// Does the next steps over a gap, and loses the answers.
-    pub(crate) fn mute_steps(&self, steps: usize) {
-        self.mute_steps.store(steps, Ordering::SeqCst);
-    }
-
-    fn step(&self, done: Pending<()>) -> Pending<()> {
-        let less = |count: usize| count.checked_sub(1);
-        let order = Ordering::SeqCst;
-        match self.mute_steps.fetch_update(order, order, less) {
-            Ok(_) => Pending::ready(Err(Error::Unknown("test".into()))),
-            Err(_) => done,
-        }
     }
 
     /// Answers no page of the directory from now on.
@@ -135,8 +110,6 @@ impl HeldStore {
                 Change::Acknowledge(shard, epoch, it) => {
                     drop(anew.acknowledge(shard, epoch, it).await);
                 }
-                Change::Skip(shard, epoch, to) => drop(anew.skip(shard, epoch, to).await),
-                Change::Restore(shard, epoch, it) => drop(anew.restore(shard, epoch, it).await),
             }
         }
         *self.log.lock().unwrap() = log;
@@ -312,17 +285,6 @@ impl Store for HeldStore {
     }
     fn forget_process(&self, shard: ShardId, epoch: Epoch, process: ProcessId) -> Pending<()> {
         self.inner().forget_process(shard, epoch, process)
-    }
-    fn skip(&self, shard: ShardId, epoch: Epoch, to: CommitNumber) -> Pending<()> {
-        self.note(Change::Skip(shard, epoch, to));
-        self.step(self.inner().skip(shard, epoch, to))
-    }
-    fn restore(&self, shard: ShardId, epoch: Epoch, restored: Restored) -> Pending<()> {
-        if self.no_steps.load(Ordering::SeqCst) {
-            return Pending::ready(Err(Error::Full("test".into())));
-        }
-        self.note(Change::Restore(shard, epoch, restored.clone()));
-        self.step(self.inner().restore(shard, epoch, restored))
     }
     fn snapshot(&self, shard: ShardId, epoch: Epoch, key: ChannelKey, s: Snapshot) -> Pending<()> {
         self.inner().snapshot(shard, epoch, key, s)

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 
 use super::retention::Expired;
 use crate::{
-    ChannelKey, Claim, Commit, CommitNumber, Epoch, Error, Listing, Ownership, ProcessId, Receipts,
-    Reply, Restored, ShardId, Snapshot,
+    ChannelKey, Claim, Commit, Epoch, Error, Listing, Ownership, ProcessId, Receipts, Reply,
+    ShardId, Snapshot,
 };
 
 /// Jobs that wait for the writers, all together; more are `Busy`.
@@ -77,8 +77,6 @@ pub(super) enum Request {
     Acknowledge(Receipts),
     ForgetProcess(ProcessId),
     Snapshot(ChannelKey, Snapshot),
-    Skip(CommitNumber),
-    Restore(Box<Restored>),
     Expire(Vec<Expired>),
     List(Vec<(ChannelKey, Option<Listing>)>),
     Release,
@@ -95,8 +93,7 @@ impl Request {
             Self::Acknowledge(receipts) => receipts.keys().collect(),
             Self::Snapshot(key, _) => vec![key],
             Self::Expire(expired) => expired.iter().map(|it| &it.key).collect(),
-            Self::Restore(restored) => vec![&restored.change.key],
-            Self::List(_) | Self::Release | Self::Skip(_) => Vec::new(),
+            Self::List(_) | Self::Release => Vec::new(),
             Self::ForgetProcess(_) => return None,
         })
     }

@@ -14,7 +14,7 @@ use super::upkeep::Upkeep;
 use crate::state::{self, Tip};
 use crate::{
     ChannelCommit, ChannelKey, Commit, CommitNumber, Epoch, Error, Listing, Owner, Receipts,
-    Restored, Sequence, SessionId, ShardId, Snapshot, Timestamp,
+    Sequence, SessionId, ShardId, Snapshot, Timestamp,
 };
 
 /// What is known of a shard that is written to.
@@ -87,8 +87,6 @@ impl Shard {
             Request::Snapshot(key, snapshot) => {
                 self.snapshot(keys, key, snapshot, &mut commands)?
             }
-            Request::Skip(to) => self.skip(shard, keys, *to, &mut commands)?,
-            Request::Restore(restored) => self.restore(keys, restored, &mut commands)?,
             Request::Expire(expired) => {
                 for it in expired {
                     self.expire(keys, it, &mut commands);
@@ -108,10 +106,7 @@ impl Shard {
             follows,
             number: self.commit,
             write: self.writes,
-            frees: !matches!(
-                request,
-                Request::Commit(_) | Request::Restore(_) | Request::List(_)
-            ),
+            frees: !matches!(request, Request::Commit(_) | Request::List(_)),
         })
     }
 
@@ -219,53 +214,6 @@ impl Shard {
         if let Some(record) = self.channels.get(key).and_then(Option::as_ref) {
             trim(keys, key, record, to);
         }
-        Ok(())
-    }
-
-    fn skip(
-        &mut self,
-        shard: ShardId,
-        keys: &Keys,
-        to: CommitNumber,
-        commands: &mut Commands,
-    ) -> Result<(), Error> {
-        if to <= self.commit {
-            return Err(Error::Diverged {
-                shard,
-                number: to,
-                stored: self.commit,
-            });
-        }
-        self.commit = to;
-        commands.push("HSET", keys.owner(), &[b"commit", &number(to.0)]);
-        Ok(())
-    }
-
-    /// The journal is left out: the snapshot covers it.
-    fn restore(
-        &mut self,
-        keys: &Keys,
-        restored: &Restored,
-        to: &mut Commands,
-    ) -> Result<(), Error> {
-        let (key, snapshot) = (&restored.change.key, &restored.snapshot);
-        let before = self.channels.get(key).cloned().flatten();
-        let tip = before.as_ref().map(|record| Tip::from(&record.state));
-        state::check_restored(tip, restored)?;
-        let mut record = before.clone().unwrap_or_default();
-        let floor = record.state.floor;
-        record.state.restore_to(restored, self.commit);
-        if record.state.floor != floor {
-            record.floor_stamp = record.state.stamp;
-        }
-        record.snapshot = Some(snapshot.sequence);
-        archive(keys, &restored.change, &mut record, to);
-        rewrite(keys, &restored.change, &mut record, to);
-        let blob = Under(key).encode_snapshot(snapshot);
-        to.push("HSET", keys.snapshots(), &[name(key).as_bytes(), &blob]);
-        to.push("TRIM", keys.journal(key), &[&number(snapshot.sequence.0)]);
-        trim(keys, key, &record, to);
-        self.keep(keys, key, before.as_ref(), record, to);
         Ok(())
     }
 
@@ -391,16 +339,6 @@ fn append(keys: &Keys, change: &ChannelCommit, record: &mut Record, to: &mut Com
             let body = Under(key).encode_entry(entry, None);
             to.append(keys.journal(key), entry, &body);
         }
-    }
-}
-
-/// Only what is archived.
-fn archive(keys: &Keys, change: &ChannelCommit, record: &mut Record, to: &mut Commands) {
-    let key = &change.key;
-    for entry in change.entries.iter().filter(|it| it.archive.is_some()) {
-        record.archived += 1;
-        let body = Under(key).encode_entry(entry, Some(record.archived));
-        to.append(keys.archive(key), entry, &body);
     }
 }
 

@@ -5,7 +5,6 @@
 //! everything, and after the COMMIT [`Staged`] goes to the index. If the transaction fails, all of it is dropped.
 
 mod channel;
-mod gap;
 
 use std::collections::BTreeMap;
 

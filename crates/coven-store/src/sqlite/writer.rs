@@ -14,8 +14,8 @@ use super::stage::{Stage, Staged};
 use super::upkeep::{self, Upkeep};
 use super::{rows, schema};
 use crate::{
-    ChannelCommit, ChannelKey, Claim, Commit, CommitNumber, Epoch, Error, Listing, Ownership,
-    ProcessId, Receipts, Reply, Restored, Retention, ShardId, Snapshot,
+    ChannelCommit, ChannelKey, Claim, Commit, Epoch, Error, Listing, Ownership, ProcessId,
+    Receipts, Reply, Retention, ShardId, Snapshot,
 };
 
 /// Requests in one transaction, at most.
@@ -59,8 +59,6 @@ pub(super) enum Request {
     Acknowledge(Receipts),
     ForgetProcess(ProcessId),
     Snapshot(ChannelKey, Snapshot),
-    Skip(CommitNumber),
-    Restore(Box<Restored>),
     List(Vec<(ChannelKey, Option<Listing>)>),
 }
 
@@ -359,8 +357,6 @@ impl Request {
             Self::Acknowledge(receipts) => stage.acknowledge(shard, epoch, &receipts),
             Self::ForgetProcess(process) => stage.forget_process(shard, epoch, process),
             Self::Snapshot(key, snapshot) => stage.snapshot(shard, epoch, &key, snapshot),
-            Self::Skip(to) => stage.skip(shard, epoch, to),
-            Self::Restore(restored) => stage.restore(shard, epoch, *restored),
             Self::List(listings) => stage.list(shard, epoch, listings),
         }
     }
@@ -370,9 +366,8 @@ impl Request {
         match self {
             Self::Commit(commit) => commit.channels.iter().map(weight_of).sum(),
             Self::Snapshot(_, snapshot) => snapshot.state.len(),
-            Self::Restore(it) => it.snapshot.state.len() + weight_of(&it.change),
             Self::List(listings) => listings.len() * 256,
-            Self::Release | Self::Skip(_) | Self::Acknowledge(_) | Self::ForgetProcess(_) => 64,
+            Self::Release | Self::Acknowledge(_) | Self::ForgetProcess(_) => 64,
         }
     }
 }

@@ -17,7 +17,6 @@ mod cluster_trouble;
 mod commits;
 mod directory;
 mod filters;
-mod gaps;
 mod life;
 mod ownership;
 mod receipts;
@@ -102,12 +101,6 @@ suite! {
         an_older_snapshot_is_passed_over,
         the_journal_goes_on_after_a_snapshot,
         a_snapshot_does_not_touch_the_archive;
-    gaps:
-        il_16_the_number_goes_on_over_a_gap_and_never_back,
-        il_16_a_channel_goes_on_from_where_its_owner_has_it,
-        il_16_a_channel_that_was_made_in_a_gap_is_there,
-        il_16_a_channel_that_ended_in_a_gap_is_gone,
-        i1_only_its_owner_puts_a_channel_over_a_gap_and_only_forward;
     archive:
         muc_mam_14_pages_forward,
         muc_mam_14_pages_backward,
