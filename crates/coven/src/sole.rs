@@ -5,7 +5,7 @@
 //! instant, or one that stood still for longer than its session lasts, end by that. It is for whoever starts a process
 //! where one runs: they are told so, instead of taking its rooms away.
 //!
-//! A process that was killed leaves its session: the next one waits until that ends ([`Timing`]), and says so.
+//! A process that was killed leaves its session: the next one waits until that ends ([`TTL`]), and says so.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
