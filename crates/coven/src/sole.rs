@@ -5,9 +5,12 @@
 //! instant, or one that stood still for longer than its session lasts, end by that. It is for whoever starts a process
 //! where one runs: they are told so, instead of taking its rooms away.
 //!
-//! A process that was killed leaves its session: the next one waits until that ends ([`TTL`]), and says so.
+//! A process that was killed leaves its session. Where it ran on this machine the next one sees that it is gone ([`place`]);
+//! elsewhere it waits until the session ends ([`TTL`]), and says so.
 
-use std::collections::BTreeMap;
+mod place;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +122,8 @@ async fn close(registry: &dyn Registry, session: SessionId) {
 struct Others {
     /// How long their sessions were to last, when that was least.
     remaining: BTreeMap<SessionId, Duration>,
+    /// Whose processes are known to have ended.
+    gone: BTreeSet<SessionId>,
     told: bool,
 }
 
@@ -144,7 +149,10 @@ impl Others {
         loop {
             match registry.poll(None).await {
                 Ok(sight) => match self.look(&sight, &is_meant) {
-                    Verdict::Nobody => return Ok(holder(&sight)),
+                    Verdict::Nobody => {
+                        self.clear(&**registry).await;
+                        return Ok(holder(&sight));
+                    }
                     Verdict::InUse(by) => return Err(in_use(store, by)),
                     Verdict::Wait(by) => self.tell(store, &by),
                 },
@@ -154,10 +162,21 @@ impl Others {
         }
     }
 
+    /// Ends the sessions of processes that have ended themselves.
+    async fn clear(&mut self, registry: &dyn Registry) {
+        for session in std::mem::take(&mut self.gone) {
+            close(registry, session).await;
+        }
+    }
+
     /// A session that lasts longer than when it was looked at before was renewed: its process lives.
     fn look(&mut self, sight: &Sight, is_meant: impl Fn(&Seen) -> bool) -> Verdict {
         let mut verdict = Verdict::Nobody;
         for seen in sight.sessions.iter().filter(|seen| is_meant(seen)) {
+            if seen.member.role == Role::Alone && place::is_gone(&seen.member.address) {
+                self.gone.insert(seen.session);
+                continue;
+            }
             let least = self.remaining.entry(seen.session).or_insert(seen.remaining);
             if seen.remaining > *least {
                 return Verdict::InUse(name(&seen.member));
@@ -247,7 +266,7 @@ fn member() -> Member {
     Member {
         process: ProcessId::random(),
         role: Role::Alone,
-        address: "".into(),
+        address: place::here().unwrap_or_default().into(),
         weight: 0,
         draining: false,
         version: env!("CARGO_PKG_VERSION").into(),
@@ -344,6 +363,29 @@ mod tests {
         let _second = start(&registry).await.unwrap();
         let waited = began.elapsed();
         assert!(waited <= TTL + LOOK, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_killed_on_this_machine_is_not_waited_for() {
+        let registry = MemoryRegistry::new(STORE);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let address = place::of(child.id()).unwrap().into();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let killed = Member {
+            address,
+            ..member()
+        };
+        registry.open(SessionId(1), killed, TTL).await.unwrap();
+        let began = Instant::now();
+        let _second = start(&registry).await.unwrap();
+        assert!(
+            began.elapsed() < LOOK,
+            "waited for a process that has ended"
+        );
     }
 
     #[tokio::test(start_paused = true)]
